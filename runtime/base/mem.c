@@ -1,0 +1,194 @@
+/* mem.c: aligned blocks, cached by size class, counted and limited. Each block has a 64-byte head before it. */
+#include "base/mem.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+  ALIGN = 64,
+  CLASSES = 160, /* four per power of two: a block is at most 25 % larger than asked */
+  CACHE_FLOOR =
+      16 << 20, /* cached bytes may reach this, or half of the live bytes if that is more */
+};
+
+typedef struct head {
+  struct head *next; /* in the cache */
+  int64_t asked;     /* what the caller asked for */
+  int64_t room;      /* what the block holds, head excluded */
+  int class;
+} head;
+
+_Static_assert(sizeof(head) <= ALIGN, "a block's head fits before the aligned bytes");
+
+static head *cache[CLASSES];
+static sq_mem_stats stats;
+static int64_t pressure;
+static int64_t fail_skip = -1, fail_count;
+
+/* The size class of n bytes, and the bytes a block of that class holds. */
+static int class_of(int64_t n, int64_t *room) {
+  if (n <= 256) {
+    int64_t lines = n <= ALIGN ? 1 : (n + ALIGN - 1) / ALIGN;
+    *room = lines * ALIGN;
+    return (int)lines - 1;
+  }
+  int top =
+      63 - __builtin_clzll((unsigned long long)(n - 1)); /* 2^top < n <= 2^(top+1), top >= 8 */
+  int64_t quarter = (int64_t)1 << (top - 2);
+  int64_t steps = (n - ((int64_t)1 << top) + quarter - 1) / quarter; /* 1..4 */
+  *room = ((int64_t)1 << top) + steps * quarter;
+  return 4 + (top - 8) * 4 + (int)steps - 1;
+}
+
+/* The number in a file of /sys or /proc; -1 when there is none. */
+static int64_t number_in(const char *path) {
+  FILE *f = fopen(path, "re");
+  if (!f) return -1;
+  int64_t value = -1;
+  if (fscanf(f, "%" SCNd64, &value) != 1) value = -1;
+  fclose(f);
+  return value;
+}
+
+static int64_t default_limit(void) {
+  int64_t least = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
+  static const char *const files[] = {"/sys/fs/cgroup/memory.max",
+                                      "/sys/fs/cgroup/memory/memory.limit_in_bytes"};
+  for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+    int64_t cgroup = number_in(files[i]);
+    if (cgroup > 0 && cgroup < least) least = cgroup;
+  }
+  return least / 5 * 4;
+}
+
+void sq_mem_set_limit(int64_t bytes) { stats.limit_bytes = bytes > 0 ? bytes : default_limit(); }
+
+void sq_mem_trim(void) {
+  for (int i = 0; i < CLASSES; i++) {
+    while (cache[i]) {
+      head *h = cache[i];
+      cache[i] = h->next;
+      free(h);
+    }
+  }
+  stats.cached_bytes = 0;
+}
+
+static sq_status refuse(int64_t n, const char *why) {
+  return sq_fail(SQ_ENOMEM,
+                 "out of memory: %" PRId64 " bytes asked, %" PRId64 " in use, %" PRId64
+                 " allowed%s",
+                 n, stats.live_bytes, stats.limit_bytes, why);
+}
+
+/* True when a test wants this allocation to fail. */
+static bool planned_failure(void) {
+  if (fail_skip < 0) return false;
+  if (fail_skip > 0) {
+    fail_skip--;
+    return false;
+  }
+  if (fail_count == 0) {
+    fail_skip = -1;
+    return false;
+  }
+  if (fail_count > 0) fail_count--;
+  return true;
+}
+
+static sq_status fresh_block(int64_t n, int64_t room, head **out) {
+  if (stats.limit_bytes == 0) sq_mem_set_limit(0);
+  if (stats.live_bytes + stats.cached_bytes + room > stats.limit_bytes) sq_mem_trim();
+  if (stats.live_bytes + room > stats.limit_bytes) return refuse(n, "");
+  void *raw = NULL;
+  if (posix_memalign(&raw, ALIGN, (size_t)room + ALIGN) != 0)
+    return refuse(n, " (the system has no more)");
+  *out = raw;
+  return SQ_OK;
+}
+
+sq_status sq_alloc(int64_t n, void **out) {
+  if (n < 0 || n > INT64_MAX / 4) return refuse(n, "");
+  if (planned_failure()) return refuse(n, " (a failure planned by a test)");
+  int64_t room;
+  int class = class_of(n, &room);
+  head *h = cache[class];
+  if (h) {
+    cache[class] = h->next;
+    stats.cached_bytes -= room;
+  } else {
+    SQ_TRY(fresh_block(n, room, &h));
+  }
+  *h = (head){.asked = n, .room = room, .class = class};
+  stats.live_bytes += n;
+  stats.live_blocks++;
+  stats.total_blocks++;
+  pressure += n;
+  if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
+  *out = (char *)h + ALIGN;
+  return SQ_OK;
+}
+
+sq_status sq_alloc_zero(int64_t n, void **out) {
+  SQ_TRY(sq_alloc(n, out));
+  memset(*out, 0, (size_t)n);
+  return SQ_OK;
+}
+
+void sq_free(void *block) {
+  if (!block) return;
+  head *h = (head *)((char *)block - ALIGN);
+  stats.live_bytes -= h->asked;
+  stats.live_blocks--;
+  int64_t most = stats.live_bytes / 2 > CACHE_FLOOR ? stats.live_bytes / 2 : CACHE_FLOOR;
+#ifdef SQ_NO_CACHE /* sanitizer builds: every free is seen */
+  most = 0;
+#endif
+  if (stats.cached_bytes + h->room > most) {
+    free(h);
+    return;
+  }
+  h->next = cache[h->class];
+  cache[h->class] = h;
+  stats.cached_bytes += h->room;
+}
+
+sq_status sq_realloc(int64_t n, void **block) {
+  void *fresh;
+  SQ_TRY(sq_alloc(n, &fresh));
+  if (*block) {
+    const head *h = (const head *)((const char *)*block - ALIGN);
+    memcpy(fresh, *block, (size_t)(h->asked < n ? h->asked : n));
+    sq_free(*block);
+  }
+  *block = fresh;
+  return SQ_OK;
+}
+
+sq_status sq_strdup(const char *text, char **out) {
+  int64_t n = (int64_t)strlen(text) + 1;
+  void *copy;
+  SQ_TRY(sq_alloc(n, &copy));
+  memcpy(copy, text, (size_t)n);
+  *out = copy;
+  return SQ_OK;
+}
+
+void sq_mem_get_stats(sq_mem_stats *out) {
+  if (stats.limit_bytes == 0) sq_mem_set_limit(0);
+  *out = stats;
+}
+
+int64_t sq_mem_take_pressure(void) {
+  int64_t taken = pressure;
+  pressure = 0;
+  return taken;
+}
+
+void sq_mem_fail_after(int64_t n, int64_t count) {
+  fail_skip = n;
+  fail_count = count;
+}
