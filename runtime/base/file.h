@@ -1,15 +1,18 @@
-/* file.h: all input and output. Reads are checked and bounded; a written file is old or new, never torn. */
+/* file.h: all input and output. Reads are checked and bounded; a written file is old or new, never
+ * torn. */
 #ifndef SQ_BASE_FILE_H
 #define SQ_BASE_FILE_H
 
 #include "base/status.h"
 
-/* The whole of a regular file; *data is followed by a 0 byte that *size does not count. Directories, FIFOs and devices
- * are refused. [new, free with sq_free | fails: io, nomem; io when it has more than `most` bytes | Lua thread] */
+/* The whole of a regular file; *data is followed by a 0 byte that *size does not count.
+ * Directories, FIFOs and devices are refused. [new, free with sq_free | fails: io, nomem; io when
+ * it has more than `most` bytes | Lua thread] */
 SQ_CHECKED sq_status sq_file_read(const char *path, int64_t most, void **data, int64_t *size);
 
-/* Replaces the file: temporary file beside it, write, fsync, rename, fsync of the folder. On failure the old file is as
- * it was and the temporary one is gone. [fails: io, with the system's text | Lua thread] */
+/* Replaces the file: temporary file beside it, write, fsync, rename, fsync of the folder. On
+ * failure the old file is as it was and the temporary one is gone. [fails: io, with the system's
+ * text | Lua thread] */
 SQ_CHECKED sq_status sq_file_write(const char *path, const void *data, int64_t size);
 
 /* The same in pieces: begin, put ..., then commit or abandon (both free it; abandon takes NULL). */
@@ -20,13 +23,15 @@ SQ_CHECKED sq_status sq_writer_put(sq_writer *w, const void *data, int64_t size)
 SQ_CHECKED sq_status sq_writer_commit(sq_writer *w); /* [take | fails: io] */
 void sq_writer_abandon(sq_writer *w);                /* [take] */
 
-/* Adds bytes to the end of a file, which is made if it is missing; complete or an error. [fails: io | Lua thread] */
+/* Adds bytes to the end of a file, which is made if it is missing; complete or an error. [fails: io
+ * | Lua thread] */
 SQ_CHECKED sq_status sq_file_append(const char *path, const void *data, int64_t size);
 
 /* Makes a folder and all above it; one that exists is fine. [fails: io | Lua thread] */
 SQ_CHECKED sq_status sq_dir_make(const char *path);
 
-/* Fails unless a file can be made in that folder: what a script calls before it trains. [fails: io | Lua thread] */
+/* Fails unless a file can be made in that folder: what a script calls before it trains. [fails: io
+ * | Lua thread] */
 SQ_CHECKED sq_status sq_dir_probe(const char *path);
 
 bool sq_file_exists(const char *path);

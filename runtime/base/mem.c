@@ -1,4 +1,5 @@
-/* mem.c: aligned blocks, cached by size class, counted and limited. Each block has a 64-byte head before it. */
+/* mem.c: aligned blocks, cached by size class, counted and limited. Each block has a 64-byte head
+ * before it. */
 #include "base/mem.h"
 
 #include <inttypes.h>

@@ -12,8 +12,9 @@ typedef struct sq_mem_stats {
   int64_t total_blocks;            /* allocations since the start */
 } sq_mem_stats;
 
-/* n bytes, 64-byte aligned, content undefined; n = 0 gives a valid pointer. The limit is checked before the system is
- * asked. [new, free with sq_free | fails: nomem, naming the bytes asked, in use and allowed | Lua thread] */
+/* n bytes, 64-byte aligned, content undefined; n = 0 gives a valid pointer. The limit is checked
+ * before the system is asked. [new, free with sq_free | fails: nomem, naming the bytes asked, in
+ * use and allowed | Lua thread] */
 SQ_CHECKED sq_status sq_alloc(int64_t n, void **out);
 
 /* The same, all bytes 0. [new | fails: nomem | Lua thread] */
@@ -22,8 +23,8 @@ SQ_CHECKED sq_status sq_alloc_zero(int64_t n, void **out);
 /* Gives a block back; NULL is allowed. [take | Lua thread] */
 void sq_free(void *block);
 
-/* Moves a block to a new size, keeping min(old, new) bytes; *block may be NULL. On failure *block is as before.
- * [new | fails: nomem | Lua thread] */
+/* Moves a block to a new size, keeping min(old, new) bytes; *block may be NULL. On failure *block
+ * is as before. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_realloc(int64_t n, void **block);
 
 /* A copy of a C string. [new | fails: nomem | Lua thread] */
@@ -35,14 +36,15 @@ void sq_mem_get_stats(sq_mem_stats *out);
 /* Bytes asked for since this was called last: what Lua's collector is told. [Lua thread] */
 int64_t sq_mem_take_pressure(void);
 
-/* Sets the limit in bytes; 0 restores the default, 80 % of the smaller of RAM and cgroup. [Lua thread] */
+/* Sets the limit in bytes; 0 restores the default, 80 % of the smaller of RAM and cgroup. [Lua
+ * thread] */
 void sq_mem_set_limit(int64_t bytes);
 
 /* Frees all cached blocks. [Lua thread] */
 void sq_mem_trim(void);
 
-/* For tests: lets n more allocations through, then fails `count` in a row (a negative count: all); n < 0 turns it off.
- * [Lua thread] */
+/* For tests: lets n more allocations through, then fails `count` in a row (a negative count: all);
+ * n < 0 turns it off. [Lua thread] */
 void sq_mem_fail_after(int64_t n, int64_t count);
 
 #endif

@@ -4,21 +4,22 @@
 
 #include "base/status.h"
 
-/* One piece of work. Tiles are cut by shape alone, never by the thread count, so that every run prints the same bits; a
- * tile writes only what belongs to it. No tile allocates. */
+/* One piece of work. Tiles are cut by shape alone, never by the thread count, so that every run
+ * prints the same bits; a tile writes only what belongs to it. No tile allocates. */
 typedef void sq_tile_fn(int64_t tile, void *context);
 
-/* Runs tiles 0..tiles-1, each once, in any order, on the pool; returns when all are done. `work` is the whole job in
- * rough nanoseconds: small jobs run on the calling thread. Tiles not yet begun are skipped once the interrupt flag
- * stands: then the result is undefined and the caller returns sq_interrupt_check(). [Lua thread] */
+/* Runs tiles 0..tiles-1, each once, in any order, on the pool; returns when all are done. `work` is
+ * the whole job in rough nanoseconds: small jobs run on the calling thread. Tiles not yet begun are
+ * skipped once the interrupt flag stands: then the result is undefined and the caller returns
+ * sq_interrupt_check(). [Lua thread] */
 void sq_parallel(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context);
 
-/* This thread's number within sq_parallel, 0..sq_threads()-1: it picks a scratch buffer, and never a result.
- * [any thread] */
+/* This thread's number within sq_parallel, 0..sq_threads()-1: it picks a scratch buffer, and never
+ * a result. [any thread] */
 int sq_thread_index(void);
 
-/* How many threads sq_parallel uses: SEQRT_THREADS or OMP_NUM_THREADS if set, else the cores this process may run on.
- * [Lua thread] */
+/* How many threads sq_parallel uses: SEQRT_THREADS or OMP_NUM_THREADS if set, else the cores this
+ * process may run on. [Lua thread] */
 int sq_threads(void);
 
 /* [fails: arg, outside 1..256 | Lua thread] */
@@ -29,7 +30,8 @@ void sq_interrupt_raise(void);
 void sq_interrupt_clear(void);
 bool sq_interrupt_pending(void);
 
-/* SQ_EINTR while the flag stands, else SQ_OK; what a loop longer than 0.1 s calls between steps. [fails: intr] */
+/* SQ_EINTR while the flag stands, else SQ_OK; what a loop longer than 0.1 s calls between steps.
+ * [fails: intr] */
 SQ_CHECKED sq_status sq_interrupt_check(void);
 
 #endif

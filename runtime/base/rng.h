@@ -20,14 +20,16 @@ void sq_rng_seed(sq_rng *g, uint64_t seed);
 uint32_t sq_rng_u32(sq_rng *g);
 uint64_t sq_rng_u64(sq_rng *g); /* two draws, the first one high */
 
-/* x[i] in [lo, hi): torch's uniform_ of that dtype (SQ_F32: 24 bits of one draw; SQ_F64: 53 bits of two), n contiguous
- * elements. Equal to PyTorch's bit for bit. */
+/* x[i] in [lo, hi): torch's uniform_ of that dtype (SQ_F32: 24 bits of one draw; SQ_F64: 53 bits of
+ * two), n contiguous elements. Equal to PyTorch's bit for bit. */
 void sq_rng_uniform(sq_rng *g, sq_dtype dtype, int64_t n, double lo, double hi, void *x);
 
-/* x[i] ~ N(mean, std): torch's normal_ (Box-Muller; from 16 elements on in blocks of 16), to rounding. */
+/* x[i] ~ N(mean, std): torch's normal_ (Box-Muller; from 16 elements on in blocks of 16), to
+ * rounding. */
 void sq_rng_normal(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std, void *x);
 
-/* x[i] in lo..hi-1: torch.randint's stream (one 32-bit draw each, two from a range of 2^32 on). lo < hi. */
+/* x[i] in lo..hi-1: torch.randint's stream (one 32-bit draw each, two from a range of 2^32 on). lo
+ * < hi. */
 void sq_rng_randint(sq_rng *g, int64_t lo, int64_t hi, int64_t n, int64_t *x);
 
 /* A permutation of 0..n-1: torch.randperm's. */

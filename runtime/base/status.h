@@ -1,4 +1,5 @@
-/* status.h: how every floor reports failure. A status travels up; its text is written once, where the check fails. */
+/* status.h: how every floor reports failure. A status travels up; its text is written once, where
+ * the check fails. */
 #ifndef SQ_BASE_STATUS_H
 #define SQ_BASE_STATUS_H
 
@@ -38,12 +39,12 @@ typedef enum sq_status {
 #define SQ_ASSERT(cond) ((void)0)
 #endif
 
-/* Records the text of a failure and returns `code`, for `return sq_fail(...)`. The text is kept per thread, cut at 2,047
- * bytes, and replaced by the next failure. [fails: always | any thread] */
+/* Records the text of a failure and returns `code`, for `return sq_fail(...)`. The text is kept per
+ * thread, cut at 2,047 bytes, and replaced by the next failure. [fails: always | any thread] */
 sq_status sq_fail(sq_status code, const char *format, ...) SQ_PRINTF(2, 3);
 
-/* Puts context before the recorded text ("layer 2 (LSTM): ...") and returns `code`; with SQ_OK it does nothing.
- * [any thread] */
+/* Puts context before the recorded text ("layer 2 (LSTM): ...") and returns `code`; with SQ_OK it
+ * does nothing. [any thread] */
 sq_status sq_fail_in(sq_status code, const char *format, ...) SQ_PRINTF(2, 3);
 
 /* The text of this thread's last failure; "" before the first. [borrow | any thread] */

@@ -1,12 +1,14 @@
-/* kern.h: tables of kernels, loops over raw pointers that know no tensors. One table per dtype, for this machine's ISA. */
+/* kern.h: tables of kernels, loops over raw pointers that know no tensors. One table per dtype, for
+ * this machine's ISA. */
 #ifndef SQ_KERNELS_KERN_H
 #define SQ_KERNELS_KERN_H
 
 #include "base/cpu.h"
 #include "base/shape.h"
 
-/* y[i] = f(in[0][i], in[1][i], ...; p) for i in 0..n-1, each operand with its stride in elements (0 repeats one value).
- * `out` may be one of the inputs with the same stride; otherwise it overlaps none. */
+/* y[i] = f(in[0][i], in[1][i], ...; p) for i in 0..n-1, each operand with its stride in elements (0
+ * repeats one value). `out` may be one of the inputs with the same stride; otherwise it overlaps
+ * none. */
 typedef void sq_elem_fn(int64_t n, const void *const *in, const int64_t *in_stride, void *out,
                         int64_t out_stride, const double *p);
 
@@ -32,22 +34,27 @@ typedef struct sq_kern {
 #undef KERN
 } sq_kern;
 
-/* Chooses the kernel set; call once before anything else of this header. [fails: arg, a bad SEQRT_ISA | Lua thread] */
+/* Chooses the kernel set; call once before anything else of this header. [fails: arg, a bad
+ * SEQRT_ISA | Lua thread] */
 SQ_CHECKED sq_status sq_kern_init(void);
 
-/* The table of a dtype. An entry a dtype does not have is NULL. [borrow | any thread, after sq_kern_init] */
+/* The table of a dtype. An entry a dtype does not have is NULL. [borrow | any thread, after
+ * sq_kern_init] */
 const sq_kern *sq_kern_of(sq_dtype dtype);
 
-/* The table of a given ISA, for tests and benchmarks; NULL where the processor lacks it. [borrow] */
+/* The table of a given ISA, for tests and benchmarks; NULL where the processor lacks it. [borrow]
+ */
 const sq_kern *sq_kern_of_isa(sq_isa isa, sq_dtype dtype);
 
-/* "exp": the name in kern.def; true when the kernel's output is bool; how many inputs it takes. [any thread] */
+/* "exp": the name in kern.def; true when the kernel's output is bool; how many inputs it takes.
+ * [any thread] */
 const char *sq_elem_name(sq_elem kernel);
 bool sq_elem_is_test(sq_elem kernel);
 int sq_elem_inputs(sq_elem kernel);
 
-/* y = x with conversion between any two dtypes, both with a stride in elements. To bool: x != 0; from float to integer:
- * towards 0, saturating, NaN gives 0. */
-void sq_kern_cast(int64_t n, sq_dtype from, const void *x, int64_t xs, sq_dtype to, void *y, int64_t ys);
+/* y = x with conversion between any two dtypes, both with a stride in elements. To bool: x != 0;
+ * from float to integer: towards 0, saturating, NaN gives 0. */
+void sq_kern_cast(int64_t n, sq_dtype from, const void *x, int64_t xs, sq_dtype to, void *y,
+                  int64_t ys);
 
 #endif

@@ -1,0 +1,47 @@
+/* op.h: the menu of ops as a table, and the one way to call one. */
+#ifndef SQ_AUTOGRAD_OP_H
+#define SQ_AUTOGRAD_OP_H
+
+#include "base/signature.h"
+#include "tensor/tensor.h"
+
+enum { SQ_MAX_OUT = 3 };
+
+typedef enum sq_op_id {
+#define OP(name, signature, doc, lo, hi) SQ_OP_##name,
+#include "autograd/op.def"
+#undef OP
+  SQ_OPS
+} sq_op_id;
+
+/* What the menu says of an op, and what its block in op_<family>.c says. */
+typedef struct sq_op {
+  const char *name, *signature, *doc;
+  double lo, hi; /* where gradcheck draws float inputs; lo = hi: there is no gradient to check */
+  const struct sq_op_impl *impl;
+} sq_op;
+
+/* Row `id` of the menu. [borrow | any thread] */
+const sq_op *sq_op_at(sq_op_id id);
+
+/* The op's signature, read at its first use. [borrow | fails: format, nomem | Lua thread] */
+SQ_CHECKED sq_status sq_op_signature(const sq_op *op, const sq_signature **out);
+
+/* True when name_ exists: x becomes the result. */
+bool sq_op_has_inplace(const sq_op *op);
+
+/* True when the op has a backward. */
+bool sq_op_has_backward(const sq_op *op);
+
+/* out[0..] = op(args), recorded when gradients are on and an input requires one. Trailing arguments
+ * may be left out where the signature has a default. `out` has room for the signature's results.
+ * Outputs are new references. [new | fails: shape, arg, type, state, nomem, intr, the op's name in
+ * front | Lua thread] */
+SQ_CHECKED sq_status sq_apply(sq_op_id op, int nargs, const sq_arg *args, sq_tensor **out);
+
+/* The same written into args[0], which must be a tensor: x.exp_(). Recorded likewise; counts as an
+ * in-place change. [fails: as sq_apply, and state on a leaf that requires a gradient | Lua thread]
+ */
+SQ_CHECKED sq_status sq_apply_inplace(sq_op_id op, int nargs, const sq_arg *args);
+
+#endif

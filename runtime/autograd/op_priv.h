@@ -1,0 +1,98 @@
+/* op_priv.h: what the blocks of op_<family>.c and the tape share. */
+#ifndef SQ_AUTOGRAD_OP_PRIV_H
+#define SQ_AUTOGRAD_OP_PRIV_H
+
+#include "autograd/op.h"
+#include "autograd/tape.h"
+#include "kernels/kern.h"
+
+typedef struct sq_node sq_node;
+
+/* A call on its way forward. */
+typedef struct sq_call {
+  const sq_op *op;
+  const sq_arg *arg; /* complete: one per parameter */
+  int nin;
+  sq_tensor **in; /* tensor arguments in order, lists laid flat, numbers made tensors; NULL for one
+                     left out */
+  sq_tensor *out[SQ_MAX_OUT];
+  sq_node *node; /* NULL when nothing is recorded */
+} sq_call;
+
+/* A node on its way backward. dy[k] is NULL where no gradient arrived. dx[i] is to be set, to a new
+ * reference, where sq_needs says so; NULL stands for 0. */
+typedef struct sq_back {
+  sq_node *node;
+  sq_tensor **dy, **dx;
+} sq_back;
+
+/* How an elementwise op is made of kernels. `grad[i]` gives the gradient of input i: the kernel and
+ * its operands by letter: g = dy, y = the output, a b c d = the inputs. SQ_ELEM_copy of "g" passes
+ * dy through. */
+typedef struct sq_elem_rule {
+  sq_elem kernel;
+  bool promote; /* integer inputs become float32 */
+  struct {
+    sq_elem kernel;
+    const char *operands; /* NULL: no gradient */
+  } grad[4];
+} sq_elem_rule;
+
+/* An op's block: forward, backward, and what the engine must know. */
+typedef struct sq_op_impl {
+  sq_status (*forward)(sq_call *c);
+  sq_status (*backward)(sq_back *b); /* NULL: results never require a gradient */
+  sq_elem_rule elem;                 /* for sq__elem_forward */
+  bool inplace;                      /* name_ exists */
+  bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
+  bool view;                         /* the result is a window on input 0 */
+} sq_op_impl;
+
+#define OP(name, signature, doc, lo, hi) extern const sq_op_impl sq__op_##name;
+#include "autograd/op.def"
+#undef OP
+
+/* --- forward: what is kept for backward (all do nothing when nothing is recorded)
+ * ------------------------------------ */
+
+/* Keeps a tensor; an output is kept without its graph, so that no cycle arises. At most 6. [keep |
+ * fails: nomem] */
+SQ_CHECKED sq_status sq__save(sq_call *c, sq_tensor *t);
+void sq__save_number(sq_call *c, double x);              /* at most 4 */
+void sq__save_ints(sq_call *c, int n, const int64_t *v); /* at most 24 in all */
+void sq__save_int(sq_call *c, int64_t v);
+
+/* --- backward: reading it, in the order of saving
+ * --------------------------------------------------------------------- */
+
+bool sq__needs(const sq_back *b, int input);
+sq_tensor *sq__saved(const sq_back *b, int i); /* [borrow] */
+double sq__number(const sq_back *b, int i);
+const int64_t *sq__ints(const sq_back *b);
+/* The shape and dtype input i had. */
+int sq__in_ndim(const sq_back *b, int i);
+const int64_t *sq__in_shape(const sq_back *b, int i);
+sq_dtype sq__in_dtype(const sq_back *b, int i);
+
+/* dx[i] = value summed to the shape of input i (the gradient of broadcasting). [take | fails:
+ * nomem, intr] */
+SQ_CHECKED sq_status sq__give(sq_back *b, int i, sq_tensor *value);
+
+/* --- the elementwise engine
+ * ------------------------------------------------------------------------------------------- */
+
+SQ_CHECKED sq_status sq__elem_forward(sq_call *c);
+SQ_CHECKED sq_status sq__elem_backward(sq_back *b);
+
+/* An elementwise op's block in one line: its kernel, then the gradient of each input as {kernel,
+ * operands}. */
+#define SQ_ELEMENTWISE(op, ...)                                  \
+  const sq_op_impl sq__op_##op = {.forward = sq__elem_forward,   \
+                                  .backward = sq__elem_backward, \
+                                  .inplace = true,               \
+                                  .elem = {__VA_ARGS__}}
+
+/* The name of the op in an error, and the tensors an op may refuse. */
+SQ_CHECKED sq_status sq__want_float(const sq_call *c, int i);
+
+#endif

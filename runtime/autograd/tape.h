@@ -1,0 +1,51 @@
+/* tape.h: gradients: who requires them, and backward. */
+#ifndef SQ_AUTOGRAD_TAPE_H
+#define SQ_AUTOGRAD_TAPE_H
+
+#include "tensor/tensor.h"
+
+/* Whether ops are recorded now; and the switch, which returns what it was. [Lua thread] */
+bool sq_grad_enabled(void);
+bool sq_grad_enable(bool on);
+
+/* True when backward would bring t a gradient. */
+bool sq_requires_grad(const sq_tensor *t);
+
+/* True unless an op that is recorded made t. */
+bool sq_is_leaf(const sq_tensor *t);
+
+/* Makes t a leaf that collects its gradient, or one that does not. [fails: type, not a float;
+ * state, switching off a result; nomem | Lua thread] */
+SQ_CHECKED sq_status sq_set_requires_grad(sq_tensor *t, bool on);
+
+/* The gradient collected so far, NULL for none. [borrow | Lua thread] */
+sq_tensor *sq_grad(const sq_tensor *t);
+
+/* Replaces the gradient; NULL clears it. [keep | fails: shape, type, nomem | Lua thread] */
+SQ_CHECKED sq_status sq_set_grad(sq_tensor *t, sq_tensor *grad);
+
+/* Asks that a result keep its gradient too. [fails: state, t requires none; nomem | Lua thread] */
+SQ_CHECKED sq_status sq_retain_grad(sq_tensor *t);
+
+/* dL/dx into x.grad for every leaf x behind t, added to what is there. `grad` is dL/dt, NULL: 1 for
+ * a tensor of one element. Saved tensors are freed on the way unless `retain`. Iterative: depth
+ * does not matter. [fails: state (no graph, freed, or a saved tensor changed in place: it names the
+ * op), shape, nomem, intr | Lua thread] */
+SQ_CHECKED sq_status sq_backward(sq_tensor *t, sq_tensor *grad, bool retain);
+
+/* out[i] = sum over outputs of d(outputs)/d(inputs[i]); grads[k] seeds output k (grads or an entry
+ * NULL: 1). Leaves keep their .grad. An input that is not reached gives NULL when `allow_unused`,
+ * else an error. [new | fails: as sq_backward | Lua thread] */
+SQ_CHECKED sq_status sq_gradients(int outputs, sq_tensor *const *output, sq_tensor *const *grads,
+                                  int inputs, sq_tensor *const *input, bool retain,
+                                  bool allow_unused, sq_tensor **out);
+
+/* The name of the op that made t, NULL for a leaf. [borrow | Lua thread] */
+const char *sq_grad_fn(const sq_tensor *t);
+
+/* A function that says where the script stands, for errors found later (the source's name, and its
+ * line): called once for each recorded op, so it must be quick. NULL turns it off. [Lua thread] */
+typedef int sq_locator(const char **source);
+void sq_set_locator(sq_locator *locate);
+
+#endif

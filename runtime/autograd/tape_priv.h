@@ -1,0 +1,87 @@
+/* tape_priv.h: nodes and edges of the tape, for tape.c, op.c and view_tape.c. */
+#ifndef SQ_AUTOGRAD_TAPE_PRIV_H
+#define SQ_AUTOGRAD_TAPE_PRIV_H
+
+#include "autograd/op_priv.h"
+
+enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 24 };
+
+/* Where a gradient is collected; shared by the tensor that shows it and the graph that brings it.
+ */
+typedef struct sq_slot {
+  int32_t refs;
+  sq_tensor *grad;
+} sq_slot;
+
+/* What one input of a node was. Exactly one of node and slot is set when a gradient is wanted, else
+ * neither. */
+typedef struct sq_edge {
+  sq_node *node; /* made by result `index` of this node */
+  sq_slot *slot; /* or a leaf */
+  int32_t index, ndim;
+  sq_dtype dtype;
+  int64_t shape[SQ_MAX_DIMS];
+} sq_edge;
+
+typedef struct sq_saved {
+  sq_tensor *tensor;
+  uint32_t version;
+} sq_saved;
+
+/* One recorded call. Nodes point to the nodes of their inputs and never the other way, so there are
+ * no cycles. */
+struct sq_node {
+  int32_t refs;
+  int32_t nin, nsaved, nnumbers, nints;
+  bool released; /* what was saved is gone */
+  uint64_t seq;  /* grows with every node: inputs have smaller ones */
+  const sq_op *op;
+  const char *source; /* where the script stood, NULL if unknown */
+  int line;
+  sq_tensor *dy[SQ_MAX_OUT]; /* gradients on their way, during backward */
+  sq_slot *slot[SQ_MAX_OUT]; /* of results whose gradient is retained */
+  sq_node *next;             /* in the list of nodes being freed */
+  sq_saved saved[MAX_SAVED];
+  double number[MAX_NUMBERS];
+  int64_t ints[MAX_INTS];
+  sq_edge edge[];
+};
+
+/* What autograd hangs on a tensor. */
+typedef struct sq_meta {
+  sq_extra base; /* first: an sq_extra is one */
+  sq_node *node; /* NULL for a leaf */
+  int32_t index;
+  bool requires_grad;
+  sq_slot *slot; /* NULL until a gradient is collected or retained */
+  sq_tensor
+      *viewed; /* the tensor this is a window on, itself no window; NULL if it owns its storage */
+  uint32_t view_version; /* of the storage, when `node` was right for this window */
+} sq_meta;
+
+/* t's meta, made if it has none. [borrow | fails: nomem] */
+SQ_CHECKED sq_status sq__meta(sq_tensor *t, sq_meta **out);
+static inline sq_meta *sq__meta_of(const sq_tensor *t) { return (sq_meta *)t->extra; }
+
+/* A node with edges to those inputs. [new | fails: nomem] */
+SQ_CHECKED sq_status sq__node_new(const sq_op *op, int nin, sq_tensor *const *in, sq_node **out);
+sq_node *sq__node_keep(sq_node *n);
+void sq__node_drop(sq_node *n); /* iterative, NULL allowed */
+
+/* Makes t result `index` of node. [keep node | fails: nomem] */
+SQ_CHECKED sq_status sq__set_node(sq_tensor *t, sq_node *node, int index);
+
+/* Brings a window's node up to date after an in-place change of what it looks at. [fails: nomem] */
+SQ_CHECKED sq_status sq__refresh_view(sq_tensor *t);
+
+/* Notes that `view` is a window on `of`. [fails: nomem] */
+SQ_CHECKED sq_status sq__note_view(sq_tensor *view, sq_tensor *of);
+
+/* Fails where an in-place change of t can't be recorded. [fails: state] */
+SQ_CHECKED sq_status sq__check_inplace(const sq_op *op, sq_tensor *t);
+
+/* After t's content became `result`'s: t takes over result's place in the graph, and what t is a
+ * window on learns of it. [fails: nomem] */
+SQ_CHECKED sq_status sq__rebase(sq_tensor *t, sq_tensor *result);
+
+#endif

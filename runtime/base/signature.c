@@ -1,0 +1,236 @@
+/* signature.c: the reader of signature strings. */
+#include "base/signature.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+/* A signature, its parameters and a copy of its text cut into words, in one block. */
+typedef struct parsed {
+  sq_signature sig;
+  sq_param param[SQ_MAX_PARAMS];
+  char words[];
+} parsed;
+
+typedef struct reader {
+  const char *start, *at;
+  char *word; /* where the next word goes */
+} reader;
+
+static const struct {
+  const char *type;
+  sq_arg_kind kind;
+} kinds[] = {
+    {"Tensor", SQ_ARG_TENSOR},
+    {"Tensor|number", SQ_ARG_OPERAND},
+    {"Tensor[]", SQ_ARG_TENSORS},
+    {"number", SQ_ARG_NUMBER},
+    {"int", SQ_ARG_INT},
+    {"bool", SQ_ARG_BOOL},
+    {"string", SQ_ARG_STRING},
+    {"dtype", SQ_ARG_DTYPE},
+    {"Generator", SQ_ARG_GENERATOR},
+    {"dim", SQ_ARG_DIM},
+    {"dims", SQ_ARG_DIMS},
+    {"shape", SQ_ARG_SHAPE},
+    {"pair", SQ_ARG_PAIR},
+    {"position", SQ_ARG_POSITION},
+    {"ints", SQ_ARG_INTS},
+    {"numbers", SQ_ARG_NUMBERS},
+    {"function", SQ_ARG_FUNCTION},
+    {"table", SQ_ARG_TABLE},
+    {"any", SQ_ARG_ANY},
+};
+
+static sq_status wrong(const reader *r, const char *expected) {
+  return sq_fail(SQ_EFORMAT, "signature \"%s\": at letter %d: expected %s", r->start,
+                 (int)(r->at - r->start) + 1, expected);
+}
+
+static void skip_blanks(reader *r) {
+  while (*r->at == ' ') r->at++;
+}
+
+static bool accept(reader *r, const char *token) {
+  skip_blanks(r);
+  size_t n = strlen(token);
+  if (strncmp(r->at, token, n) != 0) return false;
+  r->at += n;
+  return true;
+}
+
+/* The letters up to one of `stop`, without quotes and trailing blanks. */
+static const char *take_word(reader *r, const char *stop) {
+  skip_blanks(r);
+  char *begin = r->word, *end = begin;
+  while (*r->at && !strchr(stop, *r->at)) {
+    if (*r->at != '"') *end++ = *r->at;
+    r->at++;
+  }
+  while (end > begin && end[-1] == ' ') end--;
+  *end = 0;
+  r->word = end + 1;
+  return begin;
+}
+
+static sq_arg_kind kind_of(const char *type, bool quoted) {
+  if (quoted) return SQ_ARG_CHOICE;
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    if (strcmp(type, kinds[i].type) == 0) return kinds[i].kind;
+  }
+  return SQ_ARG_OBJECT;
+}
+
+/* The value behind `=`, for a parameter of known kind. */
+static sq_status read_default(reader *r, sq_param *p) {
+  const char *text = take_word(r, ",)");
+  p->has_default = true;
+  char *end = NULL;
+  if (strcmp(text, "nil") == 0) {
+    p->optional = true;
+    return SQ_OK;
+  }
+  p->fallback.kind = p->kind;
+  switch (p->kind) {
+    case SQ_ARG_NUMBER:
+    case SQ_ARG_OPERAND:
+      p->fallback.kind = SQ_ARG_NUMBER;
+      p->fallback.number = strtod(text, &end);
+      break;
+    case SQ_ARG_INT:
+    case SQ_ARG_DIM:
+    case SQ_ARG_POSITION:
+      p->fallback.integer = strtoll(text, &end, 10);
+      if (p->kind != SQ_ARG_INT && p->fallback.integer > 0) p->fallback.integer--;
+      break;
+    case SQ_ARG_PAIR: { /* a pair's default is one number for both */
+      static const int64_t pairs[][2] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}};
+      long value = strtol(text, &end, 10);
+      if (value < 0 || value > 3) return wrong(r, "a pair's default of 0 to 3");
+      p->fallback.ints.n = 2;
+      p->fallback.ints.v = pairs[value];
+      break;
+    }
+    case SQ_ARG_BOOL:
+      p->fallback.flag = strcmp(text, "true") == 0;
+      break;
+    case SQ_ARG_STRING:
+    case SQ_ARG_CHOICE:
+      p->fallback.kind = SQ_ARG_STRING;
+      p->fallback.string = text;
+      break;
+    case SQ_ARG_DTYPE:
+      return sq_dtype_parse(text, &p->fallback.dtype);
+    case SQ_ARG_NIL:
+    case SQ_ARG_TENSOR:
+    case SQ_ARG_TENSORS:
+    case SQ_ARG_GENERATOR:
+    case SQ_ARG_DIMS:
+    case SQ_ARG_SHAPE:
+    case SQ_ARG_INTS:
+    case SQ_ARG_NUMBERS:
+    case SQ_ARG_FUNCTION:
+    case SQ_ARG_TABLE:
+    case SQ_ARG_ANY:
+    case SQ_ARG_OBJECT:
+      return wrong(r, "nil as the default of this type");
+  }
+  return end && *end ? wrong(r, "a number") : SQ_OK;
+}
+
+static sq_status read_param(reader *r, sq_param *p) {
+  memset(p, 0, sizeof *p);
+  p->name = take_word(r, ":,)");
+  if (!accept(r, ":")) return wrong(r, "':' and a type");
+  skip_blanks(r);
+  bool quoted = *r->at == '"';
+  p->type = take_word(r, "?=,)");
+  p->kind = kind_of(p->type, quoted);
+  p->optional = accept(r, "?");
+  p->has_default = p->optional;
+  return accept(r, "=") ? read_default(r, p) : SQ_OK;
+}
+
+static sq_status read_results(reader *r, sq_signature *s) {
+  if (!accept(r, "->")) return SQ_OK;
+  do {
+    if (s->returns == (int)(sizeof s->result / sizeof *s->result)) return wrong(r, "fewer results");
+    s->result[s->returns++] = take_word(r, ",");
+  } while (accept(r, ","));
+  return SQ_OK;
+}
+
+static sq_status read_all(reader *r, sq_signature *s) {
+  if (!accept(r, "(")) return wrong(r, "'('");
+  if (!accept(r, ")")) {
+    do {
+      if (s->params == SQ_MAX_PARAMS) return wrong(r, "fewer parameters");
+      SQ_TRY(read_param(r, &s->param[s->params++]));
+    } while (accept(r, ","));
+    if (!accept(r, ")")) return wrong(r, "',' or ')'");
+  }
+  SQ_TRY(read_results(r, s));
+  return *r->at ? wrong(r, "the end") : SQ_OK;
+}
+
+sq_status sq_signature_parse(const char *text, sq_signature **out) {
+  void *block;
+  SQ_TRY(sq_alloc_zero((int64_t)(sizeof(parsed) + 2 * strlen(text) + 64), &block));
+  parsed *p = block;
+  p->sig.text = text;
+  p->sig.param = p->param;
+  reader r = {text, text, p->words};
+  sq_status st = read_all(&r, &p->sig);
+  if (st != SQ_OK) {
+    sq_free(p);
+    return st;
+  }
+  *out = &p->sig;
+  return SQ_OK;
+}
+
+void sq_signature_drop(sq_signature *s) {
+  sq_free(s);
+} /* the signature is its block's first member */
+
+int sq_signature_find(const sq_signature *s, const char *name, size_t length) {
+  for (int i = 0; i < s->params; i++) {
+    if (strlen(s->param[i].name) == length && memcmp(s->param[i].name, name, length) == 0) return i;
+  }
+  return -1;
+}
+
+/* Levenshtein distance; words longer than 63 letters count as far. */
+static int distance(const char *a, const char *b) {
+  size_t n = strlen(a), m = strlen(b);
+  int row[64];
+  if (n > 63 || m > 63) return 64;
+  for (size_t j = 0; j <= m; j++) row[j] = (int)j;
+  for (size_t i = 1; i <= n; i++) {
+    int diagonal = row[0];
+    row[0] = (int)i;
+    for (size_t j = 1; j <= m; j++) {
+      int best = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
+      if (row[j] + 1 < best) best = row[j] + 1;
+      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
+      diagonal = row[j];
+      row[j] = best;
+    }
+  }
+  return row[m];
+}
+
+const char *sq_nearest(const char *word, const char *const *words) {
+  const char *best = NULL;
+  int least = (int)strlen(word) / 3 + 2;
+  for (; *words; words++) {
+    int d = distance(word, *words);
+    if (d < least) {
+      least = d;
+      best = *words;
+    }
+  }
+  return best;
+}

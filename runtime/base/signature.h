@@ -1,0 +1,109 @@
+/* signature.h: one string that says what a function takes: checks, help and editor types all come
+ * from it.
+ *
+ *   "(x: Tensor, dim: dims? = nil, keepdim: bool = false) -> Tensor"
+ *
+ * A parameter is `name: type`, with `?` when nil is allowed and `= value` when it may be left out.
+ * Types: Tensor  Tensor|number  Tensor[]  number  int  bool  string  "mean"|"sum" (one of)  dtype
+ * Generator dim (a position of a dim)  dims (one or a list)  shape (sizes, as arguments or a list)
+ * pair (int or two) position (of an element)  ints (a list)  numbers (a list)  function  table any,
+ * and any class name.
+ */
+#ifndef SQ_BASE_SIGNATURE_H
+#define SQ_BASE_SIGNATURE_H
+
+#include "base/rng.h"
+
+struct sq_tensor;
+
+typedef enum sq_arg_kind {
+  SQ_ARG_NIL,
+  SQ_ARG_TENSOR,
+  SQ_ARG_OPERAND, /* Tensor|number: an argument holds SQ_ARG_TENSOR or SQ_ARG_NUMBER */
+  SQ_ARG_TENSORS,
+  SQ_ARG_NUMBER,
+  SQ_ARG_INT,
+  SQ_ARG_BOOL,
+  SQ_ARG_STRING,
+  SQ_ARG_CHOICE, /* a string out of a list; an argument holds SQ_ARG_STRING */
+  SQ_ARG_DTYPE,
+  SQ_ARG_GENERATOR,
+  SQ_ARG_DIM,      /* from 0, or negative from the end */
+  SQ_ARG_DIMS,     /* ints of that kind */
+  SQ_ARG_SHAPE,    /* ints */
+  SQ_ARG_PAIR,     /* two ints */
+  SQ_ARG_POSITION, /* from 0, or negative from the end */
+  SQ_ARG_INTS,
+  SQ_ARG_NUMBERS,
+  SQ_ARG_FUNCTION,
+  SQ_ARG_TABLE,
+  SQ_ARG_ANY,
+  SQ_ARG_OBJECT /* an instance of the class named by the type */
+} sq_arg_kind;
+
+/* One argument; everything it points to is borrowed for the call. */
+typedef struct sq_arg {
+  sq_arg_kind kind;
+  union {
+    struct sq_tensor *tensor;
+    struct {
+      int n;
+      struct sq_tensor *const *v;
+    } tensors;
+    double number;
+    int64_t integer; /* INT, DIM, POSITION */
+    bool flag;
+    const char *string;
+    sq_dtype dtype;
+    sq_rng *generator;
+    struct {
+      int n;
+      const int64_t *v;
+    } ints; /* DIMS, SHAPE, PAIR, INTS */
+    struct {
+      int n;
+      const double *v;
+    } numbers;
+    void *object;
+    int stack; /* FUNCTION, TABLE, ANY: a place on the caller's stack */
+  };
+} sq_arg;
+
+typedef struct sq_param {
+  const char *name;
+  sq_arg_kind kind;
+  bool optional;    /* nil is allowed */
+  bool has_default; /* may be left out */
+  sq_arg fallback;  /* its value then */
+  const char *type; /* as written, without ?; for a choice "mean|sum" without quotes */
+} sq_param;
+
+typedef struct sq_signature {
+  int params, returns;
+  sq_param *param;
+  const char *text;      /* the whole string, borrowed */
+  const char *result[4]; /* types after ->, as written */
+} sq_signature;
+
+enum { SQ_MAX_PARAMS = 16 };
+
+/* Reads a signature. `text` must live as long as the result. [new, sq_signature_drop | fails:
+ * format, at which letter; nomem | Lua thread] */
+SQ_CHECKED sq_status sq_signature_parse(const char *text, sq_signature **out);
+void sq_signature_drop(sq_signature *s);
+
+/* The number of the parameter of that name, -1 without one. */
+int sq_signature_find(const sq_signature *s, const char *name, size_t length);
+
+/* The word of a NULL-terminated list that is nearest to a misspelt one, NULL where none is near (at
+ * most a third of its letters differ). [borrow | any thread] */
+const char *sq_nearest(const char *word, const char *const *words);
+
+#define SQ_T(x) ((sq_arg){.kind = (x) ? SQ_ARG_TENSOR : SQ_ARG_NIL, .tensor = (x)})
+#define SQ_N(x) ((sq_arg){.kind = SQ_ARG_NUMBER, .number = (x)})
+#define SQ_I(x) ((sq_arg){.kind = SQ_ARG_INT, .integer = (x)})
+#define SQ_B(x) ((sq_arg){.kind = SQ_ARG_BOOL, .flag = (x)})
+#define SQ_S(x) ((sq_arg){.kind = SQ_ARG_STRING, .string = (x)})
+#define SQ_D(x) ((sq_arg){.kind = SQ_ARG_DIM, .integer = (x)})
+
+#endif
