@@ -1,0 +1,39 @@
+/* all_tmpl.h: every template for one type, and the table that kern.def asks for: a kernel that is
+ * missing does not compile. */
+#include "kernels/elem_run_tmpl.h"
+#include "kernels/elem_tmpl.h"
+#include "kernels/loss_tmpl.h"
+#include "kernels/math_tmpl.h"
+#include "kernels/optim_tmpl.h"
+#include "kernels/reduce_tmpl.h"
+#include "kernels/rnn_tmpl.h"
+#include "kernels/softmax_tmpl.h"
+#include "kernels/where_tmpl.h"
+
+#define ELEM(name, inputs) RUN_ELEM(name, inputs, sizeof(T))
+#define TEST(name, inputs) RUN_ELEM(name, inputs, 1)
+#define KERN(name, args)
+#include "kernels/kern.def"
+#undef ELEM
+#undef TEST
+#undef KERN
+
+static const sq_kern S(table) = {
+    .elem =
+        {
+#define ELEM(name, inputs) [SQ_ELEM_##name] = S(name),
+#define TEST(name, inputs) [SQ_ELEM_##name] = S(name),
+#define KERN(name, args)
+#include "kernels/kern.def"
+#undef ELEM
+#undef TEST
+#undef KERN
+        },
+#define ELEM(name, inputs)
+#define TEST(name, inputs)
+#define KERN(name, args) .name = S(name),
+#include "kernels/kern.def"
+#undef ELEM
+#undef TEST
+#undef KERN
+};

@@ -1,0 +1,41 @@
+/* kern.c: which table a dtype uses on this machine, and the kernels' names. */
+#include "kernels/kern.h"
+
+#include "kernels/kern_priv.h"
+
+static const sq_kern *tables[SQ_DTYPES];
+
+const sq_kern *sq_kern_of_isa(sq_isa isa, sq_dtype dtype) {
+  if (!sq_isa_supported(isa)) return NULL;
+  if (!sq_is_float(dtype)) return sq__kern_int(dtype);
+  return isa == SQ_ISA_AVX512 ? sq__kern_avx512(dtype)
+         : isa == SQ_ISA_AVX2 ? sq__kern_avx2(dtype)
+                              : sq__kern_base(dtype);
+}
+
+sq_status sq_kern_init(void) {
+  sq_isa isa;
+  SQ_TRY(sq_isa_select(&isa));
+  for (sq_dtype d = 0; d < SQ_DTYPES; d++) tables[d] = sq_kern_of_isa(isa, d);
+  return SQ_OK;
+}
+
+const sq_kern *sq_kern_of(sq_dtype dtype) { return tables[dtype]; }
+
+static const struct {
+  const char *name;
+  int inputs;
+  bool test;
+} elems[SQ_ELEMS] = {
+#define ELEM(name, inputs) {#name, inputs, false},
+#define TEST(name, inputs) {#name, inputs, true},
+#define KERN(name, args)
+#include "kernels/kern.def"
+#undef ELEM
+#undef TEST
+#undef KERN
+};
+
+const char *sq_elem_name(sq_elem kernel) { return elems[kernel].name; }
+bool sq_elem_is_test(sq_elem kernel) { return elems[kernel].test; }
+int sq_elem_inputs(sq_elem kernel) { return elems[kernel].inputs; }
