@@ -1,5 +1,6 @@
 /* all_tmpl.h: every template for one type, and the table that kern.def asks for: a kernel that is
  * missing does not compile. */
+/* clang-format off: each one uses those before it */
 #include "kernels/elem_run_tmpl.h"
 #include "kernels/elem_tmpl.h"
 #include "kernels/loss_tmpl.h"
@@ -9,6 +10,7 @@
 #include "kernels/rnn_tmpl.h"
 #include "kernels/softmax_tmpl.h"
 #include "kernels/where_tmpl.h"
+/* clang-format on */
 
 #define ELEM(name, inputs) RUN_ELEM(name, inputs, sizeof(T))
 #define TEST(name, inputs) RUN_ELEM(name, inputs, 1)
