@@ -56,8 +56,8 @@ endif
 
 # --- sources -------------------------------------------------------------------------------------
 RUNTIME_SRC  := $(sort $(wildcard runtime/*/*.c))
-BINDING_SRC  := $(sort $(filter-out bindings/main.c bindings/repl.c,$(wildcard bindings/*.c)))
-PROGRAM_SRC  := bindings/main.c bindings/repl.c
+PROGRAM_SRC  := bindings/main.c bindings/pause.c bindings/repl.c bindings/trace.c
+BINDING_SRC  := $(sort $(filter-out $(PROGRAM_SRC),$(wildcard bindings/*.c)))
 LUA_SRC      := $(sort $(wildcard bindings/lua/*.lua))
 
 RUNTIME_OBJ  := $(RUNTIME_SRC:%.c=$(OUT)/obj/%.o)
