@@ -10,9 +10,11 @@
  * it has more than `most` bytes | Lua thread] */
 SQ_CHECKED sq_status sq_file_read(const char *path, int64_t most, void **data, int64_t *size);
 
-/* Replaces the file: temporary file beside it, write, fsync, rename, fsync of the folder. On
- * failure the old file is as it was and the temporary one is gone. [fails: io, with the system's
- * text | Lua thread] */
+/* Replaces the file: temporary file beside it (.seqrt-<pid>-<n>.tmp), write, fsync, rename, fsync
+ * of the folder. On failure the old file is as it was and the temporary one is gone; only when the
+ * very last step fails (the folder's fsync) the new file stands already, though a power cut may
+ * undo it. Permissions of an old file are kept, a link is followed. Folders, FIFOs and devices are
+ * refused. [fails: io, with the system's text | Lua thread] */
 SQ_CHECKED sq_status sq_file_write(const char *path, const void *data, int64_t size);
 
 /* The same in pieces: begin, put ..., then commit or abandon (both free it; abandon takes NULL). */
