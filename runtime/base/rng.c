@@ -244,3 +244,13 @@ sq_status sq_rng_load(sq_rng *g, const uint8_t *bytes) {
   *g = fresh;
   return SQ_OK;
 }
+
+sq_rng *sq_rng_default(void) {
+  static sq_rng g;
+  static bool ready;
+  if (!ready) {
+    sq_rng_seed(&g, 67280421310721); /* c10::detail::default_rng_seed_val */
+    ready = true;
+  }
+  return &g;
+}

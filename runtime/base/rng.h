@@ -17,8 +17,13 @@ typedef struct sq_rng {
 /* torch.manual_seed(seed): the low 32 bits seed the engine. [any thread, one at a time] */
 void sq_rng_seed(sq_rng *g, uint64_t seed);
 
+/* The generator that is used where none is given; PyTorch's default seed until it is seeded.
+ * [borrow | Lua thread] */
+sq_rng *sq_rng_default(void);
+
+/* One draw of 32 bits; of 64 bits: two draws, the first one high. */
 uint32_t sq_rng_u32(sq_rng *g);
-uint64_t sq_rng_u64(sq_rng *g); /* two draws, the first one high */
+uint64_t sq_rng_u64(sq_rng *g);
 
 /* x[i] in [lo, hi): torch's uniform_ of that dtype (SQ_F32: 24 bits of one draw; SQ_F64: 53 bits of
  * two), n contiguous elements. Equal to PyTorch's bit for bit. */

@@ -1,0 +1,543 @@
+/* op_rnn.c: recurrent layers over a whole sequence, one layer in one direction.
+ *
+ * The batch is cut into slices of rows by shape alone. A slice runs all its time steps on one
+ * thread with single-threaded products. The three products of a step, input, recurrence and bias,
+ * are one: each row is [h_prev | x | 1], (K), and the weights are stacked alike, (K,GH), transposed
+ * once per call. Backward gathers the gates' gradients of all steps, so that the weights' gradient
+ * is one product per slice; slices are summed in order. G gates: LSTM 4, RNN 1. */
+#include <string.h>
+
+#include "autograd/op_priv.h"
+#include "base/mem.h"
+#include "base/parallel.h"
+#include "kernels/gemm.h"
+#include "tensor/map.h"
+
+typedef struct seq seq;
+
+/* What differs between cells. All arrays belong to one slice of n rows. */
+typedef struct cell {
+  int gates;
+  bool has_c;
+  void (*step)(const seq *q, int64_t s, int64_t t);
+  /* From dh, (and dc), the gradient at the pre-activations, dgates of step t. */
+  void (*step_back)(const seq *q, int64_t s, int64_t t);
+} cell;
+
+/* One call: sizes, and the arrays of all slices, slice after slice, time after time within. */
+struct seq {
+  const cell *cell;
+  const sq_kern *kern;
+  sq_dtype dtype;
+  int64_t T, B, I, H, G, K, ld; /* G = gates * H; ld >= K: rows of xh are padded to a cache line */
+  int64_t S, slices;            /* rows of a slice; the last may have fewer */
+  int64_t xb, xt, yb, yt;       /* strides of batch and time in x and y, in rows */
+  bool reverse, relu, keep;     /* keep: gates of every step, for backward */
+  size_t size;
+  char *x, *y, *hn, *cn, *h0, *c0; /* tensors' data; c's NULL without cell state */
+  char *weights;                   /* (K,G) */
+  char *xh, *gates, *c,
+      *tanh_c;       /* (T,n,ld) (T,n,G) (T+1,n,H) (T,n,H); gates: one step unless keep */
+  char *w_ih, *w_hh; /* (G,I) (G,H) */
+  char *dy, *dhn, *dcn, *dx, *dh0, *dc0;   /* NULL where absent or not wanted */
+  char *dgates, *dh, *dc, *dweights, *dxs; /* (T,n,G) (n,H) (n,H) (G,K) per slice, (T,n,I) */
+};
+
+static int64_t rows_of(const seq *q, int64_t s) {
+  int64_t first = s * q->S;
+  return q->B - first < q->S ? q->B - first : q->S;
+}
+
+/* Where slice s, step t begins in an array of `steps` steps of `width` columns. */
+static char *at(const seq *q, char *base, int64_t s, int64_t steps, int64_t t, int64_t width) {
+  return base + (size_t)((s * q->S * steps + t * rows_of(q, s)) * width) * q->size;
+}
+
+static char *gates_at(const seq *q, int64_t s, int64_t t) {
+  return at(q, q->gates, s, q->keep ? q->T : 1, q->keep ? t : 0, q->G);
+}
+
+/* Row `row` of the slice at step t in a tensor of the sequence, `width` columns; step 0 is the last
+ * in reverse. */
+static char *row_at(const seq *q, char *base, int64_t s, int64_t row, int64_t t, int64_t sb,
+                    int64_t st, int64_t width) {
+  int64_t time = q->reverse ? q->T - 1 - t : t;
+  return base + (size_t)(((s * q->S + row) * sb + time * st) * width) * q->size;
+}
+
+static char *y_at(const seq *q, char *y, int64_t s, int64_t row, int64_t t) {
+  return row_at(q, y, s, row, t, q->yb, q->yt, q->H);
+}
+
+/* Row `row` of a (B,H) tensor. */
+static char *state_at(const seq *q, char *base, int64_t s, int64_t row) {
+  return base + (size_t)((s * q->S + row) * q->H) * q->size;
+}
+
+static void one(const seq *q, char *to) {
+  if (q->dtype == SQ_F32) {
+    *(float *)(void *)to = 1;
+  } else {
+    *(double *)(void *)to = 1;
+  }
+}
+
+/* Fills the x and 1 columns of every step, and h of the first. */
+static void pack(const seq *q, int64_t s) {
+  int64_t n = rows_of(q, s);
+  size_t H = (size_t)q->H * q->size, I = (size_t)q->I * q->size, ld = (size_t)q->ld * q->size;
+  for (int64_t t = 0; t < q->T; t++) {
+    char *to = at(q, q->xh, s, q->T, t, q->ld);
+    for (int64_t row = 0; row < n; row++, to += ld) {
+      memcpy(to + H, row_at(q, q->x, s, row, t, q->xb, q->xt, q->I), I);
+      one(q, to + H + I);
+      if (t > 0) continue;
+      if (q->h0) {
+        memcpy(to, state_at(q, q->h0, s, row), H);
+      } else {
+        memset(to, 0, H);
+      }
+    }
+  }
+}
+
+static void pack_c(const seq *q, int64_t s) {
+  char *to = at(q, q->c, s, q->T + 1, 0, q->H);
+  size_t bytes = (size_t)(rows_of(q, s) * q->H) * q->size;
+  if (q->c0) {
+    memcpy(to, state_at(q, q->c0, s, 0), bytes);
+  } else {
+    memset(to, 0, bytes);
+  }
+}
+
+/* h of step t goes from y to the rows of step t+1. */
+static void pass_on(const seq *q, int64_t s, int64_t t) {
+  size_t H = (size_t)q->H * q->size, ld = (size_t)q->ld * q->size;
+  char *to = at(q, q->xh, s, q->T, t + 1, q->ld);
+  for (int64_t row = 0; row < rows_of(q, s); row++, to += ld)
+    memcpy(to, y_at(q, q->y, s, row, t), H);
+}
+
+static void forward_slice(int64_t s, void *context) {
+  const seq *q = context;
+  int64_t n = rows_of(q, s);
+  pack(q, s);
+  if (q->cell->has_c) pack_c(q, s);
+  for (int64_t t = 0; t < q->T && !sq_interrupt_pending(); t++) {
+    sq_gemm(q->dtype, false, false, n, q->G, q->K, 1, at(q, q->xh, s, q->T, t, q->ld), q->ld,
+            q->weights, q->G, 0, gates_at(q, s, t), q->G);
+    q->cell->step(q, s, t);
+    if (t + 1 < q->T) pass_on(q, s, t);
+  }
+  size_t H = (size_t)q->H * q->size;
+  for (int64_t row = 0; row < n; row++)
+    memcpy(state_at(q, q->hn, s, row), y_at(q, q->y, s, row, q->T - 1), H);
+  if (q->cell->has_c)
+    memcpy(state_at(q, q->cn, s, 0), at(q, q->c, s, q->T + 1, q->T, q->H), (size_t)n * H);
+}
+
+/* dh += dy of step t. */
+static void add_dy(const seq *q, int64_t s, int64_t t) {
+  if (!q->dy) return;
+  char *dh = at(q, q->dh, s, 1, 0, q->H);
+  for (int64_t row = 0; row < rows_of(q, s); row++, dh += (size_t)q->H * q->size) {
+    const void *in[] = {dh, y_at(q, q->dy, s, row, t)};
+    q->kern->elem[SQ_ELEM_add](q->H, in, (int64_t[]){1, 1}, dh, 1, NULL);
+  }
+}
+
+/* A (n,H) scratch set to a state's gradient, or 0. */
+static void start_state(const seq *q, int64_t s, char *from, char *to) {
+  size_t bytes = (size_t)(rows_of(q, s) * q->H) * q->size;
+  if (from) {
+    memcpy(to, state_at(q, from, s, 0), bytes);
+  } else {
+    memset(to, 0, bytes);
+  }
+}
+
+static void unpack_dx(const seq *q, int64_t s) {
+  size_t I = (size_t)q->I * q->size;
+  for (int64_t t = 0; t < q->T; t++) {
+    char *from = at(q, q->dxs, s, q->T, t, q->I);
+    for (int64_t row = 0; row < rows_of(q, s); row++, from += I) {
+      memcpy(row_at(q, q->dx, s, row, t, q->xb, q->xt, q->I), from, I);
+    }
+  }
+}
+
+static void backward_slice(int64_t s, void *context) {
+  const seq *q = context;
+  int64_t n = rows_of(q, s), all = q->T * n;
+  char *dh = at(q, q->dh, s, 1, 0, q->H), *dc = q->cell->has_c ? at(q, q->dc, s, 1, 0, q->H) : NULL;
+  char *dgates = at(q, q->dgates, s, q->T, 0, q->G);
+  start_state(q, s, q->dhn, dh);
+  if (dc) start_state(q, s, q->dcn, dc);
+  for (int64_t t = q->T - 1; t >= 0 && !sq_interrupt_pending(); t--) {
+    add_dy(q, s, t);
+    q->cell->step_back(q, s, t);
+    if (t == 0 && !q->dh0) break;
+    sq_gemm(q->dtype, false, false, n, q->H, q->G, 1, at(q, q->dgates, s, q->T, t, q->G), q->G,
+            q->w_hh, q->H, 0, dh, q->H);
+  }
+  sq_gemm(q->dtype, true, false, q->G, q->K, all, 1, dgates, q->G, at(q, q->xh, s, q->T, 0, q->ld),
+          q->ld, 0, q->dweights + (size_t)(s * q->G * q->K) * q->size, q->K);
+  if (q->dx) {
+    sq_gemm(q->dtype, false, false, all, q->I, q->G, 1, dgates, q->G, q->w_ih, q->I, 0,
+            at(q, q->dxs, s, q->T, 0, q->I), q->I);
+    unpack_dx(q, s);
+  }
+  size_t bytes = (size_t)(n * q->H) * q->size;
+  if (q->dh0) memcpy(state_at(q, q->dh0, s, 0), dh, bytes);
+  if (q->dc0) memcpy(state_at(q, q->dc0, s, 0), dc, bytes);
+}
+
+/* --- the cells -----------------------------------------------------------------------------------
+ */
+
+/* i, f, o = sigmoid, g = tanh of the four gates;  c' = f c + i g;  h = o tanh(c').  Gates in the
+ * order i f g o. */
+static void lstm_step(const seq *q, int64_t s, int64_t t) {
+  int64_t H = q->H;
+  char *y = y_at(q, q->y, s, 0, t),
+       *tanh_c = q->keep ? at(q, q->tanh_c, s, q->T, t, H) : at(q, q->tanh_c, s, 1, 0, H);
+  q->kern->lstm_step(rows_of(q, s), H, gates_at(q, s, t), q->G, at(q, q->c, s, q->T + 1, t, H), H,
+                     at(q, q->c, s, q->T + 1, t + 1, H), H, y, q->yb * H, tanh_c, H);
+}
+
+static void lstm_step_back(const seq *q, int64_t s, int64_t t) {
+  int64_t H = q->H;
+  q->kern->lstm_step_back(rows_of(q, s), H, gates_at(q, s, t), q->G, at(q, q->c, s, q->T + 1, t, H),
+                          H, at(q, q->tanh_c, s, q->T, t, H), H, at(q, q->dh, s, 1, 0, H), H,
+                          at(q, q->dc, s, 1, 0, H), H, at(q, q->dgates, s, q->T, t, q->G), q->G);
+}
+
+static const cell lstm_cell = {4, true, lstm_step, lstm_step_back};
+
+/* h = tanh(pre) or relu(pre); the activation is kept where the pre-activation was. */
+static void rnn_step(const seq *q, int64_t s, int64_t t) {
+  int64_t n = rows_of(q, s);
+  char *pre = gates_at(q, s, t);
+  sq_elem activation = q->relu ? SQ_ELEM_relu : SQ_ELEM_tanh;
+  q->kern->elem[activation](n * q->H, (const void *[]){pre}, (int64_t[]){1}, pre, 1, NULL);
+  size_t H = (size_t)q->H * q->size;
+  for (int64_t row = 0; row < n; row++) memcpy(y_at(q, q->y, s, row, t), pre + (size_t)row * H, H);
+}
+
+static void rnn_step_back(const seq *q, int64_t s, int64_t t) {
+  const void *in[] = {at(q, q->dh, s, 1, 0, q->H), gates_at(q, s, t)};
+  sq_elem back = q->relu ? SQ_ELEM_relu_back : SQ_ELEM_tanh_back;
+  q->kern->elem[back](rows_of(q, s) * q->H, in, (int64_t[]){1, 1},
+                      at(q, q->dgates, s, q->T, t, q->G), 1, NULL);
+}
+
+static const cell rnn_cell = {1, false, rnn_step, rnn_step_back};
+
+/* --- a call: tensors in, tensors out
+ * --------------------------------------------------------------- */
+
+/* Rows of a slice: half the batch, between 16 and 64, so that two cores share a batch of 32 or more
+ * and the products are still large enough to run at 90 % of the best rate. */
+static int64_t slice_rows(int64_t B) {
+  int64_t half = ((B + 1) / 2 + 15) / 16 * 16;
+  return half < 16 ? 16 : half > 64 ? 64 : half;
+}
+
+static sq_status set_sizes(const sq_call *c, const cell *kind, bool batch_first, seq *q) {
+  const sq_tensor *x = c->in[0];
+  int first = batch_first ? 0 : 1;
+  q->cell = kind;
+  q->dtype = x->dtype;
+  q->kern = sq_kern_of(x->dtype);
+  q->size = sq_dtype_size(x->dtype);
+  q->B = x->shape[first];
+  q->T = x->shape[1 - first];
+  q->I = x->shape[2];
+  q->xb = q->yb = batch_first ? q->T : 1;
+  q->xt = q->yt = batch_first ? 1 : q->B;
+  q->G = kind->gates * q->H;
+  q->K = q->H + q->I + 1;
+  q->ld = (q->K + 15) / 16 * 16;
+  q->S = slice_rows(q->B);
+  q->slices = q->B == 0 ? 1 : (q->B + q->S - 1) / q->S;
+  if (q->T == 0)
+    return sq_fail(SQ_ESHAPE, "[%s] x is %s: a sequence needs at least one step", c->op->name,
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF));
+  return SQ_OK;
+}
+
+static sq_status want_shape(const char *op, const char *what, const sq_tensor *t, int ndim,
+                            const int64_t *shape) {
+  if (!t || sq_shape_equal(t->ndim, t->shape, ndim, shape)) return SQ_OK;
+  return sq_fail(SQ_ESHAPE, "[%s] %s is %s: it must be %s", op, what,
+                 sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(ndim, shape, SQ_SHAPE_BUF));
+}
+
+/* Inputs are x, h0, (c0,) w_ih, w_hh, b_ih, b_hh. */
+static sq_status check_call(const sq_call *c, const cell *kind, bool batch_first, seq *q) {
+  const char *op = c->op->name;
+  const sq_tensor *x = c->in[0], *const *w =
+                                     (const sq_tensor *const *)c->in + (kind->has_c ? 3 : 2);
+  SQ_TRY(sq__want_float(c, 0));
+  if (x->ndim != 3) {
+    return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must be %s", op,
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+                   batch_first ? "(batch,time,input)" : "(time,batch,input)");
+  }
+  if (w[1]->ndim != 2)
+    return sq_fail(SQ_ESHAPE, "[%s] w_hh is %s: it must have 2 dims", op,
+                   sq_tensor_shape_text(w[1], SQ_SHAPE_BUF));
+  q->H = w[1]->shape[1];
+  SQ_TRY(set_sizes(c, kind, batch_first, q));
+  if (w[0]->ndim == 2 && w[0]->shape[1] != q->I) {
+    return sq_fail(SQ_ESHAPE, "[%s] x is %s, w_ih is %s: x's last dim must be %lld", op,
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(w[0], SQ_SHAPE_BUF),
+                   (long long)w[0]->shape[1]);
+  }
+  SQ_TRY(want_shape(op, "w_ih", w[0], 2, (int64_t[]){q->G, q->I}));
+  SQ_TRY(want_shape(op, "w_hh", w[1], 2, (int64_t[]){q->G, q->H}));
+  SQ_TRY(want_shape(op, "b_ih", w[2], 1, &q->G));
+  SQ_TRY(want_shape(op, "b_hh", w[3], 1, &q->G));
+  SQ_TRY(want_shape(op, "h0", c->in[1], 2, (int64_t[]){q->B, q->H}));
+  return kind->has_c ? want_shape(op, "c0", c->in[2], 2, (int64_t[]){q->B, q->H}) : SQ_OK;
+}
+
+/* (K,G): w_hh^T over w_ih^T over b_ih + b_hh. */
+static sq_status stack_weights(const seq *q, sq_tensor *const *w, sq_tensor **out) {
+  SQ_OWN sq_tensor *all = NULL;
+  SQ_TRY(sq_tensor_new(q->dtype, 2, (int64_t[]){q->K, q->G}, &all));
+  const int64_t from[] = {q->H, 0}, rows[] = {q->I, q->H};
+  for (int i = 0; i < 2; i++) { /* i = 0: w_ih below w_hh; i = 1: w_hh on top */
+    SQ_OWN sq_tensor *part = NULL, *turned = NULL;
+    SQ_TRY(
+        sq_tensor_window(all, 2, (int64_t[]){rows[i], q->G}, all->stride, from[i] * q->G, &part));
+    SQ_TRY(sq_tensor_window(w[i], 2, (int64_t[]){rows[i], q->G},
+                            (int64_t[]){w[i]->stride[1], w[i]->stride[0]}, w[i]->offset, &turned));
+    SQ_TRY(sq_tensor_copy(part, turned));
+  }
+  SQ_OWN sq_tensor *bias = NULL;
+  SQ_TRY(sq_tensor_window(all, 1, &q->G, all->stride + 1, (q->K - 1) * q->G, &bias));
+  SQ_TRY(sq_tensor_fill(bias, 0));
+  for (int i = 2; i < 4; i++) {
+    if (w[i]) SQ_TRY(sq_map_into(SQ_ELEM_add, (sq_tensor *[]){bias, w[i]}, NULL, bias));
+  }
+  *out = sq_tensor_give(&all);
+  return SQ_OK;
+}
+
+/* The arrays of a call; dropped together. */
+typedef struct arrays {
+  sq_tensor *x, *h0, *c0, *weights, *xh, *gates, *c, *tanh_c, *y, *hn, *cn;
+} arrays;
+
+static void drop_arrays(arrays *a) {
+  sq_tensor **t = (sq_tensor **)(void *)a;
+  for (size_t i = 0; i < sizeof *a / sizeof *t; i++) sq_tensor_drop(t[i]);
+}
+
+static sq_status contiguous_or_null(sq_tensor *t, sq_tensor **out) {
+  return t ? sq_tensor_contiguous(t, out) : SQ_OK;
+}
+
+static void *data_or_null(const sq_tensor *t) { return t ? sq_data(t) : NULL; }
+
+static sq_status new_array(const seq *q, int64_t steps, int64_t width, sq_tensor **out) {
+  int64_t n;
+  SQ_TRY(sq_size_mul(q->B * steps, width, &n));
+  return sq_tensor_new(q->dtype, 1, &n, out);
+}
+
+static sq_status make_arrays(const sq_call *c, seq *q, arrays *a) {
+  bool has_c = q->cell->has_c;
+  int64_t kept = q->keep ? q->T : 1, state[] = {q->B, q->H};
+  SQ_TRY(sq_tensor_contiguous(c->in[0], &a->x));
+  SQ_TRY(contiguous_or_null(c->in[1], &a->h0));
+  SQ_TRY(stack_weights(q, c->in + (has_c ? 3 : 2), &a->weights));
+  SQ_TRY(new_array(q, q->T, q->ld, &a->xh));
+  SQ_TRY(new_array(q, kept, q->G, &a->gates));
+  SQ_TRY(
+      sq_tensor_new(q->dtype, 3, (int64_t[]){c->in[0]->shape[0], c->in[0]->shape[1], q->H}, &a->y));
+  SQ_TRY(sq_tensor_new(q->dtype, 2, state, &a->hn));
+  if (!has_c) return SQ_OK;
+  SQ_TRY(contiguous_or_null(c->in[2], &a->c0));
+  SQ_TRY(new_array(q, q->T + 1, q->H, &a->c));
+  SQ_TRY(new_array(q, kept, q->H, &a->tanh_c));
+  return sq_tensor_new(q->dtype, 2, state, &a->cn);
+}
+
+static void point_forward(seq *q, const arrays *a) {
+  q->x = sq_data(a->x);
+  q->h0 = data_or_null(a->h0);
+  q->c0 = data_or_null(a->c0);
+  q->weights = sq_data(a->weights);
+  q->xh = sq_data(a->xh);
+  q->gates = sq_data(a->gates);
+  q->c = data_or_null(a->c);
+  q->tanh_c = data_or_null(a->tanh_c);
+  q->y = sq_data(a->y);
+  q->hn = sq_data(a->hn);
+  q->cn = data_or_null(a->cn);
+}
+
+static sq_status save_call(sq_call *c, const seq *q, const arrays *a, bool batch_first) {
+  int w = q->cell->has_c ? 3 : 2;
+  SQ_TRY(sq__save(c, a->xh));
+  SQ_TRY(sq__save(c, a->gates));
+  SQ_TRY(sq__save(c, a->c));
+  SQ_TRY(sq__save(c, a->tanh_c));
+  SQ_TRY(sq__save(c, c->in[w]));
+  SQ_TRY(sq__save(c, c->in[w + 1]));
+  sq__save_ints(c, 3, (int64_t[]){batch_first, q->reverse, q->relu});
+  return SQ_OK;
+}
+
+/* Floating point work of the products in ns at 100 GF/s: what sq_parallel decides by. */
+static int64_t work_of(const seq *q) { return q->T * q->B * q->G * q->K / 50 + 1; }
+
+static sq_status run_forward(sq_call *c, seq *q, arrays *a, bool batch_first) {
+  SQ_TRY(make_arrays(c, q, a));
+  SQ_TRY(sq_blas_load());
+  point_forward(q, a);
+  sq_parallel(q->slices, work_of(q), forward_slice, q);
+  SQ_TRY(sq_interrupt_check());
+  SQ_TRY(save_call(c, q, a, batch_first));
+  c->out[0] = sq_tensor_give(&a->y);
+  c->out[1] = sq_tensor_give(&a->hn);
+  c->out[2] = sq_tensor_give(&a->cn);
+  return SQ_OK;
+}
+
+static sq_status sequence_forward(sq_call *c, const cell *kind, bool batch_first, bool reverse,
+                                  bool relu) {
+  seq q = {.reverse = reverse, .relu = relu, .keep = c->node != NULL};
+  arrays a = {0};
+  SQ_TRY(check_call(c, kind, batch_first, &q));
+  sq_status st = run_forward(c, &q, &a, batch_first);
+  drop_arrays(&a);
+  return st;
+}
+
+/* --- backward of a call
+ * ------------------------------------------------------------------------------ */
+
+typedef struct grads {
+  sq_tensor *dy, *dhn, *dcn, *w_ih, *w_hh, *dgates, *dh, *dc, *dweights, *dxs, *dx, *dh0, *dc0;
+} grads;
+
+static void drop_grads(grads *g) {
+  sq_tensor **t = (sq_tensor **)(void *)g;
+  for (size_t i = 0; i < sizeof *g / sizeof *t; i++) sq_tensor_drop(t[i]);
+}
+
+static sq_status make_grads(const sq_back *b, const seq *q, grads *g) {
+  int64_t state[] = {q->B, q->H};
+  SQ_TRY(contiguous_or_null(b->dy[0], &g->dy));
+  SQ_TRY(contiguous_or_null(b->dy[1], &g->dhn));
+  SQ_TRY(contiguous_or_null(q->cell->has_c ? b->dy[2] : NULL, &g->dcn));
+  SQ_TRY(sq_tensor_contiguous(sq__saved(b, 4), &g->w_ih));
+  SQ_TRY(sq_tensor_contiguous(sq__saved(b, 5), &g->w_hh));
+  SQ_TRY(new_array(q, q->T, q->G, &g->dgates));
+  SQ_TRY(new_array(q, 1, q->H, &g->dh));
+  SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){q->slices, q->G, q->K}, &g->dweights));
+  if (sq__needs(b, 0)) {
+    SQ_TRY(new_array(q, q->T, q->I, &g->dxs));
+    SQ_TRY(sq_tensor_new(q->dtype, 3, sq__in_shape(b, 0), &g->dx));
+  }
+  if (sq__needs(b, 1)) SQ_TRY(sq_tensor_new(q->dtype, 2, state, &g->dh0));
+  if (!q->cell->has_c) return SQ_OK;
+  SQ_TRY(new_array(q, 1, q->H, &g->dc));
+  return sq__needs(b, 2) ? sq_tensor_new(q->dtype, 2, state, &g->dc0) : SQ_OK;
+}
+
+static void point_backward(const sq_back *b, seq *q, const grads *g) {
+  q->xh = sq_data(sq__saved(b, 0));
+  q->gates = sq_data(sq__saved(b, 1));
+  q->c = data_or_null(sq__saved(b, 2));
+  q->tanh_c = data_or_null(sq__saved(b, 3));
+  q->w_ih = sq_data(g->w_ih);
+  q->w_hh = sq_data(g->w_hh);
+  q->dy = data_or_null(g->dy);
+  q->dhn = data_or_null(g->dhn);
+  q->dcn = data_or_null(g->dcn);
+  q->dgates = sq_data(g->dgates);
+  q->dh = sq_data(g->dh);
+  q->dc = data_or_null(g->dc);
+  q->dweights = sq_data(g->dweights);
+  q->dxs = data_or_null(g->dxs);
+  q->dx = data_or_null(g->dx);
+  q->dh0 = data_or_null(g->dh0);
+  q->dc0 = data_or_null(g->dc0);
+}
+
+/* Adds the slices' (G,K) gradients in order and cuts the sum into dw_ih, dw_hh, db_ih, db_hh. */
+static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights, int first) {
+  int64_t n = q->G * q->K;
+  SQ_OWN sq_tensor *sum = NULL;
+  SQ_TRY(sq_tensor_window(dweights, 1, &n, (int64_t[]){1}, 0, &sum));
+  for (int64_t s = 1; s < q->slices; s++) {
+    SQ_OWN sq_tensor *part = NULL;
+    SQ_TRY(sq_tensor_window(dweights, 1, &n, (int64_t[]){1}, s * n, &part));
+    SQ_TRY(sq_map_into(SQ_ELEM_add, (sq_tensor *[]){sum, part}, NULL, sum));
+  }
+  const int64_t from[] = {q->H, 0, q->K - 1, q->K - 1}, columns[] = {q->I, q->H, 1, 1};
+  for (int i = 0; i < 4; i++) {
+    if (!sq__needs(b, first + i)) continue;
+    SQ_OWN sq_tensor *part = NULL;
+    SQ_TRY(sq_tensor_window(dweights, i < 2 ? 2 : 1, (int64_t[]){q->G, columns[i]},
+                            (int64_t[]){q->K, 1}, from[i], &part));
+    SQ_TRY(sq_tensor_clone(part, &b->dx[first + i]));
+  }
+  return SQ_OK;
+}
+
+static sq_status run_backward(sq_back *b, seq *q, grads *g) {
+  int w = q->cell->has_c ? 3 : 2;
+  SQ_TRY(make_grads(b, q, g));
+  point_backward(b, q, g);
+  sq_parallel(q->slices, 2 * work_of(q), backward_slice, q);
+  SQ_TRY(sq_interrupt_check());
+  SQ_TRY(give_weights(b, q, g->dweights, w));
+  b->dx[0] = sq_tensor_give(&g->dx);
+  b->dx[1] = sq_tensor_give(&g->dh0);
+  if (q->cell->has_c) b->dx[2] = sq_tensor_give(&g->dc0);
+  return SQ_OK;
+}
+
+static sq_status sequence_backward(sq_back *b, const cell *kind) {
+  const int64_t *flags = sq__ints(b);
+  const sq_tensor *w_hh = sq__saved(b, 5);
+  /* set_sizes reads x's shape only: a stand-in header tells it what x was */
+  sq_tensor x = {.dtype = sq__in_dtype(b, 0), .ndim = 3};
+  memcpy(x.shape, sq__in_shape(b, 0), 3 * sizeof *x.shape);
+  sq_call c = {.in = (sq_tensor *[]){&x}};
+  seq q = {.reverse = flags[1], .relu = flags[2], .keep = true, .H = w_hh->shape[1]};
+  SQ_TRY(set_sizes(&c, kind, flags[0], &q));
+  grads g = {0};
+  sq_status st = run_backward(b, &q, &g);
+  drop_grads(&g);
+  return st;
+}
+
+/* --- the blocks
+ * ---------------------------------------------------------------------------------------- */
+
+/* h_t = tanh(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh), or relu */
+static sq_status rnn_forward(sq_call *c) {
+  bool relu = strcmp(c->arg[6].string, "relu") == 0;
+  return sequence_forward(c, &rnn_cell, c->arg[7].flag, c->arg[8].flag, relu);
+}
+
+static sq_status rnn_backward(sq_back *b) { return sequence_backward(b, &rnn_cell); }
+
+const sq_op_impl sq__op_rnn = {.forward = rnn_forward, .backward = rnn_backward};
+
+/* i f g o = sigmoid sigmoid tanh sigmoid (w_ih x_t + b_ih + w_hh h + b_hh);  c = f c + i g;  h = o
+ * tanh c */
+static sq_status lstm_forward(sq_call *c) {
+  return sequence_forward(c, &lstm_cell, c->arg[7].flag, c->arg[8].flag, false);
+}
+
+static sq_status lstm_backward(sq_back *b) { return sequence_backward(b, &lstm_cell); }
+
+const sq_op_impl sq__op_lstm = {.forward = lstm_forward, .backward = lstm_backward};
