@@ -1,15 +1,17 @@
 /* all_tmpl.h: every template for one type, and the table that kern.def asks for: a kernel that is
  * missing does not compile. */
-/* clang-format off: each one uses those before it */
+
+/* Each of these uses those before it. */
+/* clang-format off */
 #include "kernels/elem_run_tmpl.h"
-#include "kernels/elem_tmpl.h"
-#include "kernels/loss_tmpl.h"
 #include "kernels/math_tmpl.h"
-#include "kernels/optim_tmpl.h"
+#include "kernels/elem_tmpl.h"
 #include "kernels/reduce_tmpl.h"
-#include "kernels/rnn_tmpl.h"
-#include "kernels/softmax_tmpl.h"
 #include "kernels/where_tmpl.h"
+#include "kernels/softmax_tmpl.h"
+#include "kernels/rnn_tmpl.h"
+#include "kernels/loss_tmpl.h"
+#include "kernels/optim_tmpl.h"
 /* clang-format on */
 
 #define ELEM(name, inputs) RUN_ELEM(name, inputs, sizeof(T))
