@@ -48,13 +48,29 @@ sq_status sq_set_threads(int64_t n) {
 
 int sq_thread_index(void) { return omp_get_thread_num(); }
 
-void sq_parallel(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context) {
-  if (tiles <= 1 || work < SERIAL_BELOW || sq_threads() == 1 || omp_in_parallel()) {
-    for (int64_t i = 0; i < tiles && !interrupted; i++) tile(i, context);
-    return;
-  }
+static bool serial(int64_t tiles, int64_t work) {
+  return tiles <= 1 || work < SERIAL_BELOW || sq_threads() == 1 || omp_in_parallel();
+}
+
+static void run_tiles(int64_t tiles, bool stoppable, sq_tile_fn *tile, void *context) {
 #pragma omp parallel for schedule(dynamic, 1) num_threads(sq_threads())
   for (int64_t i = 0; i < tiles; i++) {
-    if (!interrupted) tile(i, context);
+    if (!stoppable || !interrupted) tile(i, context);
   }
+}
+
+void sq_parallel(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context) {
+  if (!serial(tiles, work)) {
+    run_tiles(tiles, true, tile, context);
+    return;
+  }
+  for (int64_t i = 0; i < tiles && !interrupted; i++) tile(i, context);
+}
+
+void sq_parallel_all(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context) {
+  if (!serial(tiles, work)) {
+    run_tiles(tiles, false, tile, context);
+    return;
+  }
+  for (int64_t i = 0; i < tiles; i++) tile(i, context);
 }

@@ -14,6 +14,10 @@ typedef void sq_tile_fn(int64_t tile, void *context);
  * sq_interrupt_check(). [Lua thread] */
 void sq_parallel(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context);
 
+/* The same, to its end whatever the interrupt flag says: for work that must not be left half done.
+ * [Lua thread] */
+void sq_parallel_all(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context);
+
 /* This thread's number within sq_parallel, 0..sq_threads()-1: it picks a scratch buffer, and never
  * a result. [any thread] */
 int sq_thread_index(void);

@@ -1,0 +1,214 @@
+/* optim.c: groups and states, and the step: all parameters cut into tiles of fixed size, run by the
+ * pool. */
+#include "optim/optim.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/parallel.h"
+
+enum { TILE = 16384 };
+
+#define OPTIM(name) extern const sq_optim_class sq__optim_##name;
+#include "optim/optim.def"
+#undef OPTIM
+
+const sq_optim_class *const *sq_optim_classes(void) {
+  static const sq_optim_class *const classes[] = {
+#define OPTIM(name) &sq__optim_##name,
+#include "optim/optim.def"
+#undef OPTIM
+      NULL};
+  return classes;
+}
+
+static sq_status check_hyper(const sq_optim_class *class, int i, double value) {
+  const sq_hyper *h = &class->hyper[i];
+  if (value >= h->lo && value <= h->hi) return SQ_OK; /* NaN fails */
+  return sq_fail(SQ_EARG, "[optim.%s] %s is %g: it must be %g to %g", class->name, h->name, value,
+                 h->lo, h->hi);
+}
+
+sq_status sq_optim_new(const sq_optim_class *class, const sq_arg *arg, sq_optim **out) {
+  double hyper[SQ_MAX_HYPERS] = {0};
+  SQ_TRY(class->read(arg, hyper));
+  for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++)
+    SQ_TRY(check_hyper(class, i, hyper[i]));
+  void *block;
+  SQ_TRY(sq_alloc_zero(sizeof(sq_optim), &block));
+  *out = block;
+  (*out)->class = class;
+  memcpy((*out)->defaults, hyper, sizeof hyper);
+  return SQ_OK;
+}
+
+void sq_optim_drop(sq_optim *o) {
+  if (!o) return;
+  for (int i = 0; i < o->params; i++) {
+    sq_tensor_drop(o->param[i].w);
+    for (int k = 0; k < SQ_MAX_STATES; k++) sq_tensor_drop(o->param[i].state[k]);
+  }
+  sq_free(o->param);
+  sq_free(o->group);
+  sq_free(o);
+}
+
+static sq_status check_params(const sq_optim *o, int n, sq_tensor *const *params) {
+  for (int i = 0; i < n; i++) {
+    const sq_tensor *w = params[i];
+    if (!sq_is_float(w->dtype)) {
+      return sq_fail(SQ_ETYPE, "[optim.%s] parameter %d is %s: it must be float32 or float64",
+                     o->class->name, i + 1, sq_dtype_name(w->dtype));
+    }
+    if (!sq_tensor_is_contiguous(w)) {
+      return sq_fail(SQ_ESTATE,
+                     "[optim.%s] parameter %d %s is not contiguous: give it x:contiguous()",
+                     o->class->name, i + 1, sq_tensor_shape_text(w, SQ_SHAPE_BUF));
+    }
+    bool twice = false;
+    for (int k = 0; k < o->params; k++) twice = twice || o->param[k].w == w;
+    for (int k = 0; k < i; k++) twice = twice || params[k] == w;
+    if (twice)
+      return sq_fail(SQ_ESTATE, "[optim.%s] parameter %d is given twice", o->class->name, i + 1);
+  }
+  return SQ_OK;
+}
+
+sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params) {
+  SQ_TRY(check_params(o, n, params));
+  void *groups = o->group, *all = o->param;
+  SQ_TRY(sq_realloc((o->groups + 1) * (int64_t)sizeof *o->group, &groups));
+  o->group = groups;
+  SQ_TRY(sq_realloc((o->params + n) * (int64_t)sizeof *o->param, &all));
+  o->param = all;
+  sq_optim_group *g = &o->group[o->groups++];
+  memcpy(g->hyper, o->defaults, sizeof g->hyper);
+  g->first = o->params;
+  g->n = n;
+  for (int i = 0; i < n; i++)
+    o->param[o->params++] = (sq_optim_param){.w = sq_tensor_keep(params[i])};
+  return SQ_OK;
+}
+
+int sq_optim_find(const sq_optim_class *class, const char *name) {
+  for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++) {
+    if (strcmp(class->hyper[i].name, name) == 0) return i;
+  }
+  return -1;
+}
+
+sq_status sq_optim_set(sq_optim *o, int group, int hyper, double value) {
+  SQ_TRY(check_hyper(o->class, hyper, value));
+  o->group[group].hyper[hyper] = value;
+  return SQ_OK;
+}
+
+static const sq_optim_group *group_of(const sq_optim *o, int i) {
+  const sq_optim_group *g = o->group;
+  while (i >= g->first + g->n) g++;
+  return g;
+}
+
+sq_status sq_optim_state(sq_optim *o, int i, int state, sq_tensor **out) {
+  sq_optim_param *p = &o->param[i];
+  const double *hyper = group_of(o, i)->hyper;
+  if (!p->state[state]) {
+    double start = o->class->start ? o->class->start(hyper, state) : 0;
+    SQ_TRY(sq_tensor_full(p->w->dtype, p->w->ndim, p->w->shape, start, &p->state[state]));
+  }
+  *out = p->state[state];
+  return SQ_OK;
+}
+
+/* One parameter of a step, and the tiles before it. */
+typedef struct item {
+  const sq_optim_param *p;
+  const double *hyper;
+  sq_tensor *g;
+  int64_t tiles_before;
+} item;
+
+typedef struct pass {
+  const sq_optim_class *class;
+  item *item;
+  int n;
+} pass;
+
+static void run_tile(int64_t tile, void *context) {
+  const pass *s = context;
+  int low = 0, high = s->n - 1; /* the last item with tiles_before <= tile */
+  while (low < high) {
+    int middle = (low + high + 1) / 2;
+    if (s->item[middle].tiles_before <= tile) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  const item *it = &s->item[low];
+  const sq_tensor *w = it->p->w;
+  int64_t first = (tile - it->tiles_before) * TILE;
+  size_t skip = (size_t)first * sq_dtype_size(w->dtype);
+  sq_update u = {.kern = sq_kern_of(w->dtype),
+                 .hyper = it->hyper,
+                 .n = w->numel - first < TILE ? w->numel - first : TILE,
+                 .step = it->p->step,
+                 .w = (char *)sq_data(w) + skip,
+                 .g = (const char *)sq_data(it->g) + skip};
+  for (int k = 0; k < SQ_MAX_STATES; k++) {
+    bool used = s->class->state[k] && s->class->uses(it->hyper, k);
+    u.state[k] = used ? (char *)sq_data(it->p->state[k]) + skip : NULL;
+  }
+  s->class->update(&u);
+}
+
+static sq_status check_grad(const sq_optim *o, int i, const sq_tensor *g) {
+  const sq_tensor *w = o->param[i].w;
+  if (g->dtype != w->dtype || !sq_shape_equal(g->ndim, g->shape, w->ndim, w->shape)) {
+    return sq_fail(SQ_ESHAPE, "[optim.%s] parameter %d is %s %s, its gradient %s %s",
+                   o->class->name, i + 1, sq_dtype_name(w->dtype),
+                   sq_tensor_shape_text(w, SQ_SHAPE_BUF), sq_dtype_name(g->dtype),
+                   sq_tensor_shape_text(g, SQ_SHAPE_BUF));
+  }
+  return SQ_OK;
+}
+
+/* Gradients made contiguous and states made: all that can fail. */
+static sq_status prepare(sq_optim *o, sq_tensor *const *grads, pass *s) {
+  for (int i = 0; i < o->params; i++) {
+    if (!grads[i]) continue;
+    SQ_TRY(check_grad(o, i, grads[i]));
+    const double *hyper = group_of(o, i)->hyper;
+    for (int k = 0; k < SQ_MAX_STATES; k++) {
+      sq_tensor *state;
+      if (o->class->state[k] && o->class->uses(hyper, k)) SQ_TRY(sq_optim_state(o, i, k, &state));
+    }
+    item *it = &s->item[s->n];
+    SQ_TRY(sq_tensor_contiguous(grads[i], &it->g));
+    it->p = &o->param[i];
+    it->hyper = hyper;
+    s->n++;
+  }
+  return SQ_OK;
+}
+
+sq_status sq_optim_step(sq_optim *o, sq_tensor *const *grads) {
+  void *block;
+  SQ_TRY(sq_alloc_zero((o->params + 1) * (int64_t)sizeof(item), &block));
+  pass s = {.class = o->class, .item = block};
+  sq_status st = prepare(o, grads, &s);
+  int64_t tiles = 0, work = 0;
+  for (int i = 0; i < s.n && st == SQ_OK; i++) {
+    sq_optim_param *p = &o->param[s.item[i].p - o->param];
+    p->step++;
+    s.item[i].tiles_before = tiles;
+    tiles += (p->w->numel + TILE - 1) / TILE;
+    work += p->w->numel;
+    sq_tensor_changed(p->w);
+  }
+  if (st == SQ_OK) sq_parallel_all(tiles, work, run_tile, &s);
+  for (int i = 0; i < s.n; i++) sq_tensor_drop(s.item[i].g);
+  sq_free(block);
+  return st;
+}

@@ -1,0 +1,45 @@
+/* rmsprop.c: RMSprop (Hinton, lecture 6e).  s = alpha s + (1 - alpha) g g;  w -= lr g / (sqrt s +
+ * eps) */
+#include <math.h>
+
+#include "optim/optim.h"
+
+enum { LR, ALPHA, EPS, WEIGHT_DECAY, MOMENTUM, CENTERED, MAXIMIZE };
+
+static sq_status read(const sq_arg *arg, double *h) {
+  for (int i = LR; i <= MOMENTUM; i++) h[i] = arg[1 + i].number;
+  h[CENTERED] = arg[1 + CENTERED].flag;
+  h[MAXIMIZE] = arg[1 + MAXIMIZE].flag;
+  return SQ_OK;
+}
+
+static bool uses(const double *h, int state) {
+  return state == 0 || (state == 1 && h[CENTERED] != 0) || (state == 2 && h[MOMENTUM] > 0);
+}
+
+static void update(const sq_update *u) {
+  const double *h = u->hyper;
+  u->kern->rmsprop_step(u->n, h[LR], h[ALPHA], h[EPS], h[WEIGHT_DECAY], h[MOMENTUM],
+                        h[CENTERED] != 0, h[MAXIMIZE] != 0, u->w, u->g, u->state[0], u->state[1],
+                        u->state[2]);
+}
+
+const sq_optim_class sq__optim_rmsprop = {
+    .name = "RMSprop",
+    .signature =
+        "(params: any, lr: number = 0.01, alpha: number = 0.99, eps: number = 1e-8, weight_decay: "
+        "number = 0, "
+        "momentum: number = 0, centered: bool = false, maximize: bool = false) -> RMSprop",
+    .doc = "s = alpha s + (1 - alpha) g g; w = w - lr g / (sqrt s + eps).",
+    .hyper = {{"lr", false, 0, INFINITY},
+              {"alpha", false, 0, INFINITY},
+              {"eps", false, 0, INFINITY},
+              {"weight_decay", false, 0, INFINITY},
+              {"momentum", false, 0, INFINITY},
+              {"centered", true, 0, 1},
+              {"maximize", true, 0, 1}},
+    .state = {"square_avg", "grad_avg", "momentum_buffer"},
+    .read = read,
+    .uses = uses,
+    .update = update,
+};

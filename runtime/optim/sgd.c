@@ -1,0 +1,44 @@
+/* sgd.c: stochastic gradient descent with momentum.  g += wd w;  v = mu v + (1 - dampening) g;  w
+ * -= lr (g + mu v | v) */
+#include <math.h>
+
+#include "optim/optim.h"
+
+enum { LR, MOMENTUM, DAMPENING, WEIGHT_DECAY, NESTEROV, MAXIMIZE };
+
+static sq_status read(const sq_arg *arg, double *h) {
+  for (int i = LR; i <= WEIGHT_DECAY; i++) h[i] = arg[1 + i].number;
+  h[NESTEROV] = arg[1 + NESTEROV].flag;
+  h[MAXIMIZE] = arg[1 + MAXIMIZE].flag;
+  if (h[NESTEROV] && (h[MOMENTUM] <= 0 || h[DAMPENING] != 0)) {
+    return sq_fail(SQ_EARG, "[optim.SGD] nesterov needs a momentum above 0 and no dampening");
+  }
+  return SQ_OK;
+}
+
+static bool uses(const double *h, int state) { return state == 0 && h[MOMENTUM] != 0; }
+
+static void update(const sq_update *u) {
+  const double *h = u->hyper;
+  u->kern->sgd_step(u->n, h[LR], h[MOMENTUM], h[DAMPENING], h[WEIGHT_DECAY], h[NESTEROV] != 0,
+                    h[MAXIMIZE] != 0, u->step == 1, u->w, u->g, u->state[0]);
+}
+
+const sq_optim_class sq__optim_sgd = {
+    .name = "SGD",
+    .signature =
+        "(params: any, lr: number = 0.001, momentum: number = 0, dampening: number = 0, "
+        "weight_decay: number = 0, "
+        "nesterov: bool = false, maximize: bool = false) -> SGD",
+    .doc = "g = g + weight_decay w; v = momentum v + (1 - dampening) g; w = w - lr v.",
+    .hyper = {{"lr", false, 0, INFINITY},
+              {"momentum", false, 0, INFINITY},
+              {"dampening", false, -INFINITY, INFINITY},
+              {"weight_decay", false, 0, INFINITY},
+              {"nesterov", true, 0, 1},
+              {"maximize", true, 0, 1}},
+    .state = {"momentum_buffer"},
+    .read = read,
+    .uses = uses,
+    .update = update,
+};
