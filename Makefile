@@ -11,11 +11,16 @@ BLAS     ?= openblas
 READLINE ?= yes
 DEBUG    ?= no
 ARGS     ?=
-CC       ?= gcc
+TAGS     ?=
+DESTDIR  ?=
+ifeq ($(origin CC),default)
+  CC := gcc
+endif
 
 # --- folders: each kind of build has its own -----------------------------------------------------
+comma := ,
 ifneq ($(SANITIZE),)
-  OUT := build/$(SANITIZE)
+  OUT := build/$(subst $(comma),-,$(SANITIZE))
 else ifeq ($(DEBUG),yes)
   OUT := build/debug
 else
@@ -25,9 +30,9 @@ endif
 # --- flags ---------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes
 PKGS := lua5.4 libpng cairo jansson zlib
-# A machine without the libraries can still run `make deps` and `make help`.
-PKG_CFLAGS = $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS   = $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# Asked at first use: a machine without the libraries can still run `make deps` and `make help`.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
 VERSION := 0.1.0
 
 CPPFLAGS_ALL = -Iruntime -Ibindings -D_GNU_SOURCE -DSQ_VERSION='"$(VERSION)"' \
@@ -52,6 +57,7 @@ endif
 ifeq ($(READLINE),yes)
   REPL_FLAGS := -DSQ_READLINE
   REPL_LIBS  := -lreadline
+  CHECK_PKGS := readline
 endif
 
 # --- sources -------------------------------------------------------------------------------------
@@ -81,6 +87,8 @@ $(OUT)/seqrt.so: $(BINDING_OBJ) $(OUT)/libseqrt.a
 
 # Objects are remade when the flags change.
 $(OUT)/obj/flags: FORCE
+	@pkg-config --exists $(PKGS) $(CHECK_PKGS) 2>/dev/null || { \
+	  echo "seqrt needs pkg-config and the libraries $(PKGS) $(CHECK_PKGS): \`make deps\` installs what is missing." >&2; exit 1; }
 	@mkdir -p $(@D)
 	@echo '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(REPL_FLAGS)' | cmp -s - $@ || echo '$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(REPL_FLAGS)' > $@
 .PHONY: FORCE
@@ -96,7 +104,11 @@ $(OUT)/obj/runtime/kernels/stamp_avx512.o: FILE_FLAGS := -mavx512f -mavx512dq -m
 $(OUT)/obj/bindings/repl.o: FILE_FLAGS := $(REPL_FLAGS)
 
 # The Lua parts of the module, as one array each.
-$(OUT)/lua_parts.c: $(LUA_SRC) Makefile
+$(OUT)/lua_parts.list: FORCE
+	@mkdir -p $(@D)
+	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' > $@
+
+$(OUT)/lua_parts.c: $(LUA_SRC) $(OUT)/lua_parts.list Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* made by the Makefile from bindings/lua */'; echo '#include "parts.h"'; \
 	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); \
@@ -106,12 +118,94 @@ $(OUT)/lua_parts.c: $(LUA_SRC) Makefile
 	    echo "  {\"$$n\", (const char *)part_$$n, sizeof part_$$n - 1},"; done; \
 	  echo '  {0, 0, 0}};'; } > $@
 
-$(OUT)/obj/lua_parts.o: $(OUT)/lua_parts.c
+$(OUT)/obj/lua_parts.o: $(OUT)/lua_parts.c $(OUT)/obj/flags
 	@mkdir -p $(@D)
 	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 -include $(OBJ:.o=.d)
 
-.PHONY: clean
+# --- what must be on the machine --------------------------------------------------------------------
+BUILD_PKGS := pkg-config liblua5.4-dev libopenblas-dev libpng-dev zlib1g-dev libcairo2-dev libjansson-dev \
+              $(if $(filter yes,$(READLINE)),libreadline-dev)
+TEST_PKGS  := lua-busted lua-check clang-format
+
+# $(call install,packages): only those that are missing, by apt-get; elsewhere they are named.
+define install
+	@missing=""; for p in $(1); do \
+	  dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; done; \
+	[ -z "$$missing" ] && exit 0; \
+	command -v apt-get >/dev/null || { echo "not a Debian machine: please install what these packages hold:$$missing"; exit 0; }; \
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo"; \
+	echo "installing:$$missing"; \
+	get="$$sudo env DEBIAN_FRONTEND=noninteractive apt-get -qq"; \
+	$$get install -y --no-install-recommends $$missing >/dev/null 2>&1 || \
+	{ $$get update && $$get install -y --no-install-recommends $$missing >/dev/null; }
+endef
+
+.PHONY: deps test-deps
+deps:
+	$(call install,$(BUILD_PKGS))
+test-deps: deps
+	$(call install,$(TEST_PKGS))
+
+# --- use ----------------------------------------------------------------------------------------------
+.PHONY: palindrome bench debug install uninstall
+palindrome: deps
+	@$(MAKE) --no-print-directory all
+	$(OUT)/seqrt scripts/palindrome.lua $(ARGS)
+
+bench: all
+	$(OUT)/seqrt scripts/bench.lua $(ARGS)
+
+debug:
+	@$(MAKE) --no-print-directory DEBUG=yes all
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.4
+	install -m 755 $(OUT)/seqrt $(DESTDIR)$(PREFIX)/bin/seqrt
+	install -m 755 $(OUT)/seqrt.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/seqrt.so
+
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/seqrt $(DESTDIR)$(PREFIX)/lib/lua/5.4/seqrt.so
+
+# --- proof ---------------------------------------------------------------------------------------------
+# Specs tagged #slow run only by `make test TAGS=slow`; #long ones not under a sanitizer.
+BUSTED    = $$(command -v busted)
+SPEC_TAGS = $(if $(TAGS),--tags=$(TAGS),--exclude-tags=slow$(if $(SANITIZE),$(comma)long))
+SPEC_ENV  = SEQRT=$(OUT)/seqrt \
+            ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
+            LSAN_OPTIONS=suppressions=spec/lsan.supp:print_suppressions=0 \
+            UBSAN_OPTIONS=print_stacktrace=1 \
+            TSAN_OPTIONS=suppressions=spec/tsan.supp
+
+.PHONY: test lint
+test: test-deps
+	@$(MAKE) --no-print-directory all
+	@$(SPEC_ENV) $(OUT)/seqrt $(BUSTED) $(SPEC_TAGS) $(ARGS) spec
+
+C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*.[ch]))
+
+# Every warning an error, luacheck, the layout, the rules of the house.
+lint: test-deps
+	@$(MAKE) --no-print-directory all
+	@echo "  warnings";  for f in $(RUNTIME_SRC) $(BINDING_SRC) $(PROGRAM_SRC); do \
+	  $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(REPL_FLAGS) -mavx512f -mavx2 -mfma -fsyntax-only -Werror $$f || exit 1; done
+	@echo "  luacheck";  luacheck -q --no-color $(wildcard bindings/lua/*.lua scripts/*.lua spec/*.lua)
+	@echo "  layout";    clang-format --dry-run -Werror $(C_FILES)
+	@echo "  house";     $(SPEC_ENV) $(OUT)/seqrt $(BUSTED) spec/house_spec.lua
+
+.PHONY: clean help
 clean:
 	rm -rf build
+
+help:
+	@echo "make                the program build/seqrt and the module build/seqrt.so"
+	@echo "make palindrome     install what is missing, build, run the palindrome sweep (ARGS='--T 5,10')"
+	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
+	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
+	@echo "make bench          time a training step against the machine's floor"
+	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
+	@echo "make debug          build/debug: no optimisation, our own assertions on"
+	@echo "make install        into PREFIX (/usr/local); make uninstall takes it away"
+	@echo "make clean          remove build/"
+	@echo "variables           PREFIX DESTDIR CC CFLAGS SANITIZE=address|undefined|thread BLAS=openblas|blis READLINE=yes|no"

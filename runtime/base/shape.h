@@ -19,6 +19,7 @@ const char *sq_dtype_name(sq_dtype dtype);
  * any thread] */
 SQ_CHECKED sq_status sq_dtype_parse(const char *name, sq_dtype *out);
 
+/* True for float32 and float64, which carry gradients. [any thread] */
 static inline bool sq_is_float(sq_dtype dtype) { return dtype <= SQ_F64; }
 
 /* out = a b, for counts. [fails: shape, when the product passes 2^63-1 or a factor is negative |
@@ -44,6 +45,7 @@ SQ_CHECKED sq_status sq_shape_broadcast(const char *what, int adim, const int64_
 /* Row-major strides, in elements, of a contiguous tensor of that shape. [any thread] */
 void sq_shape_strides(int ndim, const int64_t *shape, int64_t *stride);
 
+/* True when both have the same number of dims and the same sizes. [any thread] */
 bool sq_shape_equal(int adim, const int64_t *a, int bdim, const int64_t *b);
 
 /* Turns a dim that may be negative (-1 is the last) into 0..ndim-1. `what` names the op. A dim

@@ -1,0 +1,303 @@
+-- house_spec.lua: the rules of the house, read off the sources; each rule is first shown to fail on a breach.
+local support = require "spec.support"
+
+-- --- what a file is ------------------------------------------------------------------------------
+
+local ROOMS = {
+  base = {"base"},
+  kernels = {"base", "kernels"},
+  tensor = {"base", "kernels", "tensor"},
+  autograd = {"base", "kernels", "tensor", "autograd"},
+  layers = {"base", "kernels", "tensor", "autograd", "layers"},
+  optim = {"base", "kernels", "tensor", "optim"},
+  datasets = {"base", "kernels", "tensor", "datasets"},
+  files = {"base", "kernels", "tensor", "files"},
+  plot = {"base", "kernels", "tensor", "plot"},
+}
+
+-- Which files may include a system header: patterns over paths.
+local HEADERS = {
+  {"^cblas%.h$", {"^runtime/kernels/gemm%.c$"}},
+  {"^png%.h$", {"^runtime/files/png%.c$"}},
+  {"^cairo", {"^runtime/plot/"}},
+  {"^jansson%.h$", {"^runtime/files/"}},
+  {"^zlib%.h$", {"^runtime/base/", "^runtime/files/", "^runtime/datasets/"}},
+  {"^omp%.h$", {"^runtime/base/"}},
+  {"^readline/", {"^bindings/repl%.c$"}},
+  {"^lua%.h$", {"^bindings/"}},
+  {"^lauxlib%.h$", {"^bindings/"}},
+  {"^lualib%.h$", {"^bindings/"}},
+  {"^setjmp%.h$", {}},
+}
+
+-- Which files may call a function of libc.
+local CALLS = {
+  {"printf fprintf vprintf vfprintf puts fputs putchar putc fputc perror", {"^bindings/"}},
+  {"exit _exit _Exit quick_exit", {"^bindings/main%.c$"}},
+  {"abort longjmp siglongjmp setjmp sigsetjmp", {}},
+  {"malloc calloc realloc aligned_alloc posix_memalign", {"^runtime/base/mem%.c$"}},
+  {"free strdup strndup", {"^runtime/base/mem%.c$", "^bindings/repl%.c$"}}, -- readline's lines are malloc's
+  {"fopen fdopen freopen open openat creat tmpfile", {"^runtime/base/", "^bindings/main%.c$"}},
+}
+
+local TOP = {Makefile = true, runtime = true, bindings = true, scripts = true, data = true, spec = true,
+  ["README.md"] = true, LICENSE = true}
+
+local function matches_any(path, patterns)
+  for _, pattern in ipairs(patterns) do if path:find(pattern) then return true end end
+  return false
+end
+
+local function contains(list, item)
+  for _, each in ipairs(list) do if each == item then return true end end
+  return false
+end
+
+local function room_of(path) return path:match "^runtime/(%w+)/" end
+
+-- C without comments and with empty strings, lines kept.
+local function bare(text)
+  local function blank(s) return (s:gsub("[^\n]", " ")) end
+  local out, i = {}, 1
+  while i <= #text do
+    local s = text:find("[\"'/]", i)
+    if not s then
+      out[#out + 1] = text:sub(i)
+      break
+    end
+    out[#out + 1] = text:sub(i, s - 1)
+    local e
+    local two = text:sub(s, s + 1)
+    if two == "/*" then
+      e = select(2, text:find("*/", s + 2, true)) or #text
+    elseif two == "//" then
+      e = (text:find("\n", s, true) or #text + 1) - 1
+    elseif two:sub(1, 1) == "/" then
+      e = s
+      out[#out + 1] = "/"
+    else
+      e = s + 1
+      while e <= #text and text:sub(e, e) ~= two:sub(1, 1) do
+        e = e + (text:sub(e, e) == "\\" and 2 or 1)
+      end
+    end
+    if two:sub(1, 1) ~= "/" or two == "/*" or two == "//" then out[#out + 1] = blank(text:sub(s, e)) end
+    i = e + 1
+  end
+  return table.concat(out)
+end
+
+-- --- the rules: each returns a list of breaches ---------------------------------------------------
+
+local rules = {}
+
+function rules.includes(path, text)
+  local found, room = {}, room_of(path)
+  local function breach(name, why) found[#found + 1] = ("%s includes %s: %s"):format(path, name, why) end
+  for name in text:gmatch '#%s*include%s*"([^"]+)"' do
+    local to = name:match "^(%w+)/"
+    if to == "runtime" or name:find("..", 1, true) then
+      breach(name, "name it from runtime/ down")
+    elseif room and to and not contains(ROOMS[room] or {}, to) then
+      breach(name, room .. " may not look there")
+    elseif room and not to and support.exists("bindings/" .. name) then
+      breach(name, "a binding")
+    elseif path:find "^bindings/" and name:find "_priv%.h$" then
+      breach(name, "bindings use public headers")
+    elseif path == "runtime/seqrt.h" and name:find "_priv%.h$" then
+      breach(name, "the umbrella holds public headers")
+    end
+  end
+  for name in text:gmatch "#%s*include%s*<([^>]+)>" do
+    for _, rule in ipairs(HEADERS) do
+      if name:find(rule[1]) and not matches_any(path, rule[2]) then breach("<" .. name .. ">", "not in this file") end
+    end
+  end
+  return found
+end
+
+function rules.calls(path, text)
+  local found, code = {}, bare(text)
+  for _, rule in ipairs(CALLS) do
+    if not matches_any(path, rule[2]) then
+      for name in rule[1]:gmatch "%S+" do
+        if code:find("%f[%w_]" .. name .. "%s*%(") then
+          found[#found + 1] = ("%s calls %s"):format(path, name)
+        end
+      end
+    end
+  end
+  return found
+end
+
+-- A block of declarations (no blank line inside) has a comment before it or on one of its lines.
+function rules.contracts(path, text)
+  local found = {}
+  if not path:find "^runtime/.*%.h$" or path:find "_priv%.h$" or path:find "_tmpl%.h$" or path:find "/stamp%.h$" then
+    return found
+  end
+  local plain, lines, block, commented = bare(text), {}, nil, false
+  for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
+  local i = 0
+  for line in (plain .. "\n\n"):gmatch "(.-)\n" do
+    i = i + 1
+    local source = lines[i] or ""
+    if source:find "^%s*$" then
+      if block and not commented then
+        found[#found + 1] = ("%s:%d: no contract for %s"):format(path, block.line, block.name)
+      end
+      block, commented = nil, false
+    else
+      if line ~= source then commented = true end
+      local name = line:find "^[%a_]" and not line:find "^#" and line:match "(sq_[%w_]+)%("
+      if name and not block then block = {name = name, line = i} end
+    end
+  end
+  return found
+end
+
+function rules.first_line(path, text)
+  local name, first = path:match "[^/]+$", text:match "^[^\n]*"
+  if first:sub(1, 2) == "#!" then first = text:match "\n([^\n]*)" or "" end
+  local mark
+  if name:find "%.[chd]e?f?$" then
+    mark = "/* " .. name .. ": "
+  elseif name:find "%.lua$" then
+    mark = "-- " .. name .. ": "
+  elseif name:find "%.sh$" or name:find "%.py$" then
+    mark = "# " .. name .. ": "
+  else
+    return {}
+  end
+  if first:sub(1, #mark) == mark and #first > #mark + 8 then return {} end
+  return {("%s: the first line should be '%s...'"):format(path, mark)}
+end
+
+function rules.top(name)
+  if TOP[name] or name:sub(1, 1) == "." then return {} end
+  return {("'%s' is no name of the top level"):format(name)}
+end
+
+-- The text speaks of the project: no paths of one machine, no numbers of tickets.
+function rules.workplace(path, text)
+  local found = {}
+  local forbidden = {"/wo" .. "rk/", "%.%./sha" .. "red", "[Ii]ss" .. "ue #?%d", "iss" .. "ues show", "worktr" .. "ee"}
+  for _, pattern in ipairs(forbidden) do
+    local hit = text:match("[^\n]*" .. pattern .. "[^\n]*")
+    if hit then found[#found + 1] = ("%s speaks of a workplace: %s"):format(path, hit) end
+  end
+  return found
+end
+
+-- --- reading the house -----------------------------------------------------------------------------
+
+local function lines_of(command)
+  local out, pipe = {}, assert(io.popen(command))
+  for line in pipe:lines() do out[#out + 1] = line end
+  pipe:close()
+  return out
+end
+
+-- Files as git knows them, else as they lie there.
+local in_git = #lines_of "git ls-files 2>/dev/null" > 0
+local files = lines_of(in_git and "git ls-files --cached --others --exclude-standard"
+  or "find Makefile README.md LICENSE runtime bindings scripts spec -type f")
+
+local function check(rule, wanted)
+  local found = {}
+  for _, path in ipairs(files) do
+    if wanted(path) and support.exists(path) then
+      for _, breach in ipairs(rule(path, support.read(path))) do found[#found + 1] = breach end
+    end
+  end
+  assert.same({}, found)
+end
+
+local function is_c(path) return path:find "%.[ch]$" or path:find "%.def$" end
+local function is_text(path) return not matches_any(path, {"%.png$", "^spec/golden/", "%.safetensors$"}) end
+
+local function fails(rule, path, text, expected)
+  local found = rule(path, text)
+  assert.equal(1, #found, path .. ": " .. text)
+  assert.truthy(found[1]:find(expected, 1, true), found[1])
+end
+
+local function passes(rule, path, text) assert.same({}, rule(path, text)) end
+
+describe("the house", function()
+  it("looks only down", function()
+    fails(rules.includes, "runtime/base/mem.c", '#include "tensor/tensor.h"', "base may not look there")
+    fails(rules.includes, "runtime/kernels/a.c", '#  include "autograd/op.h"', "kernels may not look there")
+    fails(rules.includes, "runtime/optim/a.c", '#include "autograd/tape.h"', "optim may not look there")
+    fails(rules.includes, "runtime/optim/a.c", '#include "layers/linear.h"', "optim may not look there")
+    fails(rules.includes, "runtime/plot/a.c", '#include "files/png.h"', "plot may not look there")
+    fails(rules.includes, "runtime/files/a.c", '#include "bind.h"', "a binding")
+    fails(rules.includes, "runtime/tensor/a.c", '#include "../base/mem.h"', "name it from runtime/ down")
+    fails(rules.includes, "bindings/tensor.c", '#include "autograd/tape_priv.h"', "public headers")
+    fails(rules.includes, "runtime/seqrt.h", '#include "autograd/tape_priv.h"', "public headers")
+    passes(rules.includes, "runtime/layers/a.c", '#include "autograd/tape.h"\n#include "layers/layer.h"')
+    passes(rules.includes, "bindings/tensor.c", '#include "tensor/tensor.h"\n#include "bind.h"')
+    check(rules.includes, is_c)
+  end)
+
+  it("keeps each library behind its door", function()
+    fails(rules.includes, "runtime/kernels/elem.c", "#include <cblas.h>", "<cblas.h>")
+    fails(rules.includes, "runtime/plot/figure.c", "#include <png.h>", "<png.h>")
+    fails(rules.includes, "runtime/files/png.c", "#include <cairo/cairo.h>", "<cairo/cairo.h>")
+    fails(rules.includes, "runtime/base/mem.c", "#include <lua.h>", "<lua.h>")
+    fails(rules.includes, "bindings/main.c", "#include <setjmp.h>", "<setjmp.h>")
+    fails(rules.includes, "bindings/main.c", "#include <readline/readline.h>", "<readline/readline.h>")
+    passes(rules.includes, "runtime/kernels/gemm.c", "#include <cblas.h>")
+  end)
+
+  it("prints, ends, allocates and opens where it may", function()
+    fails(rules.calls, "runtime/tensor/a.c", 'void f(void) { printf("x"); }', "calls printf")
+    fails(rules.calls, "runtime/base/status.c", "void f(void) { exit (1); }", "calls exit")
+    fails(rules.calls, "bindings/tensor.c", "void f(void) { abort(); }", "calls abort")
+    fails(rules.calls, "runtime/layers/a.c", "int *p = malloc(4);", "calls malloc")
+    fails(rules.calls, "bindings/tensor.c", "free(p);", "calls free")
+    fails(rules.calls, "runtime/files/npy.c", 'FILE *f = fopen("x", "r");', "calls fopen")
+    passes(rules.calls, "runtime/tensor/a.c", '/* printf( */ const char *s = "exit(1)"; sq_free(p);')
+    passes(rules.calls, "runtime/tensor/a.c", "int a = b / c; sq_exit(1); // malloc(3)\n")
+    passes(rules.calls, "runtime/base/mem.c", "free(p);")
+    check(rules.calls, is_c)
+  end)
+
+  it("gives every public declaration its contract", function()
+    fails(rules.contracts, "runtime/base/a.h", "/* a.h: a */\n\nint sq_a(void);\n", "no contract for sq_a")
+    fails(rules.contracts, "runtime/base/a.h", "/* A. */\nint sq_a(void);\n\nsq_status sq_b(int x,\n  int y);", "sq_b")
+    passes(rules.contracts, "runtime/base/a.h", "/* Both. */\nint sq_a(void);\nint sq_b(void);\n")
+    passes(rules.contracts, "runtime/base/a.h", "int sq_a(void); /* One. */\n\n#define SQ_X(a) sq_b(a)\n")
+    check(rules.contracts, is_c)
+  end)
+
+  it("says in the first line of a file what it is", function()
+    fails(rules.first_line, "runtime/base/a.c", '#include "a.h"\n', "'/* a.c: ...'")
+    fails(rules.first_line, "runtime/base/a.c", "/* b.c: another one's. */\n", "'/* a.c: ...'")
+    fails(rules.first_line, "bindings/lua/a.lua", "local x = 1\n", "'-- a.lua: ...'")
+    fails(rules.first_line, "data/get.sh", "#!/bin/sh\nset -e\n", "'# get.sh: ...'")
+    fails(rules.first_line, "runtime/kernels/k.def", "K(x)\n", "'/* k.def: ...'")
+    passes(rules.first_line, "data/get.sh", "#!/bin/sh\n# get.sh: fetches the sets.\n")
+    check(rules.first_line, function() return true end)
+  end)
+
+  it("has nothing else at the top level", function()
+    fails(rules.top, "docs", "", "'docs'")
+    local found, seen = {}, {}
+    for _, path in ipairs(files) do
+      local name = path:match "^[^/]+"
+      if not seen[name] and support.exists(name) then
+        seen[name] = true
+        for _, breach in ipairs(rules.top(name)) do found[#found + 1] = breach end
+      end
+    end
+    assert.same({}, found)
+  end)
+
+  it("speaks of the project alone", function()
+    fails(rules.workplace, "README.md", "see /wo" .. "rk/main", "speaks of a workplace")
+    fails(rules.workplace, "README.md", "as iss" .. "ue 12 says", "speaks of a workplace")
+    passes(rules.workplace, "README.md", "the network is shared")
+    check(rules.workplace, is_text)
+  end)
+end)
