@@ -7,6 +7,7 @@
 #include "autograd/tape_priv.h"
 #include "base/mem.h"
 #include "tensor/map.h"
+#include "tensor/view.h"
 
 static const sq_op menu[SQ_OPS] = {
 #define OP(name, signature, doc, lo, hi) {#name, signature, doc, lo, hi, &sq__op_##name},
@@ -57,10 +58,14 @@ static sq_status complete_args(const sq_op *op, const sq_signature *s, int nargs
   return SQ_OK;
 }
 
-/* The dtype a number takes among the tensors of a call: that of the first tensor; float32 with
- * none. */
-static sq_dtype number_dtype(int n, const sq_arg *arg) {
-  for (int i = 0; i < n; i++) {
+/* The dtype a number takes in a call: that of a tensor in another place for numbers, else of the
+ * first tensor; float32 with none. */
+static sq_dtype number_dtype(const sq_op *op, const sq_signature *s, const sq_arg *arg) {
+  for (int i = 0; i < s->params; i++) {
+    if (s->param[i].kind == SQ_ARG_OPERAND && arg[i].kind == SQ_ARG_TENSOR)
+      return arg[i].tensor->dtype;
+  }
+  for (int i = 0; i < s->params && !op->impl->mixed; i++) {
     if (arg[i].kind == SQ_ARG_TENSOR) return arg[i].tensor->dtype;
   }
   return SQ_F32;
@@ -95,7 +100,7 @@ static sq_status gather_inputs(const sq_op *op, const sq_signature *s, inputs *x
     SQ_TRY(sq_alloc(total * (int64_t)sizeof(sq_tensor *), &block));
     x->in = block;
   }
-  sq_dtype dtype = number_dtype(s->params, x->arg);
+  sq_dtype dtype = number_dtype(op, s, x->arg);
   for (int i = 0; i < s->params; i++) {
     const sq_arg *a = &x->arg[i];
     switch (s->param[i].kind) {
@@ -204,16 +209,35 @@ static int numbers_of(const sq_call *c, double *p) {
   return n;
 }
 
-/* Writes straight into x where nothing is recorded and the kernel can. */
-static bool map_in_place(const sq_op *op, const inputs *x, const double *p, sq_tensor *t,
-                         sq_status *st) {
-  if (op->impl->forward != sq__elem_forward || sq_elem_is_test(op->impl->elem.kernel)) return false;
-  if (op->impl->elem.promote && !sq_is_float(t->dtype)) return false;
-  for (int i = 1; i < x->n; i++) {
-    if (x->in[i]->storage == t->storage || x->in[i]->dtype != t->dtype) return false;
+sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p) {
+  sq_tensor *t = c->in[0], *in[4] = {t}, *apart[4] = {0};
+  for (int i = 1; i < c->nin; i++) SQ_TRY(sq_check_expands(c->op->name, c->in[i], t));
+  sq_status st = SQ_OK;
+  for (int i = 1; i < c->nin; i++) {
+    in[i] = c->in[i];
+    if (in[i] == t || in[i]->storage != t->storage) continue;
+    st = sq_tensor_clone(c->in[i], &apart[i]); /* the two may overlap */
+    if (st != SQ_OK) break;
+    in[i] = apart[i];
   }
-  *st = sq_map_into(op->impl->elem.kernel, x->in, p, t);
+  if (st == SQ_OK) st = sq_map_into(kernel, in, p, t);
   sq_tensor_changed(t);
+  for (int i = 1; i < c->nin; i++) sq_tensor_drop(apart[i]);
+  return st;
+}
+
+/* Writes straight into x where nothing is recorded and the op can: false if not. */
+static bool write_into(sq_call *c, sq_status *st) {
+  const sq_op_impl *impl = c->op->impl;
+  if (impl->into) {
+    *st = impl->into(c);
+    return true;
+  }
+  if (impl->forward != sq__elem_forward) return false;
+  if (impl->elem.promote && !sq_is_float(c->in[0]->dtype)) return false;
+  double p[MAX_NUMBERS] = {0};
+  numbers_of(c, p);
+  *st = sq__elem_into(c, impl->elem.kernel, p);
   return true;
 }
 
@@ -261,9 +285,9 @@ sq_status sq_apply_inplace(sq_op_id id, int nargs, const sq_arg *args) {
   SQ_TRY(prepare(op, nargs, args, &call));
   bool record = wants_node(op, &call.x);
   sq_status st = SQ_OK;
-  double p[MAX_NUMBERS] = {0};
-  numbers_of(&call.c, p);
-  if (record || !map_in_place(op, &call.x, p, t, &st)) {
+  if (!record && write_into(&call.c, &st)) {
+    if (st == SQ_OK && sq_grad_enabled()) st = sq__rebase(t, NULL);
+  } else {
     st = call_op(&call.c, record);
     if (st == SQ_OK) st = write_back(&call.c, t);
   }

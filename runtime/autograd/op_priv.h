@@ -43,6 +43,8 @@ typedef struct sq_op_impl {
   sq_status (*forward)(sq_call *c);
   sq_status (*backward)(sq_back *b); /* NULL: results never require a gradient */
   sq_elem_rule elem;                 /* for sq__elem_forward */
+  sq_status (*into)(sq_call *c);     /* name_ when nothing is recorded: writes into in[0], all or
+                                        nothing; NULL: forward, then a copy */
   bool inplace;                      /* name_ exists */
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
@@ -66,6 +68,7 @@ void sq__save_int(sq_call *c, int64_t v);
  * --------------------------------------------------------------------- */
 
 bool sq__needs(const sq_back *b, int input);
+int sq__inputs(const sq_back *b);              /* how many inputs the call had */
 sq_tensor *sq__saved(const sq_back *b, int i); /* [borrow] */
 double sq__number(const sq_back *b, int i);
 const int64_t *sq__ints(const sq_back *b);
@@ -84,6 +87,11 @@ SQ_CHECKED sq_status sq__give(sq_back *b, int i, sq_tensor *value);
 SQ_CHECKED sq_status sq__elem_forward(sq_call *c);
 SQ_CHECKED sq_status sq__elem_backward(sq_back *b);
 
+/* in[0] = kernel(in...; p), the others broadcast to it: an `into`. [fails: shape, type, nomem,
+ * intr]
+ */
+SQ_CHECKED sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p);
+
 /* An elementwise op's block in one line: its kernel, then the gradient of each input as {kernel,
  * operands}. */
 #define SQ_ELEMENTWISE(op, ...)                                  \
@@ -92,7 +100,29 @@ SQ_CHECKED sq_status sq__elem_backward(sq_back *b);
                                   .inplace = true,               \
                                   .elem = {__VA_ARGS__}}
 
-/* The name of the op in an error, and the tensors an op may refuse. */
+/* --- dims (op_common.c)
+ * ---------------------------------------------------------------------------------------------- */
+
+/* The dims of argument `arg` as bits (bit i: dim i); 0, which means all, when it is nil or x has no
+ * dims. [fails: shape, out of range or twice] */
+SQ_CHECKED sq_status sq__dims_mask(const sq_call *c, int arg, int ndim, unsigned *mask);
+
+/* The bit of one dim; 0 where x has no dims. */
+static inline unsigned sq__dim_bit(int ndim, int dim) { return ndim ? 1u << dim : 0; }
+
+/* A position in a dim of that size, which may be negative, as 0..size-1. [fails: shape] */
+SQ_CHECKED sq_status sq__position(const sq_call *c, int64_t at, int dim, int64_t size,
+                                  int64_t *out);
+
+/* What a reduction of input `i` over the dims in mask made, as a view that broadcasts over that
+ * input. [new | fails: nomem] */
+SQ_CHECKED sq_status sq__unreduce(const sq_back *b, int i, sq_tensor *t, unsigned mask,
+                                  sq_tensor **out);
+
+/* x in float: itself, or float32 for integers and bool. [new | fails: nomem] */
+SQ_CHECKED sq_status sq__to_float(sq_tensor *x, sq_tensor **out);
+
+/* Fails unless input i is float32 or float64. [fails: type] */
 SQ_CHECKED sq_status sq__want_float(const sq_call *c, int i);
 
 #endif

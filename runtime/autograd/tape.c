@@ -278,6 +278,7 @@ void sq__save_int(sq_call *c, int64_t v) {
 }
 
 bool sq__needs(const sq_back *b, int i) { return b->node->edge[i].node || b->node->edge[i].slot; }
+int sq__inputs(const sq_back *b) { return b->node->nin; }
 sq_tensor *sq__saved(const sq_back *b, int i) { return b->node->saved[i].tensor; }
 double sq__number(const sq_back *b, int i) { return b->node->number[i]; }
 const int64_t *sq__ints(const sq_back *b) { return b->node->ints; }

@@ -81,7 +81,7 @@ SQ_CHECKED sq_status sq__note_view(sq_tensor *view, sq_tensor *of);
 SQ_CHECKED sq_status sq__check_inplace(const sq_op *op, sq_tensor *t);
 
 /* After t's content became `result`'s: t takes over result's place in the graph, and what t is a
- * window on learns of it. [fails: nomem] */
+ * window on learns of it. NULL: it is a constant now. [fails: nomem] */
 SQ_CHECKED sq_status sq__rebase(sq_tensor *t, sq_tensor *result);
 
 #endif

@@ -120,7 +120,7 @@ sq_status sq__check_inplace(const sq_op *op, sq_tensor *t) {
 }
 
 sq_status sq__rebase(sq_tensor *t, sq_tensor *result) {
-  const sq_meta *from = sq__meta_of(result);
+  const sq_meta *from = result ? sq__meta_of(result) : NULL;
   sq_meta *m = sq__meta_of(t);
   bool tracked = from && from->node;
   if (!tracked && !sq_requires_grad(t) && !(m && m->viewed && sq_requires_grad(m->viewed)))

@@ -6,6 +6,10 @@
 #include "kernels/elem_run_tmpl.h"
 #include "kernels/math_tmpl.h"
 #include "kernels/elem_tmpl.h"
+#define SUM T
+#include "kernels/index_tmpl.h"
+#undef SUM
+#include "kernels/others_tmpl.h"
 #include "kernels/reduce_tmpl.h"
 #include "kernels/where_tmpl.h"
 #include "kernels/softmax_tmpl.h"

@@ -2,6 +2,9 @@
  * NEGATIVE is its test for being below 0, SUMS its entries for sums. */
 #include "kernels/elem_run_tmpl.h"
 #include "kernels/order_tmpl.h"
+#define SUM U
+#include "kernels/index_tmpl.h"
+#undef SUM
 
 CORE1(neg, (U)0 - (U)a)
 CORE2(add, (U)a + (U)b)
@@ -48,5 +51,6 @@ static const sq_kern S(table) = {
              [SQ_ELEM_round] = S(round), [SQ_ELEM_add_scaled] = S(add_scaled),
              [SQ_ELEM_scale] = S(scale), [SQ_ELEM_clamp] = S(clamp), [SQ_ELEM_pow] = S(pow),
              [SQ_ELEM_pow_scalar] = S(pow_scalar)},
+    .add_at = S(add_at),
     SUMS ORDER_KERNS,
 };

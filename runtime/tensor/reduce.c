@@ -2,6 +2,8 @@
  */
 #include "tensor/reduce.h"
 
+#include <math.h>
+
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/kern.h"
@@ -160,4 +162,170 @@ sq_status sq_sumsq(sq_tensor *t, double *out) {
   sq_free(partial);
   *out = sum;
   return sq_interrupt_check();
+}
+
+/* --- other reductions: tiles of whole groups
+ * -------------------------------------------------------
+ */
+
+/* A kernel over (outer,R,inner), cut along outer. */
+typedef struct group_job {
+  const sq_kern *kern;
+  int kind;
+  size_t size;
+  int64_t outer, R, inner, per_tile;
+  double correction;
+  const char *x, *x2;
+  char *y, *y2;
+} group_job;
+
+static sq_status run_groups(group_job *g, sq_tile_fn *tile) {
+  int64_t group = g->R * g->inner;
+  g->per_tile = group >= BLOCK ? 1 : BLOCK / (group > 0 ? group : 1);
+  if (g->outer * g->inner > 0)
+    sq_parallel((g->outer + g->per_tile - 1) / g->per_tile, 2 * g->outer * group, tile, g);
+  return sq_interrupt_check();
+}
+
+/* The part of a job that a tile does. */
+static group_job tile_of(const group_job *all, int64_t tile, size_t y2_size) {
+  group_job g = *all;
+  int64_t first = tile * g.per_tile, in = first * g.R * g.inner, out = first * g.inner;
+  g.outer = g.outer - first < g.per_tile ? g.outer - first : g.per_tile;
+  g.x += (size_t)in * g.size;
+  if (g.x2) g.x2 += (size_t)in * g.size;
+  g.y += (size_t)out * g.size;
+  if (g.y2) g.y2 += (size_t)out * y2_size;
+  return g;
+}
+
+static void reduce_tile(int64_t tile, void *context) {
+  group_job g = tile_of(context, tile, sizeof(int64_t));
+  int64_t *where = (int64_t *)(void *)g.y2;
+  switch ((sq_reduction)g.kind) {
+    case SQ_REDUCE_MAX:
+      g.kern->max(g.outer, g.R, g.inner, g.x, g.y, where);
+      break;
+    case SQ_REDUCE_MIN:
+      g.kern->min(g.outer, g.R, g.inner, g.x, g.y, where);
+      break;
+    case SQ_REDUCE_PROD:
+      g.kern->prod(g.outer, g.R, g.inner, g.x, g.y);
+      break;
+    case SQ_REDUCE_LOGSUMEXP:
+      g.kern->logsumexp(g.outer, g.R, g.inner, g.x, g.y);
+      break;
+  }
+}
+
+static sq_status check_reduction(const char *what, sq_reduction kind, const sq_tensor *t) {
+  if (kind != SQ_REDUCE_LOGSUMEXP || sq_is_float(t->dtype)) return SQ_OK;
+  return sq_fail(SQ_ETYPE, "[%s] x is %s: it must be float32 or float64", what,
+                 sq_dtype_name(t->dtype));
+}
+
+/* Fills y of an empty reduction: nothing to choose from is an error, unless y is empty too. */
+static sq_status reduce_nothing(const char *what, sq_reduction kind, const sq_tensor *t,
+                                sq_tensor *y) {
+  if (y->numel == 0) return SQ_OK;
+  if (kind == SQ_REDUCE_PROD) return sq_tensor_fill(y, 1);
+  if (kind == SQ_REDUCE_LOGSUMEXP) return sq_tensor_fill(y, -INFINITY);
+  return sq_fail(SQ_ESHAPE, "[%s] x is %s: there is no element to choose", what,
+                 sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+}
+
+sq_status sq_reduce(const char *what, sq_reduction kind, sq_tensor *t, unsigned mask, bool keepdim,
+                    sq_tensor **out, sq_tensor **where) {
+  SQ_TRY(check_reduction(what, kind, t));
+  SQ_OWN sq_tensor *wide = NULL, *y = NULL, *at = NULL, *x = NULL;
+  bool whole = kind == SQ_REDUCE_PROD && !sq_is_float(t->dtype);
+  SQ_TRY(sq_tensor_cast(t, whole ? SQ_I64 : t->dtype, &wide));
+  sq_fold f;
+  SQ_TRY(sq_fold_dims(wide, mask, keepdim, &f));
+  x = f.x;
+  SQ_TRY(sq_tensor_new(x->dtype, f.ndim, f.shape, &y));
+  if (where) SQ_TRY(sq_tensor_new(SQ_I64, f.ndim, f.shape, &at));
+  if (f.R == 0) {
+    SQ_TRY(reduce_nothing(what, kind, t, y));
+  } else {
+    group_job g = {
+        .kern = sq_kern_of(x->dtype), .kind = (int)kind, .size = sq_dtype_size(x->dtype)};
+    g.outer = f.outer, g.R = f.R, g.inner = f.inner;
+    g.x = sq_data(x), g.y = sq_data(y), g.y2 = where ? sq_data(at) : NULL;
+    SQ_TRY(run_groups(&g, reduce_tile));
+  }
+  *out = sq_tensor_give(&y);
+  if (where) *where = sq_tensor_give(&at);
+  return SQ_OK;
+}
+
+static void variance_tile(int64_t tile, void *context) {
+  group_job g = tile_of(context, tile, ((group_job *)context)->size);
+  g.kern->variance(g.outer, g.R, g.inner, g.correction, g.x, g.y2, g.y);
+}
+
+sq_status sq_variance(const char *what, sq_tensor *t, unsigned mask, bool keepdim,
+                      double correction, sq_tensor **mean, sq_tensor **var) {
+  SQ_TRY(check_reduction(what, SQ_REDUCE_LOGSUMEXP, t));
+  SQ_OWN sq_tensor *y = NULL, *m = NULL, *x = NULL;
+  sq_fold f;
+  SQ_TRY(sq_fold_dims(t, mask, keepdim, &f));
+  x = f.x;
+  SQ_TRY(sq_tensor_full(x->dtype, f.ndim, f.shape, NAN, &y));
+  SQ_TRY(sq_tensor_full(x->dtype, f.ndim, f.shape, NAN, &m));
+  group_job g = {.kern = sq_kern_of(x->dtype), .size = sq_dtype_size(x->dtype)};
+  g.outer = f.outer, g.R = f.R, g.inner = f.inner, g.correction = correction;
+  g.x = sq_data(x), g.y = sq_data(y), g.y2 = sq_data(m);
+  if (f.R > 0) SQ_TRY(run_groups(&g, variance_tile));
+  *mean = sq_tensor_give(&m);
+  *var = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static void along_tile(int64_t tile, void *context) {
+  const group_job *all = context;
+  int64_t first = tile * all->per_tile, rest = all->outer - first;
+  int64_t n = rest < all->per_tile ? rest : all->per_tile, R = all->R, inner = all->inner;
+  size_t skip = (size_t)(first * R * inner) * all->size;
+  const char *x = all->x + skip, *x2 = all->x2 ? all->x2 + skip : NULL;
+  char *y = all->y + skip;
+  switch ((sq_along)all->kind) {
+    case SQ_ALONG_SOFTMAX:
+      all->kern->softmax(n, R, inner, x, y);
+      break;
+    case SQ_ALONG_SOFTMAX_BACK:
+      all->kern->softmax_back(n, R, inner, x, x2, y);
+      break;
+    case SQ_ALONG_LOG_SOFTMAX:
+      all->kern->log_softmax(n, R, inner, x, y);
+      break;
+    case SQ_ALONG_LOG_SOFTMAX_BACK:
+      all->kern->log_softmax_back(n, R, inner, x, x2, y);
+      break;
+    case SQ_ALONG_CUMSUM:
+      all->kern->cumsum(n, R, inner, false, x, y);
+      break;
+    case SQ_ALONG_CUMSUM_BACK:
+      all->kern->cumsum(n, R, inner, true, x, y);
+      break;
+    case SQ_ALONG_OTHERS:
+      all->kern->prod_others(n, R, inner, x, y);
+      break;
+  }
+}
+
+sq_status sq_along_dim(sq_along kind, sq_tensor *const *in, int dim, sq_tensor **out) {
+  SQ_OWN sq_tensor *x = NULL, *x2 = NULL, *y = NULL;
+  bool two = kind == SQ_ALONG_SOFTMAX_BACK || kind == SQ_ALONG_LOG_SOFTMAX_BACK;
+  SQ_TRY(sq_tensor_contiguous(in[0], &x));
+  if (two) SQ_TRY(sq_tensor_contiguous(in[1], &x2));
+  SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
+  group_job g = {.kern = sq_kern_of(x->dtype), .kind = (int)kind, .size = sq_dtype_size(x->dtype)};
+  g.outer = g.R = g.inner = 1;
+  for (int i = 0; i < x->ndim; i++)
+    *(i < dim ? &g.outer : i == dim ? &g.R : &g.inner) *= x->shape[i];
+  g.x = sq_data(x), g.x2 = two ? sq_data(x2) : NULL, g.y = sq_data(y);
+  if (g.R > 0) SQ_TRY(run_groups(&g, along_tile));
+  *out = sq_tensor_give(&y);
+  return SQ_OK;
 }

@@ -1,0 +1,269 @@
+/* op_copy.c: copies, conversions, joins, and other orders of elements. */
+#include <inttypes.h>
+
+#include "autograd/op_priv.h"
+#include "tensor/gather.h"
+#include "tensor/map.h"
+#include "tensor/reduce.h"
+#include "tensor/view.h"
+
+/* y = x.  dx = dy. */
+static sq_status clone_forward(sq_call *c) { return sq_tensor_clone(c->in[0], &c->out[0]); }
+
+static sq_status clone_backward(sq_back *b) {
+  b->dx[0] = sq_tensor_keep(b->dy[0]);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_clone = {.forward = clone_forward, .backward = clone_backward};
+
+/* y = x in another dtype; x's own is a window on it.  dx = dy in x's dtype. */
+static sq_status to_forward(sq_call *c) {
+  if (c->in[0]->dtype == c->arg[1].dtype) return sq_tensor_alias(c->in[0], &c->out[0]);
+  return sq_tensor_cast(c->in[0], c->arg[1].dtype, &c->out[0]);
+}
+
+static sq_status to_backward(sq_back *b) {
+  return sq_tensor_cast(b->dy[0], sq__in_dtype(b, 0), &b->dx[0]);
+}
+const sq_op_impl sq__op_to = {.forward = to_forward, .backward = to_backward, .view = true};
+
+/* y = src in x's shape and dtype.  dx = 0, dsrc = dy summed to src's shape. */
+static sq_status copy_forward(sq_call *c) {
+  sq_tensor *x = c->in[0];
+  SQ_TRY(sq_check_expands("copy", c->in[1], x));
+  SQ_OWN sq_tensor *y = NULL;
+  SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
+  SQ_TRY(sq_tensor_copy(y, c->in[1]));
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status copy_into(sq_call *c) {
+  SQ_TRY(sq_check_expands("copy", c->in[1], c->in[0]));
+  return sq_tensor_copy(c->in[0], c->in[1]);
+}
+
+static sq_status copy_backward(sq_back *b) {
+  if (!sq__needs(b, 1)) return SQ_OK;
+  sq_tensor *dy;
+  SQ_TRY(sq_tensor_cast(b->dy[0], sq__in_dtype(b, 1), &dy));
+  return sq__give(b, 1, dy);
+}
+const sq_op_impl sq__op_copy = {.forward = copy_forward,
+                                .backward = copy_backward,
+                                .into = copy_into,
+                                .inplace = true,
+                                .mixed = true};
+
+/* y = value everywhere: no gradient. */
+static sq_status fill_forward(sq_call *c) {
+  const sq_tensor *x = c->in[0];
+  sq_status st = sq_tensor_full(x->dtype, x->ndim, x->shape, c->arg[1].number, &c->out[0]);
+  return sq_fail_in(st, "[fill] ");
+}
+
+static sq_status fill_into(sq_call *c) {
+  return sq_fail_in(sq_tensor_fill(c->in[0], c->arg[1].number), "[fill_] ");
+}
+const sq_op_impl sq__op_fill = {.forward = fill_forward, .into = fill_into, .inplace = true};
+
+static sq_status zero_forward(sq_call *c) {
+  const sq_tensor *x = c->in[0];
+  return sq_tensor_full(x->dtype, x->ndim, x->shape, 0, &c->out[0]);
+}
+
+static sq_status zero_into(sq_call *c) { return sq_tensor_fill(c->in[0], 0); }
+const sq_op_impl sq__op_zero = {.forward = zero_forward, .into = zero_into, .inplace = true};
+
+/* --- joins ---------------------------------------------------------------------------------------
+ */
+
+/* torch.cat lets 1-d tensors without elements join anything. */
+static bool is_nothing(const sq_tensor *t) { return t->ndim == 1 && t->shape[0] == 0; }
+
+static sq_status cat_shape(const sq_call *c, const sq_tensor *first, int dim, int64_t *shape) {
+  for (int i = 0; i < first->ndim; i++) shape[i] = i == dim ? 0 : first->shape[i];
+  for (int k = 0; k < c->nin; k++) {
+    const sq_tensor *x = c->in[k];
+    if (is_nothing(x) && first->ndim != 1) continue;
+    bool fits = x->ndim == first->ndim;
+    for (int i = 0; fits && i < x->ndim; i++) fits = i == dim || x->shape[i] == shape[i];
+    if (!fits) {
+      return sq_fail(SQ_ESHAPE,
+                     "[cat] tensor 1 is %s, tensor %d is %s: they may differ in dim %d only",
+                     sq_tensor_shape_text(first, SQ_SHAPE_BUF), k + 1,
+                     sq_tensor_shape_text(x, SQ_SHAPE_BUF), dim + 1);
+    }
+    shape[dim] += x->shape[dim];
+  }
+  return SQ_OK;
+}
+
+/* Writes x behind what y holds already, along dim. */
+static sq_status put_behind(sq_tensor *y, int dim, int64_t *at, sq_tensor *x) {
+  SQ_OWN sq_tensor *place = NULL;
+  SQ_TRY(sq_narrow(y, dim, *at, x->shape[dim], 1, &place));
+  *at += x->shape[dim];
+  return sq_map_into(SQ_ELEM_copy, &x, NULL, place);
+}
+
+/* y = the tensors behind one another along dim.  dx_k = its part of dy. */
+static sq_status cat_forward(sq_call *c) {
+  if (c->nin == 0) return sq_fail(SQ_EARG, "[cat] there are no tensors to join");
+  const sq_tensor *first = c->in[0];
+  for (int k = 0; k < c->nin; k++) {
+    if (c->in[k]->ndim == 0)
+      return sq_fail(SQ_ESHAPE, "[cat] tensor %d has no dims: use stack for single values", k + 1);
+    if (is_nothing(first)) first = c->in[k];
+  }
+  int dim;
+  int64_t shape[SQ_MAX_DIMS], at = 0;
+  SQ_TRY(sq_dim_resolve("cat", c->arg[1].integer, first->ndim, &dim));
+  SQ_TRY(cat_shape(c, first, dim, shape));
+  sq__save_int(c, dim);
+  SQ_OWN sq_tensor *y = NULL;
+  SQ_TRY(sq_tensor_new(first->dtype, first->ndim, shape, &y));
+  for (int k = 0; k < c->nin; k++) {
+    if (c->in[k]->numel > 0) SQ_TRY(put_behind(y, dim, &at, c->in[k]));
+  }
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status cat_backward(sq_back *b) {
+  int dim = (int)sq__ints(b)[0];
+  int64_t at = 0;
+  for (int k = 0; k < sq__inputs(b); k++) {
+    bool nothing = sq__in_ndim(b, k) == 1 && sq__in_shape(b, k)[0] == 0;
+    int64_t n = nothing ? 0 : sq__in_shape(b, k)[dim];
+    if (sq__needs(b, k) && !nothing) SQ_TRY(sq_narrow(b->dy[0], dim, at, n, 1, &b->dx[k]));
+    at += n;
+  }
+  return SQ_OK;
+}
+const sq_op_impl sq__op_cat = {.forward = cat_forward, .backward = cat_backward};
+
+/* y[..,k,..] = tensor k.  dx_k = dy[..,k,..]. */
+static sq_status stack_forward(sq_call *c) {
+  if (c->nin == 0) return sq_fail(SQ_EARG, "[stack] there are no tensors to join");
+  const sq_tensor *x = c->in[0];
+  int dim;
+  int64_t shape[SQ_MAX_DIMS];
+  SQ_TRY(sq_dim_resolve("stack", c->arg[1].integer, x->ndim + 1, &dim));
+  if (x->ndim == SQ_MAX_DIMS)
+    return sq_fail(SQ_ESHAPE, "[stack] a tensor has at most %d dims", SQ_MAX_DIMS);
+  for (int k = 1; k < c->nin; k++) {
+    if (sq_shape_equal(x->ndim, x->shape, c->in[k]->ndim, c->in[k]->shape)) continue;
+    return sq_fail(SQ_ESHAPE, "[stack] tensor 1 is %s, tensor %d is %s: they must be equal",
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF), k + 1,
+                   sq_tensor_shape_text(c->in[k], SQ_SHAPE_BUF));
+  }
+  for (int i = 0; i <= x->ndim; i++)
+    shape[i] = i < dim ? x->shape[i] : i == dim ? c->nin : x->shape[i - 1];
+  sq__save_int(c, dim);
+  SQ_OWN sq_tensor *y = NULL;
+  SQ_TRY(sq_tensor_new(x->dtype, x->ndim + 1, shape, &y));
+  for (int k = 0; k < c->nin; k++) {
+    SQ_OWN sq_tensor *place = NULL;
+    SQ_TRY(sq_select(y, dim, k, &place));
+    SQ_TRY(sq_map_into(SQ_ELEM_copy, &c->in[k], NULL, place));
+  }
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status stack_backward(sq_back *b) {
+  for (int k = 0; k < sq__inputs(b); k++) {
+    if (sq__needs(b, k)) SQ_TRY(sq_select(b->dy[0], (int)sq__ints(b)[0], k, &b->dx[k]));
+  }
+  return SQ_OK;
+}
+const sq_op_impl sq__op_stack = {.forward = stack_forward, .backward = stack_backward};
+
+/* --- orders --------------------------------------------------------------------------------------
+ */
+
+/* Dims back to front.  dx = dy with the same dims turned. */
+static sq_status flip_forward(sq_call *c) {
+  unsigned mask;
+  SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
+  sq__save_int(c, mask);
+  return sq_flip(c->in[0], mask, &c->out[0]);
+}
+
+static sq_status flip_backward(sq_back *b) {
+  return sq_flip(b->dy[0], (unsigned)sq__ints(b)[0], &b->dx[0]);
+}
+const sq_op_impl sq__op_flip = {.forward = flip_forward, .backward = flip_backward};
+
+/* y = x rolled n times: by shift[i] along dim[i], or all of it as one row where dim[0] is -1. */
+static sq_status roll_all(sq_tensor *x, int n, const int64_t *dims, const int64_t *shifts, int sign,
+                          sq_tensor **out) {
+  SQ_OWN sq_tensor *y = NULL, *flat = NULL;
+  if (n > 0 && dims[0] < 0) {
+    SQ_TRY(sq_reshape(x, 1, (int64_t[]){-1}, &flat));
+    SQ_TRY(sq_roll(flat, 0, sign * shifts[0], &y));
+    return sq_reshape(y, x->ndim, x->shape, out);
+  }
+  SQ_TRY(sq_tensor_clone(x, &y));
+  for (int i = 0; i < n; i++) {
+    sq_tensor *next;
+    SQ_TRY(sq_roll(y, (int)dims[i], sign * shifts[i], &next));
+    sq_tensor_drop(y);
+    y = next;
+  }
+  *out = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+/* y[i] = x[i - shift], round the end.  dx = dy rolled back. */
+static sq_status roll_forward(sq_call *c) {
+  sq_tensor *x = c->in[0];
+  int n = c->arg[1].ints.n;
+  bool whole = c->arg[2].kind == SQ_ARG_NIL;
+  int64_t dims[SQ_MAX_DIMS] = {-1};
+  if (n < 1 || n > SQ_MAX_DIMS || (whole ? n != 1 : n != c->arg[2].ints.n) || x->numel == 0) {
+    if (x->numel == 0) return sq_tensor_clone(x, &c->out[0]);
+    return sq_fail(SQ_EARG, "[roll] %d shifts: there must be one for each dim given, or one alone",
+                   n);
+  }
+  for (int i = 0; i < n && !whole; i++) {
+    int dim;
+    SQ_TRY(sq_dim_resolve("roll", c->arg[2].ints.v[i], x->ndim, &dim));
+    dims[i] = x->ndim ? dim : -1;
+  }
+  sq__save_int(c, n);
+  sq__save_ints(c, n, dims);
+  sq__save_ints(c, n, c->arg[1].ints.v);
+  return roll_all(x, n, dims, c->arg[1].ints.v, 1, &c->out[0]);
+}
+
+static sq_status roll_backward(sq_back *b) {
+  const int64_t *v = sq__ints(b);
+  int n = b->dy[0]->numel ? (int)v[0] : 0;
+  return roll_all(b->dy[0], n, v + 1, v + 1 + n, -1, &b->dx[0]);
+}
+const sq_op_impl sq__op_roll = {.forward = roll_forward, .backward = roll_backward};
+
+/* y = x on one side of a diagonal, 0 on the other.  dx = dy on that side. */
+static sq_status triangle(sq_call *c, bool upper) {
+  if (c->in[0]->ndim < 2) {
+    return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must have at least 2 dims", c->op->name,
+                   sq_tensor_shape_text(c->in[0], SQ_SHAPE_BUF));
+  }
+  sq__save_int(c, c->arg[1].integer);
+  return sq_triangle(c->in[0], upper, c->arg[1].integer, &c->out[0]);
+}
+
+static sq_status tril_forward(sq_call *c) { return triangle(c, false); }
+static sq_status triu_forward(sq_call *c) { return triangle(c, true); }
+
+static sq_status tril_backward(sq_back *b) {
+  return sq_triangle(b->dy[0], false, sq__ints(b)[0], &b->dx[0]);
+}
+
+static sq_status triu_backward(sq_back *b) {
+  return sq_triangle(b->dy[0], true, sq__ints(b)[0], &b->dx[0]);
+}
+const sq_op_impl sq__op_tril = {.forward = tril_forward, .backward = tril_backward};
+const sq_op_impl sq__op_triu = {.forward = triu_forward, .backward = triu_backward};
