@@ -1,0 +1,138 @@
+/* layer.c: birth and death of layers, and their tensors by name. */
+#include "layers/layer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+#define LAYER(name) extern const sq_layer_class sq__layer_##name;
+#include "layers/layer.def"
+#undef LAYER
+
+const sq_layer_class *const *sq_layer_classes(void) {
+  static const sq_layer_class *const classes[] = {
+#define LAYER(name) &sq__layer_##name,
+#include "layers/layer.def"
+#undef LAYER
+      NULL};
+  return classes;
+}
+
+static sq_status complete(const sq_layer_class *class, int nargs, const sq_arg *args,
+                          sq_arg *full) {
+  sq_signature *s;
+  SQ_TRY(sq_signature_parse(class->signature, &s));
+  sq_status st = SQ_OK;
+  for (int i = 0; i < s->params && st == SQ_OK; i++) {
+    const sq_param *p = &s->param[i];
+    bool given = i < nargs && args[i].kind != SQ_ARG_NIL;
+    full[i] = given ? args[i] : p->fallback;
+    if (!given && !p->has_default)
+      st = sq_fail(SQ_EARG, "[nn.%s] %s is missing", class->name, p->name);
+    if (!given && p->kind == SQ_ARG_CHOICE) full[i] = p->fallback;
+  }
+  sq_signature_drop(s);
+  return st;
+}
+
+sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *args, sq_layer **out) {
+  sq_arg full[SQ_MAX_PARAMS];
+  SQ_TRY(complete(class, nargs, args, full));
+  void *block;
+  SQ_TRY(sq_alloc_zero((int64_t) class->size, &block));
+  sq_layer *l = block;
+  *l = (sq_layer){.refs = 1, .class = class, .training = true};
+  sq_status st = class->init(l, full);
+  if (st == SQ_OK && class->reset) st = class->reset(l);
+  if (st != SQ_OK) {
+    sq_layer_drop(l);
+    return st;
+  }
+  *out = l;
+  return SQ_OK;
+}
+
+sq_layer *sq_layer_keep(sq_layer *l) {
+  l->refs++;
+  return l;
+}
+
+void sq_layer_drop(sq_layer *l) {
+  if (!l || --l->refs > 0) return;
+  for (int i = 0; i < l->entries; i++) sq_tensor_drop(l->entry[i].tensor);
+  sq_free(l->entry);
+  sq_free(l);
+}
+
+static sq_named *find(const sq_layer *l, const char *name) {
+  for (int i = 0; i < l->entries; i++) {
+    if (strcmp(l->entry[i].name, name) == 0) return &l->entry[i];
+  }
+  return NULL;
+}
+
+sq_tensor *sq_layer_get(const sq_layer *l, const char *name) {
+  const sq_named *e = find(l, name);
+  return e ? e->tensor : NULL;
+}
+
+sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t) {
+  sq_named *e = find(l, name);
+  if (!e) return sq_fail(SQ_EARG, "[nn.%s] has no parameter or buffer '%s'", l->class->name, name);
+  if (!sq_shape_equal(e->tensor->ndim, e->tensor->shape, t->ndim, t->shape)) {
+    return sq_fail(SQ_ESHAPE, "[nn.%s] %s is %s: it can't become %s", l->class->name, name,
+                   sq_tensor_shape_text(e->tensor, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  }
+  sq_tensor_keep(t);
+  sq_tensor_drop(e->tensor);
+  e->tensor = t;
+  return SQ_OK;
+}
+
+static sq_status make_room(sq_layer *l) {
+  if (l->entries < l->room) return SQ_OK;
+  int room = l->room ? 2 * l->room : 4;
+  void *block = l->entry;
+  SQ_TRY(sq_realloc(room * (int64_t)sizeof *l->entry, &block));
+  l->entry = block;
+  l->room = room;
+  return SQ_OK;
+}
+
+sq_status sq_layer_add(sq_layer *l, sq_tensor *t, bool buffer, const char *name, ...) {
+  sq_status st = make_room(l);
+  if (st == SQ_OK && !buffer) st = sq_set_requires_grad(t, true);
+  if (st != SQ_OK) {
+    sq_tensor_drop(t);
+    return st;
+  }
+  sq_named *e = &l->entry[l->entries++];
+  *e = (sq_named){.tensor = t, .buffer = buffer};
+  va_list args;
+  va_start(args, name);
+  vsnprintf(e->name, sizeof e->name, name, args);
+  va_end(args);
+  return SQ_OK;
+}
+
+void sq_init_uniform(sq_tensor *t, double bound) {
+  sq_rng_uniform(sq_rng_default(), t->dtype, t->numel, -bound, bound, sq_data(t));
+  sq_tensor_changed(t);
+}
+
+double sq_init_default_bound(int64_t fan_in) {
+  if (fan_in == 0) return 0;
+  double a = sqrt(5.0), gain = sqrt(2.0 / (1 + a * a)); /* in PyTorch's order of operations */
+  return sqrt(3.0) * (gain / sqrt((double)fan_in));
+}
+
+sq_status sq_layer_want_size(const char *layer, const char *what, int64_t value, int64_t least) {
+  if (value >= least) return SQ_OK;
+  return sq_fail(SQ_EARG, "[nn.%s] %s is %" PRId64 ": it must be at least %" PRId64, layer, what,
+                 value, least);
+}

@@ -1,0 +1,84 @@
+/* layer.h: what all layers share: parameters and buffers by name, a class with a row in layer.def.
+ */
+#ifndef SQ_LAYERS_LAYER_H
+#define SQ_LAYERS_LAYER_H
+
+#include "autograd/op.h"
+#include "autograd/tape.h"
+
+typedef struct sq_layer sq_layer;
+
+/* One kind of layer. */
+typedef struct sq_layer_class {
+  const char *name;      /* "Linear" */
+  const char *signature; /* of the constructor */
+  const char *call;      /* of forward */
+  const char *doc;       /* formula and shapes in a line or two */
+  size_t size;           /* of the struct that begins with sq_layer */
+
+  /* Fills a zeroed layer from complete arguments and makes its parameters. On failure the caller
+   * drops the layer. [fails: arg, shape, nomem] */
+  sq_status (*init)(sq_layer *l, const sq_arg *arg);
+
+  /* out[0..] = the layer at work; arguments are complete. [new | fails: as the ops it is made of]
+   */
+  sq_status (*forward)(sq_layer *l, const sq_arg *arg, sq_tensor **out);
+
+  /* "128 -> 10": what stands in print(model) and in errors. May be NULL. */
+  void (*describe)(const sq_layer *l, char *buf, size_t n);
+
+  /* Sets the parameters as the constructor does, drawing from the default generator. May be NULL.
+   * [fails: nomem] */
+  sq_status (*reset)(sq_layer *l);
+} sq_layer_class;
+
+/* A named tensor of a layer: a parameter, or a buffer that is saved and not trained. */
+typedef struct sq_named {
+  char name[48];
+  sq_tensor *tensor;
+  bool buffer;
+} sq_named;
+
+struct sq_layer {
+  int32_t refs;
+  const sq_layer_class *class;
+  bool training;
+  int entries, room;
+  sq_named *entry; /* in the order of PyTorch's named_parameters, then buffers */
+};
+
+/* All classes, ending with NULL. [borrow] */
+const sq_layer_class *const *sq_layer_classes(void);
+
+/* A layer of that class; missing arguments take their defaults. [new | fails: arg, shape, nomem |
+ * Lua thread] */
+SQ_CHECKED sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *args,
+                                  sq_layer **out);
+
+sq_layer *sq_layer_keep(sq_layer *l);
+void sq_layer_drop(sq_layer *l);
+
+/* The tensor of that name, NULL without one. [borrow] */
+sq_tensor *sq_layer_get(const sq_layer *l, const char *name);
+
+/* Puts another tensor of the same shape in place of one: how weights are shared and converted.
+ * [keep | fails: arg, no such name; shape | Lua thread] */
+SQ_CHECKED sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t);
+
+/* For layers: adds a tensor under a name made like printf's; a parameter then requires a gradient.
+ * [take, also on failure | fails: nomem] */
+SQ_CHECKED sq_status sq_layer_add(sq_layer *l, sq_tensor *t, bool buffer, const char *name, ...)
+    SQ_PRINTF(4, 5);
+
+/* For layers: t ~ U(-bound, bound) from the default generator, in place. [fails: nomem] */
+void sq_init_uniform(sq_tensor *t, double bound);
+
+/* The bound that kaiming_uniform_(a = sqrt 5) gives a weight with that fan-in: 1/sqrt(fan_in) to
+ * PyTorch's rounding. */
+double sq_init_default_bound(int64_t fan_in);
+
+/* Fails unless a size given to a constructor is at least `least`. [fails: arg] */
+SQ_CHECKED sq_status sq_layer_want_size(const char *layer, const char *what, int64_t value,
+                                        int64_t least);
+
+#endif

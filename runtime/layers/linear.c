@@ -1,0 +1,61 @@
+/* linear.c: the fully connected layer. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "layers/layer.h"
+
+typedef struct linear {
+  sq_layer base;
+  int64_t in, out;
+} linear;
+
+static sq_status init(sq_layer *l, const sq_arg *arg) {
+  linear *self = (linear *)l;
+  self->in = arg[0].integer;
+  self->out = arg[1].integer;
+  sq_dtype dtype = arg[3].dtype;
+  SQ_TRY(sq_layer_want_size("Linear", "in_features", self->in, 0));
+  SQ_TRY(sq_layer_want_size("Linear", "out_features", self->out, 0));
+  sq_tensor *t;
+  SQ_TRY(sq_tensor_new(dtype, 2, (int64_t[]){self->out, self->in}, &t));
+  SQ_TRY(sq_layer_add(l, t, false, "weight"));
+  if (!arg[2].flag) return SQ_OK;
+  SQ_TRY(sq_tensor_new(dtype, 1, &self->out, &t));
+  return sq_layer_add(l, t, false, "bias");
+}
+
+/* weight ~ kaiming_uniform(a = sqrt 5), bias ~ U(-1/sqrt in, 1/sqrt in), as
+ * nn.Linear.reset_parameters. */
+static sq_status reset(sq_layer *l) {
+  const linear *self = (const linear *)l;
+  sq_init_uniform(l->entry[0].tensor, sq_init_default_bound(self->in));
+  if (l->entries > 1)
+    sq_init_uniform(l->entry[1].tensor, self->in > 0 ? 1 / sqrt((double)self->in) : 0);
+  return SQ_OK;
+}
+
+static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
+  sq_tensor *bias = l->entries > 1 ? l->entry[1].tensor : NULL;
+  return sq_apply(SQ_OP_linear, 3, (sq_arg[]){arg[0], SQ_T(l->entry[0].tensor), SQ_T(bias)}, out);
+}
+
+static void describe(const sq_layer *l, char *buf, size_t n) {
+  const linear *self = (const linear *)l;
+  snprintf(buf, n, "%" PRId64 " -> %" PRId64 "%s", self->in, self->out,
+           l->entries > 1 ? "" : ", bias=false");
+}
+
+const sq_layer_class sq__layer_linear = {
+    .name = "Linear",
+    .signature =
+        "(in_features: int, out_features: int, bias: bool = true, dtype: dtype = float32) -> "
+        "Linear",
+    .call = "(x: Tensor) -> Tensor",
+    .doc = "y = x weight^T + bias: x (...,I) -> (...,O); weight (O,I), bias (O).",
+    .size = sizeof(linear),
+    .init = init,
+    .forward = forward,
+    .describe = describe,
+    .reset = reset,
+};

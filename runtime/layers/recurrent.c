@@ -1,0 +1,273 @@
+/* recurrent.c: RNN and LSTM: layers and directions stacked from the fused sequence ops. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "layers/layer.h"
+
+typedef struct recurrent {
+  sq_layer base;
+  int64_t I, H, layers;
+  int gates;      /* 1 or 4: rows of a weight in units of H */
+  int directions; /* 2 when bidirectional */
+  bool bias, batch_first, relu;
+  double dropout, forget_bias; /* forget_bias: NaN where it is left to the draw */
+} recurrent;
+
+static const char *class_name(const recurrent *r) { return r->base.class->name; }
+
+static sq_status check_sizes(const recurrent *r) {
+  SQ_TRY(sq_layer_want_size(class_name(r), "input_size", r->I, 1));
+  SQ_TRY(sq_layer_want_size(class_name(r), "hidden_size", r->H, 1));
+  SQ_TRY(sq_layer_want_size(class_name(r), "num_layers", r->layers, 1));
+  if (!(r->dropout >= 0 && r->dropout <= 1)) {
+    return sq_fail(SQ_EARG, "[nn.%s] dropout is %g: it must be 0 to 1", class_name(r), r->dropout);
+  }
+  if (r->layers > 1000000 || r->H > INT32_MAX / 4) {
+    return sq_fail(SQ_EARG, "[nn.%s] %" PRId64 " layers of %" PRId64 ": too large", class_name(r),
+                   r->layers, r->H);
+  }
+  return SQ_OK;
+}
+
+/* weight_ih_l0 (GH,I), weight_hh_l0 (GH,H), bias_ih_l0, bias_hh_l0 (GH), then _reverse, then the
+ * next layer. */
+static sq_status add_parameters(recurrent *r, sq_dtype dtype) {
+  int64_t G = r->gates * r->H;
+  for (int64_t k = 0; k < r->layers * r->directions; k++) {
+    int64_t layer = k / r->directions, in = layer == 0 ? r->I : r->H * r->directions;
+    const char *suffix = k % r->directions ? "_reverse" : "";
+    static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
+    for (int i = 0; i < (r->bias ? 4 : 2); i++) {
+      sq_tensor *t;
+      SQ_TRY(sq_tensor_new(dtype, i < 2 ? 2 : 1, (int64_t[]){G, i == 0 ? in : r->H}, &t));
+      SQ_TRY(sq_layer_add(&r->base, t, false, "%s_l%" PRId64 "%s", names[i], layer, suffix));
+    }
+  }
+  return SQ_OK;
+}
+
+/* forget_bias into the f slice of bias_ih, 0 into that of bias_hh. */
+static sq_status set_forget_bias(recurrent *r) {
+  if (isnan(r->forget_bias) || !r->bias) return SQ_OK;
+  for (int i = 0; i < r->base.entries; i++) {
+    sq_tensor *t = r->base.entry[i].tensor;
+    if (t->ndim != 1) continue;
+    SQ_OWN sq_tensor *slice = NULL;
+    SQ_TRY(sq_tensor_window(t, 1, &r->H, t->stride, t->offset + r->H, &slice));
+    SQ_TRY(sq_tensor_fill(slice,
+                          strncmp(r->base.entry[i].name, "bias_ih", 7) == 0 ? r->forget_bias : 0));
+  }
+  return SQ_OK;
+}
+
+/* All ~ U(-1/sqrt H, 1/sqrt H), as nn.RNNBase.reset_parameters. */
+static sq_status reset(sq_layer *l) {
+  recurrent *r = (recurrent *)l;
+  for (int i = 0; i < l->entries; i++) sq_init_uniform(l->entry[i].tensor, 1 / sqrt((double)r->H));
+  return set_forget_bias(r);
+}
+
+static void describe(const sq_layer *l, char *buf, size_t n) {
+  const recurrent *r = (const recurrent *)l;
+  char layers[48] = "";
+  if (r->layers > 1) snprintf(layers, sizeof layers, ", num_layers=%" PRId64, r->layers);
+  snprintf(buf, n, "%" PRId64 " -> %" PRId64 "%s%s%s%s", r->I, r->H, layers,
+           r->relu ? ", relu" : "", r->directions > 1 ? ", bidirectional" : "",
+           r->batch_first ? ", batch_first" : "");
+}
+
+/* --- forward -------------------------------------------------------------------------------------
+ */
+
+/* Several tensors of a forward pass, dropped together. */
+typedef struct pile {
+  sq_tensor **t;
+  int n;
+} pile;
+
+/* State k of h0 or c0 (layers*directions,B,H), or none. */
+static sq_status state_of(const sq_arg *state, int64_t k, sq_tensor **out) {
+  if (state->kind != SQ_ARG_TENSOR) return SQ_OK;
+  return sq_apply(SQ_OP_select, 3,
+                  (sq_arg[]){*state, SQ_D(0), {.kind = SQ_ARG_POSITION, .integer = k}}, out);
+}
+
+static sq_status check_state(const recurrent *r, const char *what, const sq_arg *state,
+                             const sq_tensor *x) {
+  if (state->kind != SQ_ARG_TENSOR) return SQ_OK;
+  int64_t want[] = {r->layers * r->directions, x->shape[r->batch_first ? 0 : 1], r->H};
+  const sq_tensor *t = state->tensor;
+  if (sq_shape_equal(t->ndim, t->shape, 3, want)) return SQ_OK;
+  return sq_fail(SQ_ESHAPE, "[nn.%s] %s is %s: it must be %s", class_name(r), what,
+                 sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(3, want, SQ_SHAPE_BUF));
+}
+
+/* One layer in one direction: out y, h and (for an LSTM) c. */
+static sq_status run_one(const recurrent *r, int64_t k, sq_tensor *x, const sq_arg *h0,
+                         const sq_arg *c0, sq_tensor **out) {
+  SQ_OWN sq_tensor *h = NULL, *c = NULL;
+  SQ_TRY(state_of(h0, k, &h));
+  SQ_TRY(state_of(c0, k, &c));
+  const sq_named *e = r->base.entry + k * (r->bias ? 4 : 2);
+  sq_arg b_ih = r->bias ? SQ_T(e[2].tensor) : (sq_arg){0},
+         b_hh = r->bias ? SQ_T(e[3].tensor) : (sq_arg){0};
+  sq_arg w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor), reverse = SQ_B(k % r->directions == 1);
+  if (r->gates == 4) {
+    sq_arg args[] = {SQ_T(x), SQ_T(h), SQ_T(c), w_ih, w_hh, b_ih, b_hh, SQ_B(r->batch_first),
+                     reverse};
+    return sq_apply(SQ_OP_lstm, 9, args, out);
+  }
+  sq_arg args[] = {SQ_T(x),
+                   SQ_T(h),
+                   w_ih,
+                   w_hh,
+                   b_ih,
+                   b_hh,
+                   SQ_S(r->relu ? "relu" : "tanh"),
+                   SQ_B(r->batch_first),
+                   reverse};
+  return sq_apply(SQ_OP_rnn, 9, args, out);
+}
+
+/* One layer: both directions side by side. Final states go into states[0] (h) and states[1] (c) at
+ * place k. */
+static sq_status run_layer(const recurrent *r, int64_t layer, sq_tensor *x, const sq_arg *h0,
+                           const sq_arg *c0, pile *states, sq_tensor **y) {
+  sq_tensor *side[2] = {NULL, NULL};
+  sq_status st = SQ_OK;
+  for (int d = 0; d < r->directions && st == SQ_OK; d++) {
+    sq_tensor *out[SQ_MAX_OUT] = {NULL, NULL, NULL};
+    st = run_one(r, layer * r->directions + d, x, h0, c0, out);
+    side[d] = out[0];
+    for (int i = 0; i < 2; i++) {
+      if (out[1 + i]) states[i].t[states[i].n++] = out[1 + i];
+    }
+  }
+  if (st == SQ_OK && r->directions == 2) {
+    sq_arg both = {.kind = SQ_ARG_TENSORS, .tensors = {2, side}};
+    st = sq_apply(SQ_OP_cat, 2, (sq_arg[]){both, SQ_D(-1)}, y);
+  } else if (st == SQ_OK) {
+    *y = sq_tensor_keep(side[0]);
+  }
+  sq_tensor_drop(side[0]);
+  sq_tensor_drop(side[1]);
+  return st;
+}
+
+/* A pile of (B,H) as (n,B,H). */
+static sq_status stack(const pile *p, sq_tensor **out) {
+  sq_arg all = {.kind = SQ_ARG_TENSORS, .tensors = {p->n, p->t}};
+  return sq_apply(SQ_OP_stack, 2, (sq_arg[]){all, SQ_D(0)}, out);
+}
+
+static sq_status run_layers(const recurrent *r, const sq_arg *x, const sq_arg *h0, const sq_arg *c0,
+                            pile *states, sq_tensor **out) {
+  SQ_OWN sq_tensor *y = sq_tensor_keep(x->tensor);
+  for (int64_t layer = 0; layer < r->layers; layer++) {
+    sq_tensor *next = NULL;
+    SQ_TRY(run_layer(r, layer, y, h0, c0, states, &next));
+    sq_tensor_drop(y);
+    y = next;
+  }
+  SQ_TRY(stack(&states[0], &out[1]));
+  if (r->gates == 4) SQ_TRY(stack(&states[1], &out[2]));
+  out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
+  const recurrent *r = (const recurrent *)l;
+  const sq_arg none = {0}, *h0 = &arg[1], *c0 = r->gates == 4 ? &arg[2] : &none;
+  const sq_tensor *x = arg[0].tensor;
+  if (x->ndim != 3 || x->shape[2] != r->I) {
+    return sq_fail(SQ_ESHAPE, "[nn.%s] x is %s: it must be (%s,%" PRId64 ")", class_name(r),
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+                   r->batch_first ? "batch,time" : "time,batch", r->I);
+  }
+  SQ_TRY(check_state(r, "h0", h0, x));
+  SQ_TRY(check_state(r, "c0", c0, x));
+  int64_t n = r->layers * r->directions;
+  void *block;
+  SQ_TRY(sq_alloc(2 * n * (int64_t)sizeof(sq_tensor *), &block));
+  pile states[2] = {{block, 0}, {(sq_tensor **)block + n, 0}};
+  out[0] = out[1] = out[2] = NULL;
+  sq_status st = run_layers(r, &arg[0], h0, c0, states, out);
+  for (int i = 0; i < 2; i++) {
+    for (int k = 0; k < states[i].n; k++) sq_tensor_drop(states[i].t[k]);
+  }
+  for (int k = 0; k < SQ_MAX_OUT && st != SQ_OK; k++) sq_tensor_drop(out[k]);
+  sq_free(block);
+  return st;
+}
+
+/* --- the classes
+ * ----------------------------------------------------------------------------------- */
+
+static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
+  recurrent *r = (recurrent *)l;
+  r->I = arg[0].integer;
+  r->H = arg[1].integer;
+  r->layers = arg[2].integer;
+  r->relu = strcmp(arg[3].string, "relu") == 0;
+  r->bias = arg[4].flag;
+  r->batch_first = arg[5].flag;
+  r->dropout = arg[6].number;
+  r->directions = arg[7].flag ? 2 : 1;
+  r->gates = 1;
+  r->forget_bias = NAN;
+  SQ_TRY(check_sizes(r));
+  return add_parameters(r, arg[8].dtype);
+}
+
+static sq_status init_lstm(sq_layer *l, const sq_arg *arg) {
+  recurrent *r = (recurrent *)l;
+  r->I = arg[0].integer;
+  r->H = arg[1].integer;
+  r->layers = arg[2].integer;
+  r->bias = arg[3].flag;
+  r->batch_first = arg[4].flag;
+  r->dropout = arg[5].number;
+  r->directions = arg[6].flag ? 2 : 1;
+  r->forget_bias = arg[7].kind == SQ_ARG_NUMBER ? arg[7].number : NAN;
+  r->gates = 4;
+  SQ_TRY(check_sizes(r));
+  return add_parameters(r, arg[8].dtype);
+}
+
+const sq_layer_class sq__layer_rnn = {
+    .name = "RNN",
+    .signature =
+        "(input_size: int, hidden_size: int, num_layers: int = 1, nonlinearity: \"tanh\"|\"relu\" "
+        "= tanh, "
+        "bias: bool = true, batch_first: bool = false, dropout: number = 0, bidirectional: bool = "
+        "false, "
+        "dtype: dtype = float32) -> RNN",
+    .call = "(x: Tensor, h0: Tensor? = nil) -> Tensor, Tensor",
+    .doc = "h' = tanh(W_ih x + b_ih + W_hh h + b_hh): x (T,B,I) -> y (T,B,H), h (layers,B,H).",
+    .size = sizeof(recurrent),
+    .init = init_rnn,
+    .forward = forward,
+    .describe = describe,
+    .reset = reset,
+};
+
+const sq_layer_class sq__layer_lstm = {
+    .name = "LSTM",
+    .signature =
+        "(input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = true, "
+        "batch_first: bool = false, dropout: number = 0, bidirectional: bool = false, "
+        "forget_bias: number? = nil, dtype: dtype = float32) -> LSTM",
+    .call = "(x: Tensor, h0: Tensor? = nil, c0: Tensor? = nil) -> Tensor, Tensor, Tensor",
+    .doc =
+        "c' = f c + i g, h' = o tanh c', gates i f g o of W_ih x + b_ih + W_hh h + b_hh: x (T,B,I) "
+        "-> y (T,B,H), h and c "
+        "(layers,B,H).",
+    .size = sizeof(recurrent),
+    .init = init_lstm,
+    .forward = forward,
+    .describe = describe,
+    .reset = reset,
+};
