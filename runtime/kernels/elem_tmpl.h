@@ -34,7 +34,7 @@ CORE2(minimum, (a < b) | (a != a) ? a : b)
 CORE3(maximum_back, b > c ? a : (b == c ? K(0.5) * a : K(0)))
 CORE3(minimum_back, b < c ? a : (b == c ? K(0.5) * a : K(0)))
 
-static inline T S(clamped)(T a, T least, T most) {
+INLINE T S(clamped)(T a, T least, T most) {
   a = a < least ? least : a;
   return a > most ? most : a;
 }
@@ -107,7 +107,7 @@ CORE2(relu_back, b > 0 ? a : K(0))
 CORE1P(leaky_relu, P0, a > 0 ? a : p0 * a)
 CORE2P(leaky_relu_back, P0, b > 0 ? a : p0 * a)
 CORE1P(elu, P0, a > 0 ? a : p0 * S(mexpm1)(a))
-CORE2P(elu_back, P0, b > 0 ? a : a * p0 * S(mexp)(b))
+CORE2P(elu_back, P0, a *((b > 0 ? K(1) : p0) * S(mexp)(b > 0 ? K(0) : b)))
 
 #define ROOT_2_PI K(0.79788456080286535588)  /* sqrt(2 / pi) */
 #define ROOT_HALF_ K(0.70710678118654752440) /* sqrt(1 / 2) */
@@ -115,14 +115,14 @@ CORE2P(elu_back, P0, b > 0 ? a : a * p0 * S(mexp)(b))
 #define GELU_CUBE K(0.044715) /* Hendrycks and Gimpel, 2016 */
 CORE1(gelu, K(0.5) * a * (K(1) + S(merf)(a * ROOT_HALF_)))
 
-static inline T S(gelu_slope)(T x) {
+INLINE T S(gelu_slope)(T x) {
   T area = K(0.5) * (K(1) + S(merf)(x * ROOT_HALF_));
   return area + x * (ONE_ROOT_2PI * S(mexp)(K(-0.5) * x * x));
 }
 CORE2(gelu_back, a *S(gelu_slope)(b))
 CORE1(gelu_tanh, K(0.5) * a * (K(1) + S(mtanh)(ROOT_2_PI * (a + GELU_CUBE * a * a * a))))
 
-static inline T S(gelu_tanh_slope)(T x) {
+INLINE T S(gelu_tanh_slope)(T x) {
   T t = S(mtanh)(ROOT_2_PI * (x + GELU_CUBE * x * x * x));
   T inner = ROOT_2_PI * (K(1) + K(3) * GELU_CUBE * x * x);
   return K(0.5) * (K(1) + t) + K(0.5) * x * (K(1) - t * t) * inner;
@@ -130,7 +130,7 @@ static inline T S(gelu_tanh_slope)(T x) {
 CORE2(gelu_tanh_back, a *S(gelu_tanh_slope)(b))
 CORE1(silu, a *S(msigmoid)(a))
 
-static inline T S(silu_slope)(T x) {
+INLINE T S(silu_slope)(T x) {
   T s = S(msigmoid)(x);
   return s * (K(1) + x * (K(1) - s));
 }
@@ -140,10 +140,10 @@ CORE2P(softplus_back, P1, p0 *b > p1 ? a : a * S(msigmoid)(p0 * b))
 
 /* --- losses ------------------------------------------------------------------------------------
  */
-static inline T S(log_floor)(T x) { return x < K(-100) ? K(-100) : x; }
+INLINE T S(log_floor)(T x) { return x < K(-100) ? K(-100) : x; }
 CORE2(bce, (b - K(1)) * S(log_floor)(S(mlog1p)(-a)) - b * S(log_floor)(S(mlog)(a)))
 
-static inline T S(bce_slope)(T x, T t) {
+INLINE T S(bce_slope)(T x, T t) {
   T room = (K(1) - x) * x;
   return (x - t) / (room < K(1e-12) ? K(1e-12) : room);
 }
@@ -155,10 +155,8 @@ CORE3(squared_error_back, K(2) * a * (b - c))
 CORE2(absolute_error, FABS(a - b))
 CORE3(absolute_error_back, a *((b > c ? K(1) : K(0)) - (b < c ? K(1) : K(0))))
 
-static inline T S(smooth)(T d, T beta) {
-  return d < beta ? K(0.5) * d * d / beta : d - K(0.5) * beta;
-}
-static inline T S(smooth_slope)(T d, T beta) {
+INLINE T S(smooth)(T d, T beta) { return d < beta ? K(0.5) * d * d / beta : d - K(0.5) * beta; }
+INLINE T S(smooth_slope)(T d, T beta) {
   T sign = (d > 0 ? K(1) : K(0)) - (d < 0 ? K(1) : K(0));
   return FABS(d) < beta ? d / beta : sign;
 }

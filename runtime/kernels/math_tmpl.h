@@ -18,7 +18,8 @@
 #define EXP_LEAST K(-104.5) /* below: 0 */
 #define EXP_MOST K(89)      /* above: Inf */
 #define EXPM1_LEAST K(-20)  /* below: -1 */
-#define MOST_EXPONENT K(127)
+#define FAR 64
+#define FAR_DOWN K(-60)
 #else
 #define MANTISSA 52
 #define BIAS 1023u
@@ -34,28 +35,27 @@
 #define EXP_LEAST K(-746)
 #define EXP_MOST K(710)
 #define EXPM1_LEAST K(-40)
-#define MOST_EXPONENT K(1023)
+#define FAR 128
+#define FAR_DOWN K(-600)
 #endif
 #define LOG2E K(1.4426950408889634074)
 
-static inline U S(bits)(T x) {
+INLINE U S(bits)(T x) {
   U u;
   memcpy(&u, &x, sizeof u);
   return u;
 }
 
-static inline T S(from_bits)(U u) {
+INLINE T S(from_bits)(U u) {
   T x;
   memcpy(&x, &u, sizeof x);
   return x;
 }
 
-/* 2^n, for n a whole number in the exponent's range. */
-static inline T S(pow2)(T n) { return S(from_bits)((S(bits)(n + MAGIC) << MANTISSA) + ONE_BITS); }
-
-/* x = n ln 2 + r, |r| <= ln 2 / 2. Returns e^r - 1. */
-static inline T S(exp_reduced)(T x, T *n) {
-  T count = FMA(x, LOG2E, MAGIC) - MAGIC;
+/* x = n ln 2 + r, |r| <= ln 2 / 2. Returns e^r - 1; *k << MANTISSA is n in the exponent's place. */
+INLINE T S(exp_reduced)(T x, U *k) {
+  const T rounded = FMA(x, LOG2E, MAGIC), count = rounded - MAGIC;
+  *k = S(bits)(rounded);
   T r = FMA(count, -LN2_HI, x);
   r = FMA(count, -LN2_LO, r);
 #if BITS == 32 /* (e^r - 1 - r) / r^2; error 7e-8 */
@@ -76,40 +76,46 @@ static inline T S(exp_reduced)(T x, T *n) {
   q = FMA(q, r, K(0.1666666666666666746));
   q = FMA(q, r, K(0.5));
 #endif
-  *n = count;
   return FMA(r * r, q, r);
 }
 
-/* e^x where neither e^x nor 2^n leaves the normal numbers. */
-static inline T S(exp_mid)(T x) {
-  T n, m = S(exp_reduced)(x, &n);
-  return (K(1) + m) * S(pow2)(n);
+/* 2^n, with n as exp_reduced gives it. */
+INLINE T S(pow2)(U k) { return S(from_bits)((k << MANTISSA) + ONE_BITS); }
+
+/* e^x where 2^n is a normal number. */
+INLINE T S(exp_mid)(T x) {
+  U k;
+  const T m = S(exp_reduced)(x, &k);
+  return (K(1) + m) * S(pow2)(k);
 }
 
-/* e^x for x <= 89 (710). 2^n comes in two factors, so that only the last product rounds in the
- * subnormals. */
-static inline T S(exp_low)(T x) {
-  x = x < EXP_LEAST ? EXP_LEAST : x;
-  T n, m = S(exp_reduced)(x, &n);
-  T half = FMA(n, K(0.5), MAGIC) - MAGIC;
-  return ((K(1) + m) * S(pow2)(half)) * S(pow2)(n - half);
+/* e^x for x <= EXP_MOST, as ((1 + m) 2^(n-1+far)) 2^(1-far), far = 0 or, far down, FAR: the
+ * greatest n has a power, and only the last product rounds in the subnormals. A mask, since the
+ * compiler makes two paths of a condition. */
+INLINE T S(exp_low)(T x) {
+  const T c = x < EXP_LEAST ? EXP_LEAST : x;
+  const U far = ((U)0 - (U)(c < FAR_DOWN)) & ((U)FAR << MANTISSA);
+  U k;
+  const T m = S(exp_reduced)(c, &k);
+  const T scale = S(from_bits)((k << MANTISSA) + (far + (ONE_BITS - ((U)1 << MANTISSA))));
+  return (K(1) + m) * scale * S(from_bits)((ONE_BITS + ((U)1 << MANTISSA)) - far);
 }
 
-static inline T S(mexp)(T x) { return S(exp_low)(x > EXP_MOST ? EXP_MOST : x); }
+INLINE T S(mexp)(T x) { return S(exp_low)(x > EXP_MOST ? EXP_MOST : x); }
 
-/* 2^n (e^r - 1) + (2^n - 1); the greatest n has no 2^n, so it goes the last step by doubling. */
-static inline T S(mexpm1)(T x) {
+/* 2^n (e^r - 1) + (2^n - 1), halved till the end, since the greatest n has no 2^n. */
+INLINE T S(mexpm1)(T x) {
   T c = x < EXPM1_LEAST ? EXPM1_LEAST : x;
   c = c > EXP_MOST ? EXP_MOST : c;
-  T n, m = S(exp_reduced)(c, &n);
-  T last = n > MOST_EXPONENT ? K(2) : K(1);
-  T scale = S(pow2)(n > MOST_EXPONENT ? n - K(1) : n);
-  T y = FMA(scale, m, scale - K(1) / last) * last;
+  U k;
+  const T m = S(exp_reduced)(c, &k);
+  const T half = S(from_bits)((k << MANTISSA) + (ONE_BITS - ((U)1 << MANTISSA)));
+  const T y = FMA(half, m, half - K(0.5)) * K(2);
   return x == 0 ? x : y;
 }
 
 /* x = 2^e (1 + f), sqrt(1/2) <= 1 + f < sqrt 2; log x = e ln 2 + log(1 + f). */
-static inline T S(mlog)(T x) {
+INLINE T S(mlog)(T x) {
   bool small = x < LEAST_NORMAL;
   U u = S(bits)(small ? x * (COUNT_ONE) : x) - ROOT_HALF + ONE_BITS;
   T e = S(from_bits)((u >> MANTISSA) | COUNT_BITS) - (COUNT_ONE + K(BIAS));
@@ -147,7 +153,7 @@ static inline T S(mlog)(T x) {
 }
 
 /* u = fl(1 + x); log(1 + x) = log u + (what the sum lost) / u, to first order. */
-static inline T S(mlog1p)(T x) {
+INLINE T S(mlog1p)(T x) {
   T u = K(1) + x;
   T lost = x - (u - K(1));
   T y = S(mlog)(u);
@@ -155,14 +161,16 @@ static inline T S(mlog1p)(T x) {
   return x == 0 ? x : y;
 }
 
-static inline T S(msigmoid)(T x) {
-  T e = S(exp_low)(-FABS(x)); /* small: nothing cancels and nothing overflows on either side */
-  return (x < 0 ? e : K(1)) / (K(1) + e);
+/* e = e^-|x|: nothing cancels and nothing overflows on either side. 1/(1+e) = 1 - e/(1+e) and
+ * e/(1+e) = e - e e/(1+e) damp the quotient's error. */
+INLINE T S(msigmoid)(T x) {
+  const T e = S(exp_low)(-FABS(x)), v = x < 0 ? e : K(1);
+  return FMA(-v, e / (K(1) + e), v);
 }
 
 #if BITS == 32
 
-static inline T S(mtanh)(T x) {
+INLINE T S(mtanh)(T x) {
   T a = FABS(x), u = x * x;
   T e = S(exp_mid)(K(2) * (a > K(10) ? K(10) : a));
   T big = K(1) - K(2) / (e + K(1));
@@ -175,7 +183,7 @@ static inline T S(mtanh)(T x) {
   return a < K(0.55) ? low : COPYSIGN(big, x);
 }
 
-static inline T S(merf)(T x) {
+INLINE T S(merf)(T x) {
   T a = FABS(x), u = x * x;
   T t = a > K(4) ? K(4) : a; /* erf 4 rounds to 1 */
   T g = K(1.643569654e-6);   /* log(erfc t), 0.92 <= t <= 4; error 2e-8 */
@@ -188,32 +196,32 @@ static inline T S(merf)(T x) {
   g = FMA(g, t, K(-1.130237616));
   g = FMA(g, t, K(0.0003204415313));
   T big = K(1) - S(exp_mid)(g);
-  T q = K(8.334718615e-5); /* erf x / x in x^2; error 5e-10 */
+  T q = K(8.334718615e-5); /* erf x / x - 1 in x^2; error 5e-10 */
   q = FMA(q, u, K(-0.0008134709332));
   q = FMA(q, u, K(0.005200368587));
   q = FMA(q, u, K(-0.02685915147));
   q = FMA(q, u, K(0.1128369152));
   q = FMA(q, u, K(-0.3761263352));
-  q = FMA(q, u, K(1.128379167));
-  return a < K(0.925) ? x * q : COPYSIGN(big, x);
+  q = FMA(q, u, K(0.128379167));
+  return a < K(0.925) ? FMA(x, q, x) : COPYSIGN(big, x);
 }
 
-static inline T S(msin)(T x) { return K(sin((double)x)); }
-static inline T S(mcos)(T x) { return K(cos((double)x)); }
-static inline T S(mpow)(T a, T b) { return K(pow((double)a, (double)b)); }
+INLINE T S(msin)(T x) { return K(sin((double)x)); }
+INLINE T S(mcos)(T x) { return K(cos((double)x)); }
+INLINE T S(mpow)(T a, T b) { return K(pow((double)a, (double)b)); }
 
 #else
 
-static inline T S(mtanh)(T x) {
+INLINE T S(mtanh)(T x) {
   T a = FABS(x);
   T m = S(mexpm1)(K(2) * (a > K(20) ? K(20) : a)); /* tanh 20 rounds to 1 */
   return COPYSIGN(m / (m + K(2)), x);
 }
 
-static inline T S(merf)(T x) { return erf(x); }
-static inline T S(msin)(T x) { return sin(x); }
-static inline T S(mcos)(T x) { return cos(x); }
-static inline T S(mpow)(T a, T b) { return pow(a, b); }
+INLINE T S(merf)(T x) { return erf(x); }
+INLINE T S(msin)(T x) { return sin(x); }
+INLINE T S(mcos)(T x) { return cos(x); }
+INLINE T S(mpow)(T a, T b) { return pow(a, b); }
 
 #endif
 
@@ -231,5 +239,6 @@ static inline T S(mpow)(T a, T b) { return pow(a, b); }
 #undef EXP_LEAST
 #undef EXP_MOST
 #undef EXPM1_LEAST
-#undef MOST_EXPONENT
+#undef FAR
+#undef FAR_DOWN
 #undef LOG2E

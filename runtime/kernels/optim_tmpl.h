@@ -26,9 +26,9 @@ static void S(sgd_step)(int64_t n, double lr, double momentum, double dampening,
 }
 
 /* centered and moving (momentum > 0) are constants at each call. */
-static inline void S(rmsprop_loop)(int64_t n, bool centered, bool moving, T lr, T alpha, T eps,
-                                   T decay, T momentum, T sign, T *w, const T *g, T *square,
-                                   T *mean, T *buf, T rest) {
+INLINE void S(rmsprop_loop)(int64_t n, bool centered, bool moving, T lr, T alpha, T eps, T decay,
+                            T momentum, T sign, T *w, const T *g, T *square, T *mean, T *buf,
+                            T rest) {
   SIMD for (int64_t i = 0; i < n; i++) {
     const T d = FMA(decay, w[i], sign * g[i]);
     T s = square[i] = alpha * square[i] + rest * d * d;
@@ -62,9 +62,9 @@ static void S(rmsprop_step)(int64_t n, double lr, double alpha, double eps, doub
 }
 
 /* amsgrad is a constant at each call. */
-static inline void S(adam_loop)(int64_t n, bool amsgrad, T rate, T root, T beta1, T rest1, T beta2,
-                                T rest2, T eps, T decay, T shrink, T sign, T *w, const T *g, T *m,
-                                T *v, T *vmax) {
+INLINE void S(adam_loop)(int64_t n, bool amsgrad, T rate, T root, T beta1, T rest1, T beta2,
+                         T rest2, T eps, T decay, T shrink, T sign, T *w, const T *g, T *m, T *v,
+                         T *vmax) {
   SIMD for (int64_t i = 0; i < n; i++) {
     const T x = w[i] * shrink, d = FMA(decay, x, sign * g[i]);
     const T m1 = m[i] = beta1 * m[i] + rest1 * d;

@@ -8,7 +8,7 @@
 #endif
 
 /* acc[0] becomes the sum of all lanes: halves, quarters, ... */
-static inline double S(join)(double *acc) {
+INLINE double S(join)(double *acc) {
   for (int half = LANES / 2; half > 0; half /= 2) {
     for (int l = 0; l < half; l++) acc[l] += acc[l + half];
   }
@@ -16,11 +16,17 @@ static inline double S(join)(double *acc) {
 }
 
 #ifndef LANE_SUM
-/* The sum over i of the double `term` (of i). */
+/* The sum over i of the double `term` (of i). A row shorter than the lanes goes from left to right.
+ */
 #define LANE_SUM(result, n, term)                              \
   do {                                                         \
     double acc_[LANES] = {0};                                  \
     int64_t i_ = 0;                                            \
+    if ((n) < LANES) {                                         \
+      for (int64_t i = 0; i < (n); i++) acc_[0] += (term);     \
+      (result) = acc_[0];                                      \
+      break;                                                   \
+    }                                                          \
     for (; i_ + LANES <= (n); i_ += LANES) {                   \
       SIMD for (int l_ = 0; l_ < LANES; l_++) {                \
         const int64_t i = i_ + l_;                             \
@@ -86,8 +92,8 @@ static void S(prod)(int64_t outer, int64_t R, int64_t inner, const void *x, void
 /* --- max and min: NaN wins, the first of equals is where ---------------------------------------
  */
 
-static inline T S(greater)(T a, T b) { return (a > b) | (a != a) ? a : b; }
-static inline T S(less)(T a, T b) { return (a < b) | (a != a) ? a : b; }
+INLINE T S(greater)(T a, T b) { return (a > b) | (a != a) ? a : b; }
+INLINE T S(less)(T a, T b) { return (a < b) | (a != a) ? a : b; }
 
 static int64_t S(find)(int64_t n, const T *x, T value) {
   int64_t i = 0;
@@ -104,6 +110,11 @@ static int64_t S(find)(int64_t n, const T *x, T value) {
 #define EXTREME(name, better, beats)                                                            \
   static T S(row_##name)(int64_t n, const T *x) {                                               \
     T best[LANES];                                                                              \
+    if (n < LANES) {                                                                            \
+      best[0] = x[0];                                                                           \
+      for (int64_t i = 1; i < n; i++) best[0] = S(better)(best[0], x[i]);                       \
+      return best[0];                                                                           \
+    }                                                                                           \
     for (int l = 0; l < LANES; l++) best[l] = x[0];                                             \
     int64_t i = 0;                                                                              \
     for (; i + LANES <= n; i += LANES) {                                                        \

@@ -2,18 +2,26 @@
  * pass. Hochreiter and Schmidhuber 1997 with Gers' forget gate; Cho et al. 2014 with the reset gate
  * after the product, as in PyTorch. */
 
-/* One row. prev: whether there is a c_prev; a constant at both calls, so that the loop has no test
- * in it. */
-static inline void S(lstm_row)(int64_t H, T *gates, bool prev, const T *c_prev, T *c, T *h,
-                               T *tanh_c) {
-  T *gi = gates, *gf = gates + H, *gg = gates + 2 * H, *go = gates + 3 * H;
+INLINE void S(sigmoids)(int64_t n, T *x) {
+  SIMD for (int64_t j = 0; j < n; j++) x[j] = S(msigmoid)(x[j]);
+}
+
+INLINE void S(tanhs)(int64_t n, T *x) {
+  SIMD for (int64_t j = 0; j < n; j++) x[j] = S(mtanh)(x[j]);
+}
+
+/* One row, in loops of one function each: a row stays in L1, and short bodies let the processor
+ * overlap more of them. prev: whether there is a c_prev; a constant at both calls, so that the loop
+ * has no test in it. */
+INLINE void S(lstm_row)(int64_t H, T *gates, bool prev, const T *c_prev, T *c, T *h, T *tanh_c) {
+  const T *gi = gates, *gf = gates + H, *gg = gates + 2 * H, *go = gates + 3 * H;
+  S(sigmoids)(2 * H, gates);
+  S(tanhs)(H, gates + 2 * H);
+  S(sigmoids)(H, gates + 3 * H);
   SIMD for (int64_t j = 0; j < H; j++) {
-    const T i = S(msigmoid)(gi[j]), f = S(msigmoid)(gf[j]);
-    const T g = S(mtanh)(gg[j]), o = S(msigmoid)(go[j]);
-    const T cell = prev ? FMA(f, c_prev[j], i * g) : i * g;
+    const T cell = prev ? FMA(gf[j], c_prev[j], gi[j] * gg[j]) : gi[j] * gg[j];
     const T t = S(mtanh)(cell);
-    gi[j] = i, gf[j] = f, gg[j] = g, go[j] = o;
-    c[j] = cell, tanh_c[j] = t, h[j] = o * t;
+    c[j] = cell, tanh_c[j] = t, h[j] = go[j] * t;
   }
 }
 
@@ -31,8 +39,8 @@ static void S(lstm_step)(int64_t B, int64_t H, void *gates, int64_t gs, const vo
   }
 }
 
-static inline void S(lstm_row_back)(int64_t H, const T *gates, bool prev, const T *c_prev,
-                                    const T *tanh_c, const T *dh, T *dc, T *dgates) {
+INLINE void S(lstm_row_back)(int64_t H, const T *gates, bool prev, const T *c_prev, const T *tanh_c,
+                             const T *dh, T *dc, T *dgates) {
   const T *gi = gates, *gf = gates + H, *gg = gates + 2 * H, *go = gates + 3 * H;
   T *di = dgates, *df = dgates + H, *dg = dgates + 2 * H, *dout = dgates + 3 * H;
   SIMD for (int64_t j = 0; j < H; j++) {
@@ -65,11 +73,11 @@ static void S(gru_step)(int64_t B, int64_t H, void *gates, int64_t gs, const voi
   for (int64_t b = 0; b < B; b++) {
     T *gr = (T *)gates + b * gs, *gz = gr + H, *gn = gz + H, *y = (T *)h + b * hs;
     const T *u = (const T *)hn + b * hns, *h0 = (const T *)h_prev + b * hps;
+    S(sigmoids)(2 * H, gr);
     SIMD for (int64_t j = 0; j < H; j++) {
-      const T r = S(msigmoid)(gr[j]), z = S(msigmoid)(gz[j]);
-      const T n = S(mtanh)(FMA(r, u[j], gn[j]));
-      gr[j] = r, gz[j] = z, gn[j] = n;
-      y[j] = FMA(z, h0[j] - n, n);
+      const T n = S(mtanh)(FMA(gr[j], u[j], gn[j]));
+      gn[j] = n;
+      y[j] = FMA(gz[j], h0[j] - n, n);
     }
   }
 }

@@ -15,10 +15,28 @@
   }
 #endif
 
+/* y = e^(x - m) for a row shorter than COLUMNS, filled up to whole vectors: a classifier's ten
+ * logits cost one. */
+static void S(short_exp)(int64_t n, const T *x, T m, T *y) {
+  enum { VECTOR = 64 / sizeof(T) };
+  T z[COLUMNS];
+  const int64_t whole = (n + VECTOR - 1) / VECTOR * VECTOR;
+  for (int64_t i = 0; i < n; i++) z[i] = x[i];
+  for (int64_t i = n; i < whole; i++) z[i] = m;
+  for (int64_t v = 0; v < whole; v += VECTOR) {
+    SIMD for (int64_t i = v; i < v + VECTOR; i++) z[i] = S(mexp)(z[i] - m);
+  }
+  for (int64_t i = 0; i < n; i++) y[i] = z[i];
+}
+
 /* y = e^(x - m) and its sum. */
 static double S(row_exp)(int64_t n, const T *x, T m, T *y) {
   double sum;
-  SIMD for (int64_t i = 0; i < n; i++) y[i] = S(mexp)(x[i] - m);
+  if (n < COLUMNS) {
+    S(short_exp)(n, x, m, y);
+  } else {
+    SIMD for (int64_t i = 0; i < n; i++) y[i] = S(mexp)(x[i] - m);
+  }
   LANE_SUM(sum, n, (double)y[i]);
   return sum;
 }
@@ -40,7 +58,7 @@ static void S(column_exp_sum)(int64_t R, int64_t inner, int64_t count, const T *
 /* --- logsumexp ------------------------------------------------------------------------------- */
 
 /* What to take off: the maximum, or 0 where it is infinite and Inf - Inf would make a NaN. */
-static inline T S(shift_of)(T max) { return FABS(max) == K(INFINITY) ? K(0) : max; }
+INLINE T S(shift_of)(T max) { return FABS(max) == K(INFINITY) ? K(0) : max; }
 
 static T S(row_logsumexp)(int64_t R, const T *x) {
   const T m = S(shift_of)(S(row_max)(R, x));

@@ -12,6 +12,8 @@
 #include "kernels/kern_priv.h"
 
 #define SIMD _Pragma("omp simd")
+#define INLINE \
+  static inline __attribute__((always_inline)) /* a call in a loop keeps it from vectorising */
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)
 #define S(name) PASTE(name, SUFFIX)
