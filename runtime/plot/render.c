@@ -133,7 +133,7 @@ static sq_status kind_of(const char *path, sq_figure_kind *out) {
 }
 
 sq_status sq_figure_save(sq_figure *figure, const char *path) {
-  sq_figure_kind kind;
+  sq_figure_kind kind = SQ_FIGURE_PNG;
   SQ_TRY(kind_of(path, &kind));
   void *bytes;
   int64_t size;

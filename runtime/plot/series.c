@@ -121,21 +121,21 @@ static sq_status copy_columns(sq_series *s, const double *x, const double *y, co
 
 sq_status sq_axes_line(sq_axes *axes, int64_t n, const double *x, const double *y,
                        const sq_plot_style *style) {
-  sq_series *s;
+  sq_series *s = NULL;
   SQ_TRY(make(SERIES_LINE, n, &s));
   return join(axes, s, copy_columns(s, x, y, NULL), style);
 }
 
 sq_status sq_axes_scatter(sq_axes *axes, int64_t n, const double *x, const double *y,
                           const sq_plot_style *style) {
-  sq_series *s;
+  sq_series *s = NULL;
   SQ_TRY(make(SERIES_SCATTER, n, &s));
   return join(axes, s, copy_columns(s, x, y, NULL), style);
 }
 
 sq_status sq_axes_band(sq_axes *axes, int64_t n, const double *x, const double *lo,
                        const double *hi, const sq_plot_style *style) {
-  sq_series *s;
+  sq_series *s = NULL;
   SQ_TRY(make(SERIES_BAND, n, &s));
   return join(axes, s, copy_columns(s, x, lo, hi), style);
 }
@@ -163,7 +163,7 @@ static sq_status copy_names(sq_series *s, const char *const *names) {
 
 sq_status sq_axes_bar(sq_axes *axes, int64_t n, const double *x, const double *y,
                       const char *const *names, const sq_plot_style *style) {
-  sq_series *s;
+  sq_series *s = NULL;
   SQ_TRY(make(SERIES_BAR, n, &s));
   sq_status status = copy_columns(s, x, y, NULL);
   if (status == SQ_OK) status = copy_names(s, names);
@@ -230,7 +230,7 @@ static sq_status fill_hist(sq_series *s, int64_t n, const double *values, int64_
 
 sq_status sq_axes_hist(sq_axes *axes, int64_t n, const double *values, int64_t bins,
                        const sq_plot_style *style) {
-  sq_series *s;
+  sq_series *s = NULL;
   SQ_TRY(make(SERIES_HIST, n, &s));
   return join(axes, s, fill_hist(s, n, values, bins), style);
 }
@@ -300,7 +300,7 @@ static sq_status check_image(int64_t y, int64_t x, int64_t c, double lo, double 
 sq_status sq_axes_image(sq_axes *axes, int64_t y, int64_t x, int64_t c, const double *values,
                         double lo, double hi, const char *map) {
   SQ_TRY(check_image(y, x, c, lo, hi));
-  sq_series *s;
+  sq_series *s = NULL;
   SQ_TRY(make(SERIES_IMAGE, 0, &s));
   s->pixels_y = y;
   s->pixels_x = x;
