@@ -1,0 +1,286 @@
+/* api.c: the list of functions, classes and ops, and how Lua parts read it. */
+#include "api.h"
+
+#include <string.h>
+
+#include "autograd/op.h"
+#include "base/mem.h"
+
+enum { MOST_GROUPS = 64, MOST_CLASSES = 96 };
+
+static struct {
+  const char *owner;
+  const bind_fn *fns;
+} groups[MOST_GROUPS];
+static const bind_class *classes[MOST_CLASSES];
+static int group_count, class_count;
+
+/* --- signatures ------------------------------------------------------------------------------- */
+
+typedef struct cached {
+  const char *text;
+  const sq_signature *sig;
+  struct cached *next;
+} cached;
+
+static cached *signatures;
+
+sq_status api_signature(const char *text, const sq_signature **out) {
+  for (const cached *c = signatures; c; c = c->next) {
+    if (c->text != text && strcmp(c->text, text) != 0) continue;
+    *out = c->sig;
+    return SQ_OK;
+  }
+  void *block;
+  SQ_TRY(sq_alloc(sizeof(cached), &block));
+  sq_signature *sig;
+  sq_status st = sq_signature_parse(text, &sig);
+  if (st != SQ_OK) {
+    sq_free(block);
+    return st;
+  }
+  cached *c = block;
+  *c = (cached){text, sig, signatures};
+  signatures = c;
+  *out = sig;
+  return SQ_OK;
+}
+
+/* The same for a text that will not live. */
+static sq_status signature_copy(const char *text, const sq_signature **out) {
+  for (const cached *c = signatures; c; c = c->next)
+    if (strcmp(c->text, text) == 0) return api_signature(c->text, out);
+  char *copy;
+  SQ_TRY(sq_strdup(text, &copy));
+  sq_status st = api_signature(copy, out);
+  if (st != SQ_OK) sq_free(copy);
+  return st;
+}
+
+/* --- the list --------------------------------------------------------------------------------- */
+
+void api_add_functions(const char *owner, const bind_fn *fns) {
+  for (int i = 0; i < group_count; i++)
+    if (groups[i].fns == fns) return;
+  if (group_count == MOST_GROUPS) return;
+  groups[group_count].owner = owner;
+  groups[group_count++].fns = fns;
+}
+
+bool api_is_class(const bind_class *class) {
+  for (int i = 0; i < class_count; i++)
+    if (classes[i] == class) return true;
+  return false;
+}
+
+void api_add_class(const bind_class *class) {
+  if (api_is_class(class) || class_count == MOST_CLASSES) return;
+  classes[class_count++] = class;
+}
+
+/* --- ops -------------------------------------------------------------------------------------- */
+
+const char *api_inplace_name(int op) {
+  static char names[SQ_OPS][32];
+  char *name = names[op];
+  if (!*name) {
+    strncpy(name, sq_op_at((sq_op_id)op)->name, sizeof names[op] - 2);
+    name[strlen(name)] = '_';
+  }
+  return name;
+}
+
+bool api_op_is_public(int op) { return op != SQ_OP_as_strided && op != SQ_OP_copy_slices; }
+
+bool api_op_is_method(int op) {
+  const char *text = strchr(sq_op_at((sq_op_id)op)->signature, ':');
+  return text && strncmp(text, ": Tensor", 8) == 0 && strncmp(text, ": Tensor[]", 10) != 0;
+}
+
+/* --- nearest names ---------------------------------------------------------------------------- */
+
+const char *api_nearest_key(lua_State *L, int table, const char *word) {
+  luaL_checkstack(L, 6, NULL);
+  table = lua_absindex(L, table);
+  size_t n = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) n++;
+  const char **words = lua_newuserdatauv(L, (n + 1) * sizeof *words, 0);
+  size_t at = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
+    if (lua_type(L, -2) == LUA_TSTRING) words[at++] = lua_tostring(L, -2);
+  words[at] = NULL;
+  const char *near = sq_nearest(word, words);
+  lua_pop(L, 1);
+  return near;
+}
+
+/* --- for Lua parts ---------------------------------------------------------------------------- */
+
+static void set_string(lua_State *L, const char *key, const char *value) {
+  if (!value) return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+/* Sets row.params, a list of {name, type, optional}, and row.returns, of a signature. */
+static void set_signature(lua_State *L, const char *text) {
+  const sq_signature *s;
+  BIND_TRY(L, api_signature(text, &s));
+  set_string(L, "signature", text);
+  lua_createtable(L, s->params, 0);
+  for (int i = 0; i < s->params; i++) {
+    const sq_param *p = &s->param[i];
+    lua_createtable(L, 0, 3);
+    set_string(L, "name", p->name);
+    set_string(L, "type", p->type);
+    lua_pushboolean(L, p->has_default || p->optional);
+    lua_setfield(L, -2, "optional");
+    lua_pushboolean(L, p->kind == SQ_ARG_CHOICE);
+    lua_setfield(L, -2, "choice");
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "params");
+  lua_createtable(L, s->returns, 0);
+  for (int i = 0; i < s->returns; i++) {
+    lua_pushstring(L, s->result[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "returns");
+}
+
+/* Adds a row to the list on the stack's top. */
+static void add_row(lua_State *L, const char *kind, const char *owner, const char *name,
+                    const char *signature, const char *doc) {
+  lua_createtable(L, 0, 8);
+  set_string(L, "kind", kind);
+  set_string(L, "owner", owner);
+  set_string(L, "name", name);
+  set_string(L, "doc", doc);
+  if (signature) set_signature(L, signature);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+static void list_ops(lua_State *L) {
+  for (int i = 0; i < SQ_OPS; i++) {
+    const sq_op *op = sq_op_at((sq_op_id)i);
+    if (!api_op_is_public(i)) continue;
+    add_row(L, "op", "sq", op->name, op->signature, op->doc);
+    if (api_op_is_method(i)) add_row(L, "method", "Tensor", op->name, op->signature, op->doc);
+    if (sq_op_has_inplace(op))
+      add_row(L, "method", "Tensor", api_inplace_name(i), op->signature, op->doc);
+  }
+}
+
+static void list_class(lua_State *L, const bind_class *c) {
+  add_row(L, "class", c->base ? c->base->name : NULL, c->name, NULL, c->doc);
+  for (const bind_fn *f = c->methods; f && f->name; f++)
+    add_row(L, "method", c->name, f->name, f->signature, f->doc);
+  for (const bind_field *f = c->fields; f && f->name; f++) {
+    add_row(L, "field", c->name, f->name, NULL, f->doc);
+    lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
+    set_string(L, "type", f->type);
+    lua_pop(L, 1);
+  }
+}
+
+static const char documented;
+
+/* The rows that document() added. */
+static void push_documented(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &documented) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &documented);
+}
+
+/* list() -> rows {kind, owner, name, signature, doc, params, returns, type}. */
+static int api_list(lua_State *L) {
+  lua_newtable(L);
+  list_ops(L);
+  for (int i = 0; i < group_count; i++)
+    for (const bind_fn *f = groups[i].fns; f->name; f++)
+      add_row(L, "function", groups[i].owner, f->name, f->signature, f->doc);
+  for (int i = 0; i < class_count; i++)
+    if (classes[i]->doc) list_class(L, classes[i]);
+  push_documented(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, -3, (lua_Integer)lua_rawlen(L, -3) + 1);
+  }
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* describe(value) -> a row for a function of ours; a class's name for an object; else nil. */
+static int api_describe(lua_State *L) {
+  const api_entry *e = api_entry_of(L, 1);
+  if (e) {
+    lua_createtable(L, 0, 8);
+    set_string(L, "kind", "function");
+    set_string(L, "name", e->name);
+    set_string(L, "doc", e->doc);
+    set_signature(L, e->signature);
+    return 1;
+  }
+  bind_box *box = bind_box_at(L, 1);
+  if (box) {
+    lua_pushstring(L, box->class->name);
+    return 1;
+  }
+  push_documented(L);
+  lua_pushvalue(L, 1);
+  if (lua_isnil(L, 1)) return 1;
+  lua_rawget(L, -2);
+  return 1;
+}
+
+/* document{owner=, name=, kind=, signature=, doc=, value=}: lists a function or class that is
+ * written in Lua. The signature is checked. */
+static int api_document(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  if (lua_getfield(L, 1, "signature") == LUA_TSTRING) {
+    const sq_signature *s;
+    BIND_TRY(L, signature_copy(lua_tostring(L, -1), &s));
+    lua_pushvalue(L, 1);
+    set_signature(L, s->text);
+  }
+  lua_settop(L, 1);
+  push_documented(L);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  if (lua_getfield(L, 1, "value") != LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_rawset(L, -3);
+  }
+  return 0;
+}
+
+/* nearest(word, words) -> a word or nil. */
+static int api_nearest(lua_State *L) {
+  const char *word = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
+  const char **words = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *words, 0);
+  int at = 0;
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (lua_rawgeti(L, 2, i) == LUA_TSTRING) words[at++] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+  }
+  words[at] = NULL;
+  const char *near = sq_nearest(word, words);
+  lua_pushstring(L, near);
+  return 1;
+}
+
+int luaopen_seqrt_api(lua_State *L) {
+  static const luaL_Reg functions[] = {{"list", api_list},
+                                       {"describe", api_describe},
+                                       {"document", api_document},
+                                       {"nearest", api_nearest},
+                                       {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

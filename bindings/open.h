@@ -1,0 +1,27 @@
+/* open.h: what each file of the module adds when it is opened. */
+#ifndef SQ_BINDINGS_OPEN_H
+#define SQ_BINDINGS_OPEN_H
+
+#include "bind.h"
+
+/* Each adds to the module's table, which is on the stack's top. [Lua thread] */
+void open_tensor(lua_State *L);   /* the class Tensor and its functions */
+void open_make(lua_State *L);     /* constructors */
+void open_random(lua_State *L);   /* Generator, manual_seed, default_generator */
+void open_autograd(lua_State *L); /* no_grad and its kin, sq.autograd */
+
+/* Indexing, for the class Tensor. */
+int tensor_index(lua_State *L);    /* x[key]: pushes one result */
+int tensor_newindex(lua_State *L); /* x[key] = value */
+
+/* Pushes element `at` of contiguous data as a Lua number or boolean. */
+void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t at);
+
+/* Pushes sizes as a list that prints like "(2,3)". */
+void tensor_push_shape(lua_State *L, int n, const int64_t *shape);
+
+/* Draws into a tensor: uniform_, normal_ and their kin are methods and constructors alike. */
+typedef enum tensor_law { LAW_UNIFORM, LAW_NORMAL, LAW_BERNOULLI, LAW_INTEGERS } tensor_law;
+SQ_CHECKED sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng);
+
+#endif

@@ -1,0 +1,223 @@
+/* tensor_index.c: x[key] and x[key] = value. A key is a position, a list with one item per dim
+ * (position, {first, last, step} or {} for all), or a tensor that picks. Positions count from 1;
+ * what stands in a tensor is data and counts from 0. */
+#include <math.h>
+
+#include "autograd/op.h"
+#include "autograd/tape.h"
+#include "bind_args.h"
+#include "kernels/kern.h"
+#include "open.h"
+
+/* What picks along one dim, positions counted from 0. */
+typedef struct item {
+  enum { ITEM_AT, ITEM_RANGE, ITEM_ALL, ITEM_TENSOR } kind;
+  int64_t first, count, step; /* AT: first */
+  sq_tensor *picks;
+} item;
+
+/* --- reading a key ---------------------------------------------------------------------------- */
+
+/* A position of dim `dim` (from 0) as an offset; `at` is the stack index of the number. */
+static int64_t offset_at(lua_State *L, const sq_tensor *t, int dim, int at) {
+  int64_t n = bind_args_int(L, at, "index", "position"), size = t->shape[dim];
+  if (n == 0)
+    bind_error(L, "[index] position 0 in dim %d: positions count from 1 (or from -1, at the end)",
+               dim + 1);
+  if (n > size || n < -size)
+    bind_error(L, "[index] position %lld is out of range: dim %d of x %s has size %lld",
+               (long long)n, dim + 1, sq_tensor_shape_text(t, SQ_SHAPE_BUF), (long long)size);
+  return n > 0 ? n - 1 : n + size;
+}
+
+/* One end of a range: item `which` of the list at `at`, which may lie one outside for an empty
+ * range. */
+static int64_t range_end(lua_State *L, const sq_tensor *t, int dim, int at, int which) {
+  lua_rawgeti(L, at, which);
+  int64_t n = bind_args_int(L, lua_gettop(L), "index", "range"), size = t->shape[dim];
+  lua_pop(L, 1);
+  if (n == 0 && which == 1)
+    bind_error(L, "[index] position 0 in dim %d: positions count from 1 (or from -1, at the end)",
+               dim + 1);
+  int64_t from_1 = n < 0 ? n + size + 1 : n;
+  int64_t low = which == 1 ? 1 : 0, high = which == 1 ? size + 1 : size;
+  if (from_1 < low || from_1 > high)
+    bind_error(L, "[index] a range to or from %lld is out of range: dim %d of x %s has size %lld",
+               (long long)n, dim + 1, sq_tensor_shape_text(t, SQ_SHAPE_BUF), (long long)size);
+  return from_1;
+}
+
+/* {}, {a}, {a, b} or {a, b, step} */
+static item read_range(lua_State *L, const sq_tensor *t, int dim, int at) {
+  lua_Unsigned n = lua_rawlen(L, at);
+  if (n == 0) return (item){.kind = ITEM_ALL};
+  if (n > 3)
+    bind_error(L, "[index] a range is {first, last} or {first, last, step}, got %d numbers",
+               (int)n);
+  int64_t first = range_end(L, t, dim, at, 1), last = n > 1 ? range_end(L, t, dim, at, 2) : first;
+  int64_t step = 1;
+  if (n == 3) {
+    lua_rawgeti(L, at, 3);
+    step = bind_args_int(L, lua_gettop(L), "index", "step");
+    lua_pop(L, 1);
+  }
+  if (step < 1)
+    bind_error(L, "[index] a range's step is %lld: it must be at least 1 (x:flip turns round)",
+               (long long)step);
+  if (last < first - 1)
+    bind_error(L, "[index] a range from %lld to %lld in dim %d: the end lies before the start",
+               (long long)first, (long long)last, dim + 1);
+  int64_t count = last < first ? 0 : (last - first) / step + 1;
+  return (item){.kind = ITEM_RANGE, .first = first - 1, .count = count, .step = step};
+}
+
+static item read_tensor(lua_State *L, const sq_tensor *t, int dim, sq_tensor *picks) {
+  if (picks->dtype == SQ_I64 && picks->ndim == 0) {
+    int64_t at = sq_tensor_get_int(picks, 0), size = t->shape[dim];
+    if (at < -size || at >= size)
+      bind_error(L,
+                 "[index] index %lld (a tensor's content counts from 0) is out of range: dim %d of "
+                 "x %s has size %lld",
+                 (long long)at, dim + 1, sq_tensor_shape_text(t, SQ_SHAPE_BUF), (long long)size);
+    return (item){.kind = ITEM_AT, .first = at < 0 ? at + size : at};
+  }
+  if (picks->dtype != SQ_I64 && picks->dtype != SQ_BOOL)
+    bind_error(
+        L,
+        "[index] a %s tensor can't be an index: it must be int64 (indices from 0) or bool (a mask)",
+        sq_dtype_name(picks->dtype));
+  return (item){.kind = ITEM_TENSOR, .picks = picks};
+}
+
+/* The item at a stack index, for dim `dim` of t. */
+static item read_item(lua_State *L, const sq_tensor *t, int dim, int at) {
+  if (lua_type(L, at) == LUA_TNUMBER)
+    return (item){.kind = ITEM_AT, .first = offset_at(L, t, dim, at)};
+  if (lua_type(L, at) == LUA_TTABLE) return read_range(L, t, dim, at);
+  if (bind_test(L, at, &bind_tensor_class)) return read_tensor(L, t, dim, bind_tensor(L, at));
+  const char *got = bind_describe(L, at);
+  bind_error(L,
+             "[index] item %d is %s: an item is a position, a range {first, last}, {} for all, or "
+             "a tensor",
+             dim + 1, got);
+  return (item){0};
+}
+
+/* The items of the key at stack index 2, one per dim from the first on; returns how many. */
+static int read_key(lua_State *L, const sq_tensor *t, item *items) {
+  if (lua_type(L, 2) != LUA_TTABLE) {
+    if (lua_type(L, 2) != LUA_TNUMBER && !bind_test(L, 2, &bind_tensor_class)) {
+      const char *got = bind_describe(L, 2);
+      bind_error(
+          L, "[index] the key is %s: x[i], x[{i, {first, last}, {}}] and x[tensor] are the forms",
+          got);
+    }
+    if (t->ndim == 0) bind_error(L, "[index] x is 0-d: it has no positions; x:item() is its value");
+    items[0] = read_item(L, t, 0, 2);
+    return 1;
+  }
+  lua_Unsigned n = lua_rawlen(L, 2);
+  if (n > (lua_Unsigned)t->ndim)
+    bind_error(L, "[index] %d items for x of shape %s: at most one per dim", (int)n,
+               sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  for (int i = 0; i < (int)n; i++) {
+    lua_rawgeti(L, 2, i + 1);
+    items[i] = read_item(L, t, i, lua_gettop(L));
+    lua_pop(L, 1); /* the key holds it */
+  }
+  return (int)n;
+}
+
+/* --- taking ----------------------------------------------------------------------------------- */
+
+/* Pushes a box with op(args). */
+static sq_tensor *apply(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_apply(op, n, arg, slot));
+  return *slot;
+}
+
+static sq_arg at_arg(int64_t n) { return (sq_arg){.kind = SQ_ARG_POSITION, .integer = n}; }
+
+static sq_tensor *take_range(lua_State *L, sq_tensor *t, int dim, const item *it) {
+  if (it->step == 1 || it->count == 0)
+    return apply(L, SQ_OP_narrow, 4,
+                 (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first), SQ_I(it->count)});
+  int64_t last = it->first + (it->count - 1) * it->step;
+  return apply(L, SQ_OP_slice, 5,
+               (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first), at_arg(last), SQ_I(it->step)});
+}
+
+/* Pushes the window on t that positions and ranges leave. The dims that tensors pick along stay
+ * whole; *picked gets the number of tensors. */
+static sq_tensor *take_window(lua_State *L, sq_tensor *t, int n, const item *items) {
+  luaL_checkstack(L, 2 * SQ_MAX_DIMS + 4, NULL);
+  int dim = 0;
+  for (int i = 0; i < n; i++) {
+    if (items[i].kind == ITEM_AT) {
+      t = apply(L, SQ_OP_select, 3, (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(items[i].first)});
+      continue;
+    }
+    if (items[i].kind == ITEM_RANGE) t = take_range(L, t, dim, &items[i]);
+    dim++;
+  }
+  return t;
+}
+
+/* True when every item is a position and none is left over: the result is one element. */
+static bool is_element(const sq_tensor *t, int n, const item *items, int64_t *offset) {
+  if (n != t->ndim) return false;
+  int64_t at = t->offset;
+  for (int i = 0; i < n; i++) {
+    if (items[i].kind != ITEM_AT) return false;
+    at += items[i].first * t->stride[i];
+  }
+  *offset = at;
+  return true;
+}
+
+int tensor_index(lua_State *L) {
+  sq_tensor *t = bind_tensor(L, 1);
+  item items[SQ_MAX_DIMS];
+  int n = read_key(L, t, items);
+  int64_t offset;
+  if (is_element(t, n, items, &offset)) {
+    tensor_push_element(L, t->dtype, t->storage->data, offset);
+    return 1;
+  }
+  if (take_window(L, t, n, items) != t) return 1;
+  sq_arg same = {.kind = SQ_ARG_SHAPE, .ints = {t->ndim, t->shape}};
+  apply(L, SQ_OP_view, 2, (sq_arg[]){SQ_T(t), same});
+  return 1;
+}
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+/* The number or boolean at stack index 3; false for anything else. */
+static bool number_value(lua_State *L, double *out) {
+  if (lua_type(L, 3) == LUA_TNUMBER) *out = lua_tonumber(L, 3);
+  if (lua_type(L, 3) == LUA_TBOOLEAN) *out = lua_toboolean(L, 3);
+  return lua_type(L, 3) == LUA_TNUMBER || lua_type(L, 3) == LUA_TBOOLEAN;
+}
+
+static int wrong_value(lua_State *L) {
+  const char *got = bind_describe(L, 3);
+  return bind_error(L, "[index] x[...] = %s: the value must be a number or a Tensor", got);
+}
+
+int tensor_newindex(lua_State *L) {
+  sq_tensor *t = bind_tensor(L, 1);
+  item items[SQ_MAX_DIMS];
+  int n = read_key(L, t, items);
+  double value = 0;
+  bool number = number_value(L, &value);
+  if (!number && !bind_test(L, 3, &bind_tensor_class)) return wrong_value(L);
+  sq_tensor *window = take_window(L, t, n, items);
+  if (number) {
+    BIND_TRY(L, sq_apply_inplace(SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), SQ_N(value)}));
+  } else {
+    sq_tensor *from = bind_tensor(L, 3);
+    BIND_TRY(L, sq_apply_inplace(SQ_OP_copy, 2, (sq_arg[]){SQ_T(window), SQ_T(from)}));
+  }
+  return 0;
+}
