@@ -185,13 +185,13 @@ static void (*const openers[])(lua_State *L) = {
 /* Sub-tables `sq.<name>`: each opener leaves its table; NULL: an empty one as yet. */
 static const struct {
   const char *name;
-  void (*open)(lua_State *L);
+  void (*opener)(lua_State *L);
 } tables[] = {{"nn", NULL}, {"optim", NULL}, {"data", NULL}, {"image", NULL}, {"plot", NULL}};
 
 static void open_tables(lua_State *L) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-    if (tables[i].open) {
-      tables[i].open(L);
+    if (tables[i].opener) {
+      tables[i].opener(L);
     } else {
       lua_newtable(L);
     }
