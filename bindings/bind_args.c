@@ -428,6 +428,20 @@ static bool has_field(lua_State *L, int table, const char *name) {
   return has;
 }
 
+/* True when the table is no list and every key of it names a parameter. */
+static bool only_options(const bind_args *a, int table) {
+  lua_State *L = a->L;
+  int top = lua_gettop(L);
+  bool only = lua_rawlen(L, table) == 0 && has_names(L, table);
+  for (lua_pushnil(L); only && lua_next(L, table); lua_pop(L, 1)) {
+    size_t n = 0;
+    const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &n) : NULL;
+    only = name && sq_signature_find(a->sig, name, n) >= 0;
+  }
+  lua_settop(L, top);
+  return only;
+}
+
 static table_use use_of_table(const bind_args *a, int p, int table) {
   lua_State *L = a->L;
   if (lua_getmetatable(L, table)) {
@@ -444,6 +458,7 @@ static table_use use_of_table(const bind_args *a, int p, int table) {
               param->kind == SQ_ARG_OBJECT || param->kind == SQ_ARG_FUNCTION;
   if (!open) return (table_use){.options = true};
   bool by_name = p == 0 && lua_rawlen(L, table) == 0 && has_field(L, table, param->name);
+  if (p > 0 && param->kind == SQ_ARG_ANY && param->has_default) by_name = only_options(a, table);
   return (table_use){.value = !by_name, .options = by_name};
 }
 

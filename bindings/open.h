@@ -10,6 +10,23 @@ void open_make(lua_State *L);     /* constructors */
 void open_random(lua_State *L);   /* Generator, manual_seed, default_generator */
 void open_autograd(lua_State *L); /* no_grad and its kin, sq.autograd */
 
+/* Each leaves a table, which becomes sq.<name>. [Lua thread] */
+void open_nn(lua_State *L);
+void open_optim(lua_State *L);
+void open_data(lua_State *L);
+void open_plot(lua_State *L);
+
+/* Adds gradient clipping to the table on the top: nn.utils. [Lua thread] */
+void open_clip(lua_State *L);
+
+/* require "seqrt.layer" and "seqrt.optimizer": what module.lua and optim.lua build on. [Lua thread]
+ */
+int luaopen_seqrt_layer(lua_State *L);
+int luaopen_seqrt_optimizer(lua_State *L);
+
+/* Classes that others derive from or look for. */
+extern const bind_class bind_layer_class, bind_optim_class;
+
 /* Indexing, for the class Tensor. */
 int tensor_index(lua_State *L);    /* x[key]: pushes one result */
 int tensor_newindex(lua_State *L); /* x[key] = value */

@@ -165,6 +165,10 @@ static void open_parts(lua_State *L) {
   }
   lua_pushcfunction(L, luaopen_seqrt_sys);
   lua_setfield(L, -2, "seqrt.sys");
+  lua_pushcfunction(L, luaopen_seqrt_layer);
+  lua_setfield(L, -2, "seqrt.layer");
+  lua_pushcfunction(L, luaopen_seqrt_optimizer);
+  lua_setfield(L, -2, "seqrt.optimizer");
   lua_pushcfunction(L, luaopen_seqrt_api);
   lua_setfield(L, -2, "seqrt.api");
   lua_pop(L, 1);
@@ -186,7 +190,11 @@ static void (*const openers[])(lua_State *L) = {
 static const struct {
   const char *name;
   void (*opener)(lua_State *L);
-} tables[] = {{"nn", NULL}, {"optim", NULL}, {"data", NULL}, {"image", NULL}, {"plot", NULL}};
+} tables[] = {{"nn", open_nn},
+              {"optim", open_optim},
+              {"data", open_data},
+              {"image", NULL},
+              {"plot", open_plot}};
 
 static void open_tables(lua_State *L) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {

@@ -1,0 +1,397 @@
+-- module.lua: what every module can do, C layers and Lua classes alike: walk, save, load, print. No arithmetic is done here.
+--
+-- A member is a parameter, a buffer or a child, under a name and in the order of its making. C layers give their members
+-- through `core`; a Lua module keeps them in `_members`, which plain assignment fills: self.head = nn.Linear(128, 10).
+
+local core = require "seqrt.layer" -- from bindings/module.c
+
+local Module = {} -- the methods; C layers find them too
+local links = setmetatable({}, { __mode = "k" }) -- child -> where it was put last: {parent = (weak), name}
+
+local function sq() return require "seqrt" end
+
+local function is_module(x)
+  if core.is_layer(x) then return true end
+  local mt = type(x) == "table" and getmetatable(x)
+  return mt and mt.__module == true or false
+end
+
+local function is_parameter(x) return sq().is_tensor(x) and x.requires_grad and x.is_leaf end
+
+local function link(child, parent, name)
+  links[child] = setmetatable({ parent = parent, name = name }, { __mode = "v" })
+end
+
+-- "Net.head": where a module stands, from the outermost one that holds it.
+local function path(m)
+  local names = {}
+  while links[m] and links[m].parent do
+    table.insert(names, 1, links[m].name)
+    m = links[m].parent
+  end
+  table.insert(names, 1, Module.class_name(m))
+  return table.concat(names, ".")
+end
+
+-- The members of one module itself: name, value, kind ("parameter", "buffer" or "child").
+local function members(m)
+  if core.is_layer(m) then return core.entries(m) end
+  local list, kept = {}, rawget(m, "_members")
+  for _, name in ipairs(kept.order) do
+    list[#list + 1] = { name = name, value = kept.value[name], kind = kept.kind[name] }
+  end
+  return list
+end
+
+-- Calls visit(full name, member, owner) for all members, depth first.
+local function walk(m, prefix, visit)
+  for _, e in ipairs(members(m)) do
+    local name = prefix == "" and e.name or prefix .. "." .. e.name
+    visit(name, e, m)
+    if e.kind == "child" then walk(e.value, name, visit) end
+  end
+end
+
+-- All tensors of a kind as {name, tensor}, each tensor once however often it is shared.
+local function collect(m, kind)
+  local list, seen = {}, {}
+  walk(m, "", function(name, e)
+    if e.kind ~= kind or seen[core.id(e.value)] then return end
+    seen[core.id(e.value)] = true
+    list[#list + 1] = { name, e.value }
+  end)
+  return list
+end
+
+local function iterate(list)
+  local i = 0
+  return function()
+    i = i + 1
+    if list[i] then return list[i][1], list[i][2] end
+  end
+end
+
+local function values(list)
+  local out = {}
+  for i, pair in ipairs(list) do out[i] = pair[2] end
+  return out
+end
+
+function Module:class_name() return core.is_layer(self) and core.class(self) or getmetatable(self).__name end
+
+function Module:parameters() return values(collect(self, "parameter")) end
+function Module:named_parameters() return iterate(collect(self, "parameter")) end
+function Module:buffers() return values(collect(self, "buffer")) end
+function Module:named_buffers() return iterate(collect(self, "buffer")) end
+
+function Module:named_children()
+  local list = {}
+  for _, e in ipairs(members(self)) do
+    if e.kind == "child" then list[#list + 1] = { e.name, e.value } end
+  end
+  return iterate(list)
+end
+
+function Module:children()
+  local list = {}
+  for _, child in self:named_children() do list[#list + 1] = child end
+  return list
+end
+
+-- This module and all below it, each once.
+function Module:named_modules()
+  local list, seen = { { "", self } }, { [self] = true }
+  walk(self, "", function(name, e)
+    if e.kind == "child" and not seen[e.value] then
+      seen[e.value] = true
+      list[#list + 1] = { name, e.value }
+    end
+  end)
+  return iterate(list)
+end
+
+function Module:modules()
+  local list = {}
+  for _, m in self:named_modules() do list[#list + 1] = m end
+  return list
+end
+
+-- Calls fn(module) on every module below, then on this one.
+function Module:apply(fn)
+  for _, child in self:named_children() do child:apply(fn) end
+  fn(self)
+  return self
+end
+
+function Module:train(mode)
+  mode = mode ~= false
+  for _, m in self:named_modules() do
+    if core.is_layer(m) then
+      core.train(m, mode)
+    else
+      rawset(m, "training", mode)
+    end
+  end
+  return self
+end
+
+function Module:eval() return self:train(false) end
+
+function Module:zero_grad()
+  for _, p in ipairs(self:parameters()) do p.grad = nil end
+end
+
+function Module:requires_grad_(on)
+  for _, p in ipairs(self:parameters()) do p:requires_grad_(on ~= false) end
+  return self
+end
+
+function Module:num_parameters()
+  local n = 0
+  for _, p in ipairs(self:parameters()) do n = n + p:numel() end
+  return n
+end
+
+-- Converts all float parameters and buffers; gradients are dropped.
+function Module:to(dtype)
+  local done = {}
+  walk(self, "", function(_, e, owner)
+    if e.kind == "child" or not e.value.dtype:find "^float" then return end
+    local id = core.id(e.value)
+    done[id] = done[id] or e.value:detach():to(dtype):requires_grad_(e.kind == "parameter")
+    if core.is_layer(owner) then
+      core.set(owner, e.name, done[id])
+    else
+      owner._members.value[e.name] = done[id]
+    end
+  end)
+  return self
+end
+
+function Module:float() return self:to "float32" end
+function Module:double() return self:to "float64" end
+
+-- Parameters and buffers by name, without gradients, sharing memory with the module.
+function Module:state_dict()
+  local state = {}
+  walk(self, "", function(name, e)
+    if e.kind ~= "child" then state[name] = e.value:detach() end
+  end)
+  return state
+end
+
+local function join(list)
+  table.sort(list)
+  return table.concat(list, ", ")
+end
+
+-- Copies a state_dict into the module. Nothing is changed unless all of it fits. Returns the lists of missing and
+-- unexpected keys, which are an error unless strict is false.
+function Module:load_state_dict(state, options)
+  local strict = not options or options.strict ~= false
+  local missing, unexpected, wrong, known, copies = {}, {}, {}, {}, {}
+  walk(self, "", function(name, e)
+    if e.kind == "child" then return end
+    known[name] = true
+    local from = state[name]
+    if not from then
+      missing[#missing + 1] = name
+    elseif tostring(from.shape) ~= tostring(e.value.shape) then
+      wrong[#wrong + 1] = ("%s is %s in the file and %s in the model"):format(name, from.shape, e.value.shape)
+    else
+      copies[#copies + 1] = { e.value, from }
+    end
+  end)
+  for name in pairs(state) do
+    if not known[name] then unexpected[#unexpected + 1] = name end
+  end
+  local faults = {}
+  if strict and #missing > 0 then faults[#faults + 1] = "missing: " .. join(missing) end
+  if strict and #unexpected > 0 then faults[#faults + 1] = "unexpected: " .. join(unexpected) end
+  if #wrong > 0 then faults[#faults + 1] = "wrong shape: " .. join(wrong) end
+  if #faults > 0 then
+    error(("[load_state_dict] the state does not fit %s: %s"):format(path(self), table.concat(faults, "; ")), 2)
+  end
+  sq().no_grad(function()
+    for _, pair in ipairs(copies) do pair[1]:copy_(pair[2]) end
+  end)
+  return missing, unexpected
+end
+
+-- --- print ---------------------------------------------------------------------------------------
+
+local function with_commas(n)
+  local s = tostring(n):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (s:gsub("^,", ""))
+end
+
+local function own_count(m)
+  local n = 0
+  for _, e in ipairs(members(m)) do
+    if e.kind == "parameter" then n = n + e.value:numel() end
+  end
+  return n
+end
+
+local function extra(m)
+  if core.is_layer(m) then return core.describe(m) end
+  return m.extra_repr and m:extra_repr() or ""
+end
+
+local function draw(m, indent, lines, label)
+  local own = own_count(m)
+  local count = own > 0 and "  " .. with_commas(own) or ""
+  local children = {}
+  for name, child in Module.named_children(m) do children[#children + 1] = { name, child } end
+  if #children == 0 then
+    lines[#lines + 1] = ("%s%s%s(%s)%s"):format(indent, label, Module.class_name(m), extra(m), count)
+    return
+  end
+  lines[#lines + 1] = ("%s%s%s(%s"):format(indent, label, Module.class_name(m), extra(m))
+  for _, pair in ipairs(children) do draw(pair[2], indent .. "  ", lines, "(" .. pair[1] .. "): ") end
+  lines[#lines + 1] = indent .. ")" .. count
+end
+
+function Module:__tostring()
+  local lines = {}
+  draw(self, "", lines, "")
+  lines[#lines] = ("%s  %s parameters"):format(lines[#lines]:gsub("  [%d,]+$", ""), with_commas(Module.num_parameters(self)))
+  return table.concat(lines, "\n")
+end
+
+core.inherit(Module)
+
+-- --- Lua classes ----------------------------------------------------------------------------------
+
+local function put(m, name, value, kind)
+  local kept = rawget(m, "_members")
+  if not kept.kind[name] then kept.order[#kept.order + 1] = name end
+  kept.kind[name], kept.value[name] = kind, value
+  if kind == "child" then link(value, m, name) end
+end
+
+local function take_out(m, name)
+  local kept = rawget(m, "_members")
+  if not kept.kind[name] then return end
+  kept.kind[name], kept.value[name] = nil, nil
+  for i, n in ipairs(kept.order) do
+    if n == name then table.remove(kept.order, i) break end
+  end
+end
+
+local function assign(m, name, value)
+  local kept = rawget(m, "_members")
+  if is_module(value) then
+    put(m, name, value, "child")
+  elseif is_parameter(value) then
+    put(m, name, value, "parameter")
+  elseif kept.kind[name] == "buffer" and sq().is_tensor(value) then
+    put(m, name, value, "buffer")
+  else
+    take_out(m, name)
+    rawset(m, name, value)
+  end
+end
+
+-- A tensor that is saved with the module and not trained.
+function Module:register_buffer(name, tensor) put(self, name, tensor, "buffer") end
+function Module:register_parameter(name, tensor) put(self, name, tensor:requires_grad_(), "parameter") end
+function Module:add_module(name, module) put(self, name, module, "child") end
+
+-- nn.Module(name) makes a class: give it init(self, ...) and forward(self, ...), call it to make an instance.
+local function class(name)
+  if type(name) ~= "string" then error("[nn.Module] a class needs a name: nn.Module(\"Net\")", 2) end
+  local methods = setmetatable({}, { __index = Module })
+  local mt = { __name = name, __module = true, __newindex = assign, __tostring = Module.__tostring }
+  function mt.__index(self, key)
+    local method = methods[key]
+    if method ~= nil then return method end
+    return rawget(self, "_members").value[key]
+  end
+  function mt.__call(self, ...)
+    local forward = methods.forward
+    if not forward then error(("[nn.Module] %s has no forward"):format(name), 2) end
+    return forward(self, ...)
+  end
+  return setmetatable(methods, {
+    __index = Module,
+    __call = function(_, ...)
+      local self = setmetatable({ _members = { order = {}, kind = {}, value = {} }, training = true }, mt)
+      if methods.init then methods.init(self, ...) end
+      return self
+    end,
+  })
+end
+
+-- --- containers ------------------------------------------------------------------------------------
+
+-- The modules given as arguments or in one list.
+local function listed(what, ...)
+  local list = ...
+  if is_module(list) or list == nil then list = { ... } end
+  for i, m in ipairs(list) do
+    if not is_module(m) then
+      error(("[nn.%s] argument %d is a %s: it must be a module"):format(what, i, type(m)), 3)
+    end
+  end
+  return list
+end
+
+local Sequential = class "Sequential"
+function Sequential:init(...)
+  for i, m in ipairs(listed("Sequential", ...)) do put(self, tostring(i - 1), m, "child") end -- names as in PyTorch
+end
+
+function Sequential:forward(x)
+  for _, m in ipairs(self:children()) do x = m(x) end
+  return x
+end
+
+local ModuleList = class "ModuleList"
+function ModuleList:init(...)
+  for i, m in ipairs(listed("ModuleList", ...)) do put(self, tostring(i - 1), m, "child") end
+end
+
+function ModuleList:append(m)
+  put(self, tostring(#self:children()), m, "child")
+  return self
+end
+
+-- seq[1] is the first, seq[-1] the last; #seq counts.
+for _, c in ipairs { Sequential, ModuleList } do
+  local make = getmetatable(c).__call
+  getmetatable(c).__call = function(...)
+    local self = make(...)
+    local mt = getmetatable(self)
+    if not mt.__len then
+      local index = mt.__index
+      function mt.__len(m) return #m._members.order end
+      function mt.__index(m, key)
+        if math.type(key) ~= "integer" then return index(m, key) end
+        local n = #m
+        if key == 0 or key > n or key < -n then
+          error(("[nn.%s] position %d of %d modules: positions count from 1, or from -1 at the end"):format(
+            mt.__name, key, n), 2)
+        end
+        return m._members.value[m._members.order[key > 0 and key or n + 1 + key]]
+      end
+    end
+    return self
+  end
+end
+
+local Identity = class "Identity"
+function Identity:forward(...) return ... end -- luacheck: ignore 212
+
+-- A copy of a tensor that is trained.
+local function Parameter(t) return t:detach():clone():requires_grad_() end
+
+return {
+  Module = setmetatable(Module, { __call = function(_, name) return class(name) end }),
+  Sequential = Sequential,
+  ModuleList = ModuleList,
+  Identity = Identity,
+  Parameter = Parameter,
+  path = path,
+  is_module = is_module,
+}
