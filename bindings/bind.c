@@ -95,22 +95,23 @@ const char *bind_describe(lua_State *L, int at) {
 
 /* --- the collector ---------------------------------------------------------------------------- */
 
-/* C bytes that Lua does not see: a step when enough were allocated, and a full collection when the
- * live ones have doubled, since a generational step does not look at old objects. */
+/* C bytes that Lua does not see. A young collection when a good part of what lives was allocated
+ * since the last one; a full one when the live bytes have grown by half, since a young collection
+ * leaves tensors that outlived two of them. */
 static int64_t debt, base;
 
-enum { STEP = 1 << 20, SLACK = 4 << 20 };
+enum { YOUNG = 1 << 20, SLACK = 16 << 20 };
 
 void bind_account(lua_State *L) {
   debt += sq_mem_take_pressure();
-  if (debt < STEP) return;
+  if (debt < YOUNG) return;
   sq_mem_stats stats;
   sq_mem_get_stats(&stats);
-  if (debt < stats.live_bytes / 8) return;
-  lua_gc(L, LUA_GCSTEP, (int)(debt >> 10));
+  if (debt < stats.live_bytes / 4) return;
   debt = 0;
+  lua_gc(L, LUA_GCSTEP, 0); /* in generational mode: one young collection */
   sq_mem_get_stats(&stats);
-  if (stats.live_bytes < 2 * base + SLACK) return;
+  if (stats.live_bytes < base + base / 2 + SLACK) return;
   lua_gc(L, LUA_GCCOLLECT);
   sq_mem_get_stats(&stats);
   base = stats.live_bytes;

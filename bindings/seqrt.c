@@ -219,6 +219,7 @@ static void open_sys(lua_State *L) {
 
 int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   luaL_checkversion(L);
+  lua_gc(L, LUA_GCGEN, 0, 0); /* see bind_account */
   BIND_TRY(L, sq_kern_init());
   lua_createtable(L, 0, 256);
   open_parts(L);
