@@ -8,6 +8,7 @@
 
 #include "api.h"
 #include "autograd/op.h"
+#include "autograd/tape.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "bind_args.h"
@@ -116,6 +117,41 @@ void bind_account(lua_State *L) {
   sq_mem_get_stats(&stats);
   base = stats.live_bytes;
 }
+
+/* --- where an op was recorded -------------------------------------------------------------------
+ */
+
+/* Names of scripts, kept for ever: nodes of the tape point to them. */
+enum { SOURCES = 128 };
+static char *sources[SOURCES];
+
+static const char *keep_source(const char *name) {
+  for (int i = 0; i < SOURCES; i++) {
+    if (!sources[i] && sq_strdup(name, &sources[i]) != SQ_OK) return NULL;
+    if (strcmp(sources[i], name) == 0) return sources[i];
+  }
+  return NULL;
+}
+
+/* The state whose function of ours runs. */
+static lua_State *running;
+
+/* The script's line that calls the running op: what the tape notes for errors found in backward. */
+static int locate(const char **source) {
+  lua_Debug ar;
+  *source = NULL;
+  for (int level = 1; running && lua_getstack(running, level, &ar); level++) {
+    lua_getinfo(running, "Sl", &ar);
+    if (ar.currentline <= 0 || strncmp(ar.source, "=seqrt:", 7) == 0) continue;
+    *source = keep_source(ar.short_src);
+    return ar.currentline;
+  }
+  return 0;
+}
+
+void bind_enter(lua_State *L) { running = L; }
+
+void bind_locate(void) { sq_set_locator(locate); }
 
 /* --- boxes ------------------------------------------------------------------------------------ */
 
@@ -285,6 +321,7 @@ static int class_index(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING) {
     const bind_class *class = lua_touserdata(L, lua_upvalueindex(2));
     if (class->index) {
+      bind_enter(L);
       int n = class->index(L);
       bind_account(L);
       return n;
@@ -308,6 +345,7 @@ static int class_newindex(lua_State *L) {
   const bind_class *class = lua_touserdata(L, lua_upvalueindex(2));
   if (lua_type(L, 2) != LUA_TSTRING) {
     if (class->newindex) {
+      bind_enter(L);
       class->newindex(L);
       bind_account(L);
       return 0;

@@ -141,6 +141,12 @@ void bind_require_part(lua_State *L, const char *part);
 /* The generator of an argument, the default one where it is nil. [borrow] */
 sq_rng *bind_rng(const sq_arg *arg);
 
+/* Says which state calls the runtime now; reading arguments does it too. */
+void bind_enter(lua_State *L);
+
+/* From now on recorded ops note the script's line. */
+void bind_locate(void);
+
 /* Tells the collector what was allocated since; runs a step when it is much. The results must be on
  * the stack. */
 void bind_account(lua_State *L);

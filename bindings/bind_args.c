@@ -486,6 +486,7 @@ void bind_args_read(bind_args *a) {
   lua_State *L = a->L;
   const sq_signature *s = a->sig;
   a->used = 0;
+  bind_enter(L);
   for (int p = 0; p < s->params; p++) a->place[p] = 0;
   bool open = s->params > 0 && is_open(a, s->params - 1);
   if (!open && a->given > 0 && lua_type(L, a->given) == LUA_TTABLE) {

@@ -221,6 +221,7 @@ int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   luaL_checkversion(L);
   lua_gc(L, LUA_GCGEN, 0, 0); /* see bind_account */
   BIND_TRY(L, sq_kern_init());
+  bind_locate();
   lua_createtable(L, 0, 256);
   open_parts(L);
   for (size_t i = 0; i < sizeof openers / sizeof *openers; i++) openers[i](L);
