@@ -178,9 +178,18 @@ SPEC_ENV  = SEQRT=$(OUT)/seqrt \
             UBSAN_OPTIONS=print_stacktrace=1 \
             TSAN_OPTIONS=suppressions=spec/tsan.supp
 
+# Programs that test a floor from below, in C; a spec runs each.
+TEST_PROGRAMS := $(OUT)/kernels_test
+
+$(TEST_PROGRAMS): $(OUT)/%: $(OUT)/obj/spec/%.o $(OUT)/libseqrt.a
+	@echo "  LD   $@"
+	@$(CC) $(LDFLAGS) -fopenmp -o $@ $< $(OUT)/libseqrt.a $(LDLIBS_ALL)
+
+-include $(TEST_PROGRAMS:$(OUT)/%=$(OUT)/obj/spec/%.d)
+
 .PHONY: test lint
 test: test-deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(TEST_PROGRAMS)
 	@$(SPEC_ENV) $(OUT)/seqrt $(BUSTED) $(SPEC_TAGS) $(ARGS) spec
 
 C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*.[ch]))

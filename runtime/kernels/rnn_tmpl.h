@@ -19,7 +19,7 @@ INLINE void S(lstm_row)(int64_t H, T *gates, bool prev, const T *c_prev, T *c, T
   S(tanhs)(H, gates + 2 * H);
   S(sigmoids)(H, gates + 3 * H);
   SIMD for (int64_t j = 0; j < H; j++) {
-    const T cell = prev ? FMA(gf[j], c_prev[j], gi[j] * gg[j]) : gi[j] * gg[j];
+    const T cell = FMA(gf[j], prev ? c_prev[j] : K(0), gi[j] * gg[j]);
     const T t = S(mtanh)(cell);
     c[j] = cell, tanh_c[j] = t, h[j] = go[j] * t;
   }
@@ -47,7 +47,7 @@ INLINE void S(lstm_row_back)(int64_t H, const T *gates, bool prev, const T *c_pr
     const T i = gi[j], f = gf[j], g = gg[j], o = go[j], t = tanh_c[j], y = dh[j];
     const T d = FMA(y * o, K(1) - t * t, dc[j]);
     di[j] = d * g * (i * (K(1) - i));
-    df[j] = prev ? d * c_prev[j] * (f * (K(1) - f)) : K(0);
+    df[j] = d * (prev ? c_prev[j] : K(0)) * (f * (K(1) - f));
     dg[j] = d * i * (K(1) - g * g);
     dout[j] = y * t * (o * (K(1) - o));
     dc[j] = d * f;
