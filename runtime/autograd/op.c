@@ -59,14 +59,15 @@ static sq_status complete_args(const sq_op *op, const sq_signature *s, int nargs
 }
 
 /* The dtype a number takes in a call: that of a tensor in another place for numbers, else of the
- * first tensor; float32 with none. */
+ * first tensor, but for masks; float32 with none. */
 static sq_dtype number_dtype(const sq_op *op, const sq_signature *s, const sq_arg *arg) {
   for (int i = 0; i < s->params; i++) {
     if (s->param[i].kind == SQ_ARG_OPERAND && arg[i].kind == SQ_ARG_TENSOR)
       return arg[i].tensor->dtype;
   }
-  for (int i = 0; i < s->params && !op->impl->mixed; i++) {
-    if (arg[i].kind == SQ_ARG_TENSOR) return arg[i].tensor->dtype;
+  for (int i = 0; i < s->params; i++) {
+    bool mask = op->impl->mixed && arg[i].kind == SQ_ARG_TENSOR && arg[i].tensor->dtype == SQ_BOOL;
+    if (arg[i].kind == SQ_ARG_TENSOR && !mask) return arg[i].tensor->dtype;
   }
   return SQ_F32;
 }

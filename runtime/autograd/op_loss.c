@@ -1,8 +1,10 @@
 /* op_loss.c: losses, each with its reduction. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "autograd/op_priv.h"
 #include "base/parallel.h"
+#include "tensor/gather.h"
 #include "tensor/map.h"
 #include "tensor/reduce.h"
 #include "tensor/view.h"
@@ -44,9 +46,17 @@ static sq_status from_class_rows(sq_tensor *rows, int ndim, const int64_t *shape
   return sq_permute(last, order, out);
 }
 
+/* A weight is a constant of the loss. */
+static sq_status refuse_gradient(const sq_call *c, const sq_tensor *t, const char *name) {
+  if (!t || !c->node || !sq_requires_grad(t)) return SQ_OK;
+  return sq_fail(SQ_EARG, "[%s] %s requires a gradient, which this loss does not give: detach it",
+                 c->op->name, name);
+}
+
 static sq_status check_shapes(const sq_call *c) {
   const sq_tensor *x = c->in[0], *t = c->in[1], *w = c->in[2];
   SQ_TRY(sq__want_float(c, 0));
+  SQ_TRY(refuse_gradient(c, w, "weight"));
   bool fits = x->ndim >= 1 && t->ndim == x->ndim - 1;
   for (int i = 0, k = 0; fits && i < x->ndim; i++)
     if (i != (x->ndim > 1)) fits = x->shape[i] == t->shape[k++];
@@ -220,3 +230,385 @@ static sq_status cross_entropy_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_cross_entropy = {
     .forward = cross_entropy_forward, .backward = cross_entropy_backward, .mixed = true};
+
+/* --- negative log-likelihood
+ * -----------------------------------------------------------------------
+ */
+
+/* each_i = sign w_t x_i[t], t = classes[i], 0 for an ignored row; back: the reverse, into zeros.
+ * Element by element: one in C is read. */
+static void pick_classes(const sq_tensor *classes, int64_t C, const sq_tensor *w, int64_t ignore,
+                         int64_t *at, double *scale) {
+  const int64_t *t = sq_data(classes);
+  for (int64_t i = 0; i < classes->numel; i++) {
+    bool counts = t[i] != ignore;
+    at[i] = counts ? i * C + t[i] : -1;
+    scale[i] = !counts ? 0 : w ? -sq_tensor_get(w, t[i]) : -1;
+  }
+}
+
+/* For rows (N,C): where the class of each row lies, clamped to 0 for an ignored row, and what its
+ * element counts: -w, or 0. */
+static sq_status class_places(const sq_tensor *rows, const sq_tensor *classes, const sq_tensor *w,
+                              int64_t ignore, sq_tensor **places, sq_tensor **scale) {
+  SQ_OWN sq_tensor *at = NULL, *wide = NULL;
+  SQ_TRY(sq_tensor_new(SQ_I64, 1, rows->shape, &at));
+  SQ_TRY(sq_tensor_new(SQ_F64, 1, rows->shape, &wide));
+  int64_t *v = sq_data(at);
+  pick_classes(classes, rows->shape[1], w, ignore, v, sq_data(wide));
+  for (int64_t i = 0; i < at->numel; i++)
+    if (v[i] < 0) v[i] = i * rows->shape[1];
+  SQ_TRY(sq_tensor_cast(wide, rows->dtype, scale));
+  *places = sq_tensor_give(&at);
+  return SQ_OK;
+}
+
+/* y = x scale; 0 where the scale is, even if x is not finite. */
+static sq_status scale_classes(sq_tensor *x, sq_tensor *scale, sq_tensor **out) {
+  SQ_OWN sq_tensor *product = NULL, *ignored = NULL, *zero = NULL;
+  SQ_TRY(sq_map("nll_loss", SQ_ELEM_mul, (sq_tensor *[]){x, scale}, NULL, &product));
+  SQ_TRY(sq_map("nll_loss", SQ_ELEM_logical_not, &scale, NULL, &ignored));
+  SQ_TRY(sq_tensor_scalar(scale->dtype, 0, &zero));
+  return sq_where(ignored, zero, product, out);
+}
+
+/* loss_i = -w_t x_i[t], t = target_i; mean: divided by the sum of the w_t of rows that count.
+ * dx_i[t] = -w_t dloss_i */
+static sq_status nll_loss_forward(sq_call *c) {
+  SQ_TRY(check_shapes(c));
+  int64_t ignore = c->arg[3].integer;
+  SQ_OWN sq_tensor *x = NULL, *t = NULL, *at = NULL, *scale = NULL, *flat = NULL, *picked = NULL;
+  SQ_OWN sq_tensor *each = NULL;
+  SQ_TRY(read_classes(c, c->in[0]->shape[c->in[0]->ndim > 1], ignore, &t));
+  SQ_TRY(class_rows(c->in[0], &x));
+  SQ_TRY(class_places(x, t, c->in[2], ignore, &at, &scale));
+  SQ_TRY(sq_reshape(x, 1, (int64_t[]){x->numel}, &flat));
+  SQ_TRY(sq_index_select(flat, 0, at->numel, sq_data(at), &picked));
+  SQ_TRY(scale_classes(picked, scale, &each));
+  char reduction = reduction_of(c, 4);
+  double total = reduction == 'm' ? total_weight(t, c->in[2], ignore) : 1;
+  SQ_TRY(sq__save(c, at));
+  SQ_TRY(sq__save(c, scale));
+  sq__save_int(c, reduction);
+  sq__save_ints(c, 2, x->shape);
+  sq__save_number(c, total);
+  return reduce_loss(each, reduction, total, c->in[1]->ndim, c->in[1]->shape, &c->out[0]);
+}
+
+static sq_status nll_loss_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL, *row = NULL, *values = NULL, *dx = NULL, *flat = NULL;
+  sq_tensor *at = sq__saved(b, 0), *scale = sq__saved(b, 1);
+  char reduction = (char)sq__ints(b)[0];
+  SQ_TRY(spread_loss(b->dy[0], reduction, sq__number(b, 0), &g));
+  if (reduction == 'n') {
+    SQ_TRY(sq_reshape(g, 1, (int64_t[]){g->numel}, &row));
+  } else {
+    row = sq_tensor_keep(g);
+  }
+  SQ_TRY(scale_classes(row, scale, &values));
+  SQ_TRY(sq_tensor_full(values->dtype, 2, sq__ints(b) + 1, 0, &dx));
+  SQ_TRY(sq_view(dx, 1, (int64_t[]){dx->numel}, &flat));
+  SQ_TRY(sq_index_put(flat, 0, at->numel, sq_data(at), values, false));
+  return from_class_rows(dx, sq__in_ndim(b, 0), sq__in_shape(b, 0), &b->dx[0]);
+}
+const sq_op_impl sq__op_nll_loss = {
+    .forward = nll_loss_forward, .backward = nll_loss_backward, .mixed = true};
+
+/* --- element by element: input and target of one shape
+ * ---------------------------------------------
+ */
+
+static sq_status check_pair(const sq_call *c) {
+  const sq_tensor *x = c->in[0], *t = c->in[1];
+  SQ_TRY(sq__want_float(c, 0));
+  if (sq_shape_equal(x->ndim, x->shape, t->ndim, t->shape)) return SQ_OK;
+  return sq_fail(SQ_ESHAPE, "[%s] input is %s, target is %s: they must be equal", c->op->name,
+                 sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+}
+
+/* each (times weight, which broadcasts) -> the loss; saves input, target, weight. */
+static sq_status finish_loss(sq_call *c, sq_tensor *each, sq_tensor *weight, char reduction) {
+  SQ_OWN sq_tensor *weighted = NULL;
+  if (weight) {
+    SQ_TRY(refuse_gradient(c, weight, "weight"));
+    SQ_TRY(sq_check_expands(c->op->name, weight, each));
+    SQ_TRY(sq_map(c->op->name, SQ_ELEM_mul, (sq_tensor *[]){each, weight}, NULL, &weighted));
+  } else {
+    weighted = sq_tensor_keep(each);
+  }
+  bool batch = reduction == 'b';
+  const sq_tensor *x = c->in[0];
+  double total = batch ? (x->ndim ? (double)x->shape[0] : 1) : (double)x->numel;
+  SQ_TRY(sq__save(c, c->in[0]));
+  SQ_TRY(sq__save(c, c->in[1]));
+  SQ_TRY(sq__save(c, weight));
+  reduction = batch ? 'm' : reduction;
+  sq__save_int(c, reduction);
+  sq__save_number(c, total);
+  return reduce_loss(weighted, reduction, total, x->ndim, x->shape, &c->out[0]);
+}
+
+/* dL/deach, which broadcasts to x. */
+static sq_status start_loss_back(const sq_back *b, sq_tensor **out) {
+  SQ_OWN sq_tensor *g = NULL;
+  SQ_TRY(spread_loss(b->dy[0], (char)sq__ints(b)[0], sq__number(b, 0), &g));
+  if (!sq__saved(b, 2)) {
+    *out = sq_tensor_give(&g);
+    return SQ_OK;
+  }
+  return sq_map("loss", SQ_ELEM_mul, (sq_tensor *[]){g, sq__saved(b, 2)}, NULL, out);
+}
+
+/* A loss of kernels alone. */
+static sq_status pair_forward(sq_call *c, sq_elem kernel, int reduction_arg, double p) {
+  SQ_OWN sq_tensor *each = NULL;
+  SQ_TRY(check_pair(c));
+  SQ_TRY(sq_map(c->op->name, kernel, c->in, &p, &each));
+  SQ_TRY(finish_loss(c, each, NULL, reduction_of(c, reduction_arg)));
+  sq__save_number(c, p);
+  return SQ_OK;
+}
+
+/* Of losses of the difference: dtarget = -dinput. */
+static sq_status pair_backward(sq_back *b, sq_elem kernel) {
+  SQ_OWN sq_tensor *g = NULL, *dx = NULL;
+  double p = sq__number(b, 1);
+  SQ_TRY(start_loss_back(b, &g));
+  SQ_TRY(sq_map("loss", kernel, (sq_tensor *[]){g, sq__saved(b, 0), sq__saved(b, 1)}, &p, &dx));
+  if (sq__needs(b, 1)) SQ_TRY(sq_map("loss", SQ_ELEM_neg, &dx, NULL, &b->dx[1]));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+
+/* (x - t)^2;  dx = 2 (x - t) dy */
+static sq_status mse_loss_forward(sq_call *c) {
+  return pair_forward(c, SQ_ELEM_squared_error, 2, 0);
+}
+static sq_status mse_loss_backward(sq_back *b) {
+  return pair_backward(b, SQ_ELEM_squared_error_back);
+}
+const sq_op_impl sq__op_mse_loss = {.forward = mse_loss_forward, .backward = mse_loss_backward};
+
+/* |x - t|;  dx = sign(x - t) dy */
+static sq_status l1_loss_forward(sq_call *c) {
+  return pair_forward(c, SQ_ELEM_absolute_error, 2, 0);
+}
+static sq_status l1_loss_backward(sq_back *b) {
+  return pair_backward(b, SQ_ELEM_absolute_error_back);
+}
+const sq_op_impl sq__op_l1_loss = {.forward = l1_loss_forward, .backward = l1_loss_backward};
+
+/* d = |x - t|: d^2 / (2 beta) where d < beta, else d - beta/2 */
+static sq_status smooth_l1_loss_forward(sq_call *c) {
+  double beta = c->arg[3].number;
+  if (!(beta >= 0))
+    return sq_fail(SQ_EARG, "[smooth_l1_loss] beta is %g: it must be at least 0", beta);
+  return pair_forward(c, SQ_ELEM_smooth_l1, 2, beta);
+}
+static sq_status smooth_l1_loss_backward(sq_back *b) {
+  return pair_backward(b, SQ_ELEM_smooth_l1_back);
+}
+const sq_op_impl sq__op_smooth_l1_loss = {.forward = smooth_l1_loss_forward,
+                                          .backward = smooth_l1_loss_backward};
+
+/* y = kernel(a, b). */
+static sq_status two(sq_elem kernel, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
+  return sq_map("loss", kernel, (sq_tensor *[]){a, b}, NULL, out);
+}
+
+/* Fails unless all of x is in 0..1. */
+static sq_status check_probabilities(sq_tensor *x) {
+  SQ_OWN sq_tensor *least = NULL, *most = NULL;
+  if (x->numel == 0) return SQ_OK;
+  SQ_TRY(sq_reduce("binary_cross_entropy", SQ_REDUCE_MIN, x, 0, false, &least, NULL));
+  SQ_TRY(sq_reduce("binary_cross_entropy", SQ_REDUCE_MAX, x, 0, false, &most, NULL));
+  double low = sq_tensor_get(least, 0), high = sq_tensor_get(most, 0);
+  if (low >= 0 && high <= 1) return SQ_OK;
+  return sq_fail(SQ_EARG,
+                 "[binary_cross_entropy] input is %g to %g: it must be probabilities, 0 to 1; for "
+                 "logits there is binary_cross_entropy_with_logits",
+                 low, high);
+}
+
+/* -w (t log x + (1-t) log(1-x)), logs at least -100;  dx = w (x - t) / (x (1-x)) dy,
+ * dt = w (log(1-x) - log x) dy */
+static sq_status binary_cross_entropy_forward(sq_call *c) {
+  SQ_OWN sq_tensor *each = NULL;
+  SQ_TRY(check_pair(c));
+  SQ_TRY(check_probabilities(c->in[0]));
+  SQ_TRY(sq_map("binary_cross_entropy", SQ_ELEM_bce, c->in, NULL, &each));
+  return finish_loss(c, each, c->in[2], reduction_of(c, 3));
+}
+
+/* log x, at least -100. */
+static sq_status bounded_log(sq_tensor *x, sq_tensor **out) {
+  SQ_OWN sq_tensor *y = NULL;
+  double p[] = {-100, INFINITY};
+  SQ_TRY(sq_map("log", SQ_ELEM_log, &x, NULL, &y));
+  return sq_map("log", SQ_ELEM_clamp, &y, p, out);
+}
+
+static sq_status bce_target_back(sq_tensor *g, sq_tensor *x, sq_tensor **out) {
+  SQ_OWN sq_tensor *one = NULL, *rest = NULL, *a = NULL, *z = NULL, *difference = NULL;
+  SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
+  SQ_TRY(two(SQ_ELEM_sub, one, x, &rest));
+  SQ_TRY(bounded_log(rest, &a));
+  SQ_TRY(bounded_log(x, &z));
+  SQ_TRY(two(SQ_ELEM_sub, a, z, &difference));
+  return two(SQ_ELEM_mul, difference, g, out);
+}
+
+static sq_status binary_cross_entropy_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL;
+  sq_tensor *x = sq__saved(b, 0), *t = sq__saved(b, 1);
+  SQ_TRY(start_loss_back(b, &g));
+  if (sq__needs(b, 0))
+    SQ_TRY(sq_map("loss", SQ_ELEM_bce_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[0]));
+  return sq__needs(b, 1) ? bce_target_back(g, x, &b->dx[1]) : SQ_OK;
+}
+const sq_op_impl sq__op_binary_cross_entropy = {.forward = binary_cross_entropy_forward,
+                                                .backward = binary_cross_entropy_backward};
+
+/* What a positive target counts: 1 + (q - 1) t. */
+static sq_status positive_weight(sq_tensor *q, sq_tensor *t, sq_tensor **out) {
+  SQ_OWN sq_tensor *one = NULL, *less = NULL, *part = NULL;
+  SQ_TRY(sq_tensor_scalar(t->dtype, 1, &one));
+  SQ_TRY(two(SQ_ELEM_sub, q, one, &less));
+  SQ_TRY(two(SQ_ELEM_mul, t, less, &part));
+  return two(SQ_ELEM_add, part, one, out);
+}
+
+/* log(1 + e^-x): the loss of a target 1. */
+static sq_status softplus_of_minus(sq_tensor *x, sq_tensor **out) {
+  SQ_OWN sq_tensor *one = NULL;
+  SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
+  return two(SQ_ELEM_bce_logits, x, one, out);
+}
+
+/* With pos_weight q: (1-t) x + (1 + (q-1) t) log(1 + e^-x). */
+static sq_status weighted_logits(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_tensor **out) {
+  SQ_OWN sq_tensor *one = NULL, *rest = NULL, *line = NULL, *w = NULL, *soft = NULL, *bend = NULL;
+  SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
+  SQ_TRY(two(SQ_ELEM_sub, one, t, &rest));
+  SQ_TRY(two(SQ_ELEM_mul, rest, x, &line));
+  SQ_TRY(positive_weight(q, t, &w));
+  SQ_TRY(softplus_of_minus(x, &soft));
+  SQ_TRY(two(SQ_ELEM_mul, w, soft, &bend));
+  return two(SQ_ELEM_add, line, bend, out);
+}
+
+/* w (max(x,0) - x t + log(1 + e^-|x|));  dx = w (sigmoid(x) - t) dy, dt = -w x dy.  With pos_weight
+ * q: dx = ((1-t) - (1 + (q-1) t) (1 - sigmoid x)) dy, dt = (-x + (q-1) log(1 + e^-x)) dy */
+static sq_status binary_cross_entropy_with_logits_forward(sq_call *c) {
+  SQ_OWN sq_tensor *each = NULL;
+  sq_tensor *x = c->in[0], *t = c->in[1], *q = c->in[3];
+  SQ_TRY(check_pair(c));
+  if (q) {
+    SQ_TRY(refuse_gradient(c, q, "pos_weight"));
+    SQ_TRY(sq_check_expands(c->op->name, q, x));
+    SQ_TRY(weighted_logits(x, t, q, &each));
+  } else {
+    SQ_TRY(two(SQ_ELEM_bce_logits, x, t, &each));
+  }
+  SQ_TRY(finish_loss(c, each, c->in[2], reduction_of(c, 3)));
+  return sq__save(c, q);
+}
+
+static sq_status weighted_logits_dx(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_tensor **out) {
+  SQ_OWN sq_tensor *one = NULL, *rest = NULL, *minus = NULL, *other = NULL, *w = NULL, *part = NULL;
+  SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
+  SQ_TRY(two(SQ_ELEM_sub, one, t, &rest));
+  SQ_TRY(sq_map("loss", SQ_ELEM_neg, &x, NULL, &minus));
+  SQ_TRY(sq_map("loss", SQ_ELEM_sigmoid, &minus, NULL, &other));
+  SQ_TRY(positive_weight(q, t, &w));
+  SQ_TRY(two(SQ_ELEM_mul, w, other, &part));
+  return two(SQ_ELEM_sub, rest, part, out);
+}
+
+static sq_status logits_dt(sq_tensor *x, sq_tensor *q, sq_tensor **out) {
+  if (!q) return sq_map("loss", SQ_ELEM_neg, &x, NULL, out);
+  SQ_OWN sq_tensor *one = NULL, *less = NULL, *soft = NULL, *part = NULL;
+  SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
+  SQ_TRY(two(SQ_ELEM_sub, q, one, &less));
+  SQ_TRY(softplus_of_minus(x, &soft));
+  SQ_TRY(two(SQ_ELEM_mul, less, soft, &part));
+  return two(SQ_ELEM_sub, part, x, out);
+}
+
+static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL, *each = NULL, *dt = NULL;
+  sq_tensor *x = sq__saved(b, 0), *t = sq__saved(b, 1), *q = sq__saved(b, 3);
+  SQ_TRY(start_loss_back(b, &g));
+  if (sq__needs(b, 0) && !q)
+    SQ_TRY(sq_map("loss", SQ_ELEM_bce_logits_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[0]));
+  if (sq__needs(b, 0) && q) {
+    SQ_TRY(weighted_logits_dx(x, t, q, &each));
+    SQ_TRY(two(SQ_ELEM_mul, each, g, &b->dx[0]));
+  }
+  if (!sq__needs(b, 1)) return SQ_OK;
+  SQ_TRY(logits_dt(x, q, &dt));
+  return two(SQ_ELEM_mul, dt, g, &b->dx[1]);
+}
+const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
+    .forward = binary_cross_entropy_with_logits_forward,
+    .backward = binary_cross_entropy_with_logits_backward};
+
+/* t log t, 0 at 0. */
+static sq_status t_log_t(sq_tensor *t, sq_tensor **out) {
+  SQ_OWN sq_tensor *l = NULL, *p = NULL, *none = NULL, *zero = NULL;
+  SQ_TRY(sq_map("loss", SQ_ELEM_log, &t, NULL, &l));
+  SQ_TRY(two(SQ_ELEM_mul, t, l, &p));
+  SQ_TRY(sq_map("loss", SQ_ELEM_logical_not, &t, NULL, &none));
+  SQ_TRY(sq_tensor_scalar(t->dtype, 0, &zero));
+  return sq_where(none, zero, p, out);
+}
+
+/* t (log t - x), or e^t (t - x) of log-probabilities t.  dx = -t dy; dt = (log t + 1 - x) dy, or
+ * e^t (t - x + 1) dy */
+static sq_status kl_div_forward(sq_call *c) {
+  SQ_OWN sq_tensor *p = NULL, *a = NULL, *each = NULL;
+  sq_tensor *x = c->in[0], *t = c->in[1];
+  bool logs = c->arg[3].flag;
+  SQ_TRY(check_pair(c));
+  if (logs) {
+    SQ_TRY(sq_map("kl_div", SQ_ELEM_exp, &t, NULL, &p));
+    SQ_TRY(two(SQ_ELEM_sub, t, x, &a));
+    SQ_TRY(two(SQ_ELEM_mul, p, a, &each));
+  } else {
+    SQ_TRY(t_log_t(t, &p));
+    SQ_TRY(two(SQ_ELEM_mul, t, x, &a));
+    SQ_TRY(two(SQ_ELEM_sub, p, a, &each));
+  }
+  SQ_TRY(finish_loss(c, each, NULL, reduction_of(c, 2)));
+  sq__save_int(c, logs);
+  return SQ_OK;
+}
+
+static sq_status kl_div_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL, *p = NULL, *minus = NULL, *l = NULL, *a = NULL, *one = NULL;
+  SQ_OWN sq_tensor *more = NULL, *each = NULL;
+  sq_tensor *x = sq__saved(b, 0), *t = sq__saved(b, 1);
+  bool logs = sq__ints(b)[1];
+  SQ_TRY(start_loss_back(b, &g));
+  if (logs) {
+    SQ_TRY(sq_map("kl_div", SQ_ELEM_exp, &t, NULL, &p));
+  } else {
+    p = sq_tensor_keep(t);
+  }
+  if (sq__needs(b, 0)) {
+    SQ_TRY(sq_map("kl_div", SQ_ELEM_neg, &p, NULL, &minus));
+    SQ_TRY(two(SQ_ELEM_mul, minus, g, &b->dx[0]));
+  }
+  if (!sq__needs(b, 1)) return SQ_OK;
+  SQ_TRY(sq_map("kl_div", logs ? SQ_ELEM_copy : SQ_ELEM_log, &t, NULL, &l));
+  SQ_TRY(two(SQ_ELEM_sub, l, x, &a));
+  SQ_TRY(sq_tensor_scalar(t->dtype, 1, &one));
+  SQ_TRY(two(SQ_ELEM_add, a, one, &more));
+  if (logs) {
+    SQ_TRY(two(SQ_ELEM_mul, more, p, &each));
+  } else {
+    each = sq_tensor_keep(more);
+  }
+  return two(SQ_ELEM_mul, each, g, &b->dx[1]);
+}
+const sq_op_impl sq__op_kl_div = {.forward = kl_div_forward, .backward = kl_div_backward};

@@ -78,6 +78,41 @@ const sq_op_impl sq__op_bmm = {.forward = bmm_forward, .backward = matmul_backwa
 const sq_op_impl sq__op_mv = {.forward = mv_forward, .backward = matmul_backward};
 const sq_op_impl sq__op_dot = {.forward = dot_forward, .backward = matmul_backward};
 
+/* y = beta x + alpha a b;  dx = beta dy, da = alpha dy b^T, db = alpha a^T dy */
+static sq_status addmm_forward(sq_call *c) {
+  SQ_OWN sq_tensor *product = NULL, *scaled = NULL;
+  sq_tensor *x = c->in[0], *a = c->in[1], *m = c->in[2];
+  double beta = c->arg[3].number, alpha = c->arg[4].number;
+  if (a->ndim != 2 || m->ndim != 2) {
+    return sq_fail(SQ_ESHAPE, "[addmm] mat1 is %s, mat2 is %s: both must have 2 dims",
+                   sq_tensor_shape_text(a, SQ_SHAPE_BUF), sq_tensor_shape_text(m, SQ_SHAPE_BUF));
+  }
+  SQ_TRY(sq_matmul("addmm", a, m, &product));
+  SQ_TRY(sq_check_expands("addmm", x, product));
+  SQ_TRY(sq__save(c, a));
+  SQ_TRY(sq__save(c, m));
+  sq__save_number(c, beta);
+  sq__save_number(c, alpha);
+  if (beta == 0) return sq_map("addmm", SQ_ELEM_scale, &product, &alpha, &c->out[0]);
+  SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &x, &beta, &scaled));
+  return sq_map("addmm", SQ_ELEM_add_scaled, (sq_tensor *[]){scaled, product}, &alpha, &c->out[0]);
+}
+
+static sq_status addmm_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL;
+  double beta = sq__number(b, 0), alpha = sq__number(b, 1);
+  sq_tensor *value;
+  SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &b->dy[0], &alpha, &g));
+  if (sq__needs(b, 0)) {
+    SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &b->dy[0], &beta, &value));
+    SQ_TRY(sq__give(b, 0, value));
+  }
+  if (sq__needs(b, 1)) SQ_TRY(sq_matmul_t("addmm", g, false, sq__saved(b, 1), true, &b->dx[1]));
+  if (sq__needs(b, 2)) SQ_TRY(sq_matmul_t("addmm", sq__saved(b, 0), true, g, false, &b->dx[2]));
+  return SQ_OK;
+}
+const sq_op_impl sq__op_addmm = {.forward = addmm_forward, .backward = addmm_backward};
+
 /* y[i][j] = a[i] b[j];  da = dy b, db = dy^T a */
 static sq_status outer_forward(sq_call *c) {
   sq_tensor *x = c->in[0], *y = c->in[1];

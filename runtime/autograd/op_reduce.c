@@ -5,6 +5,7 @@
 #include "tensor/gather.h"
 #include "tensor/map.h"
 #include "tensor/reduce.h"
+#include "tensor/sort.h"
 #include "tensor/view.h"
 
 /* How many elements the dims in mask hold. */
@@ -123,3 +124,274 @@ static sq_status argmax_forward(sq_call *c) { return place(c, SQ_REDUCE_MAX); }
 static sq_status argmin_forward(sq_call *c) { return place(c, SQ_REDUCE_MIN); }
 const sq_op_impl sq__op_argmax = {.forward = argmax_forward};
 const sq_op_impl sq__op_argmin = {.forward = argmin_forward};
+
+/* --- products, spreads and norms
+ * -------------------------------------------------------------------
+ */
+
+/* y = prod x;  dx = dy times the product of the others */
+static sq_status prod_forward(sq_call *c) {
+  SQ_OWN sq_tensor *flat = NULL, *y = NULL;
+  sq_tensor *x = c->in[0];
+  bool whole = c->arg[1].kind == SQ_ARG_NIL;
+  int dim = 0;
+  if (whole) {
+    SQ_TRY(sq_reshape(x, 1, (int64_t[]){x->numel}, &flat));
+  } else {
+    SQ_TRY(sq_dim_resolve("prod", c->arg[1].integer, x->ndim, &dim));
+    flat = sq_tensor_keep(x);
+  }
+  SQ_TRY(sq_reduce("prod", SQ_REDUCE_PROD, flat, sq__dim_bit(flat->ndim, dim),
+                   !whole && c->arg[2].flag, &y, NULL));
+  sq__save_ints(c, 2, (int64_t[]){whole ? 0 : sq__dim_bit(x->ndim, dim), dim});
+  SQ_TRY(sq__save(c, flat));
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status prod_backward(sq_back *b) {
+  SQ_OWN sq_tensor *others = NULL, *shaped = NULL, *dy = NULL;
+  sq_tensor *x = sq__saved(b, 0);
+  SQ_TRY(sq_along_dim(SQ_ALONG_OTHERS, &x, (int)sq__ints(b)[1], &others));
+  SQ_TRY(sq_reshape(others, sq__in_ndim(b, 0), sq__in_shape(b, 0), &shaped));
+  SQ_TRY(sq__unreduce(b, 0, b->dy[0], (unsigned)sq__ints(b)[0], &dy));
+  return sq_map("prod", SQ_ELEM_mul, (sq_tensor *[]){shaped, dy}, NULL, &b->dx[0]);
+}
+const sq_op_impl sq__op_prod = {.forward = prod_forward, .backward = prod_backward};
+
+/* var = sum (x - mean)^2 / (N - correction), std its root.
+ * dx = dvar 2 (x - mean) / (N - correction);  dvar = dstd / (2 std), 0 where std = 0 */
+static sq_status variance(sq_call *c, bool root) {
+  SQ_OWN sq_tensor *mean = NULL, *mean1 = NULL, *var = NULL;
+  sq_tensor *x = c->in[0];
+  unsigned mask;
+  SQ_TRY(sq__dims_mask(c, 1, x->ndim, &mask));
+  double correction = c->arg[4].kind == SQ_ARG_NIL ? c->arg[2].flag : c->arg[4].number;
+  SQ_TRY(sq_variance(c->op->name, x, mask, c->arg[3].flag, correction, &mean, &var));
+  double rest = (double)count(x->ndim, x->shape, mask) - correction;
+  sq__save_int(c, mask);
+  sq__save_number(c, rest > 0 ? rest : 0);
+  SQ_TRY(sq__save(c, x));
+  SQ_TRY(sq__save(c, mean));
+  if (root) {
+    SQ_TRY(sq_map("std", SQ_ELEM_sqrt, &var, NULL, &c->out[0]));
+  } else {
+    c->out[0] = sq_tensor_give(&var);
+  }
+  return sq__save(c, c->out[0]);
+}
+
+/* dx from g = dvar 2. */
+static sq_status variance_back(sq_back *b, sq_tensor *g) {
+  SQ_OWN sq_tensor *part = NULL, *dy = NULL, *mean = NULL, *centered = NULL;
+  unsigned mask = (unsigned)sq__ints(b)[0];
+  SQ_TRY(divide(g, sq__number(b, 0), &part));
+  SQ_TRY(sq__unreduce(b, 0, part, mask, &dy));
+  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &mean));
+  SQ_TRY(sq_map("var", SQ_ELEM_sub, (sq_tensor *[]){sq__saved(b, 0), mean}, NULL, &centered));
+  return sq_map("var", SQ_ELEM_mul, (sq_tensor *[]){centered, dy}, NULL, &b->dx[0]);
+}
+
+static sq_status var_forward(sq_call *c) { return variance(c, false); }
+static sq_status var_backward(sq_back *b) {
+  SQ_OWN sq_tensor *twice = NULL;
+  double two = 2;
+  SQ_TRY(sq_map("var", SQ_ELEM_scale, &b->dy[0], &two, &twice));
+  return variance_back(b, twice);
+}
+const sq_op_impl sq__op_var = {.forward = var_forward, .backward = var_backward};
+
+/* g / y, 0 where y is. */
+static sq_status divide_or_zero(sq_tensor *g, sq_tensor *y, sq_tensor **out) {
+  SQ_OWN sq_tensor *ratio = NULL, *zero = NULL, *mask = NULL;
+  SQ_TRY(sq_map("div", SQ_ELEM_div, (sq_tensor *[]){g, y}, NULL, &ratio));
+  SQ_TRY(sq_map("div", SQ_ELEM_logical_not, &y, NULL, &mask));
+  SQ_TRY(sq_tensor_scalar(y->dtype, 0, &zero));
+  return sq_where(mask, zero, ratio, out);
+}
+
+static sq_status std_forward(sq_call *c) { return variance(c, true); }
+static sq_status std_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL;
+  SQ_TRY(divide_or_zero(b->dy[0], sq__saved(b, 2), &g));
+  return variance_back(b, g);
+}
+const sq_op_impl sq__op_std = {.forward = std_forward, .backward = std_backward};
+
+/* |x|^p. */
+static sq_status powers(sq_tensor *x, double p, sq_tensor **out) {
+  if (p == 2) return sq_map("norm", SQ_ELEM_square, &x, NULL, out);
+  SQ_OWN sq_tensor *size = NULL;
+  SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &size));
+  return sq_map("norm", SQ_ELEM_pow_scalar, &size, &p, out);
+}
+
+/* y = (sum |x|^p)^(1/p); p = inf: max |x|, -inf: min |x|, 0: how many are not 0.
+ * dx = dy sign(x) (|x| / y)^(p-1), 0 where y = 0; inf: dy sign(x) shared by those with |x| = y */
+static sq_status norm_forward(sq_call *c) {
+  SQ_OWN sq_tensor *each = NULL, *sum = NULL;
+  sq_tensor *x = c->in[0];
+  double p = c->arg[1].number, root = 1 / p;
+  bool keepdim = c->arg[3].flag;
+  unsigned mask;
+  SQ_TRY(sq__want_float(c, 0));
+  SQ_TRY(sq__dims_mask(c, 2, x->ndim, &mask));
+  if (isinf(p)) {
+    SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &each));
+    SQ_TRY(sq_reduce("norm", p > 0 ? SQ_REDUCE_MAX : SQ_REDUCE_MIN, each, mask, keepdim, &c->out[0],
+                     NULL));
+  } else if (p == 0) {
+    SQ_OWN sq_tensor *flags = NULL;
+    SQ_TRY(sq_map("norm", SQ_ELEM_nonzero_mask, &x, NULL, &flags));
+    SQ_TRY(sq_tensor_cast(flags, x->dtype, &each));
+    SQ_TRY(sq_sum(each, mask, keepdim, &c->out[0]));
+  } else {
+    SQ_TRY(powers(x, p, &each));
+    SQ_TRY(sq_sum(each, mask, keepdim, &sum));
+    SQ_TRY(sq_map("norm", SQ_ELEM_pow_scalar, &sum, &root, &c->out[0]));
+  }
+  sq__save_int(c, mask);
+  sq__save_number(c, p);
+  SQ_TRY(sq__save(c, x));
+  return sq__save(c, c->out[0]);
+}
+
+/* dx of the greatest or least size: its mask, divided by how many there are. */
+static sq_status extreme_share(sq_tensor *size, sq_tensor *y, unsigned mask, sq_tensor **out) {
+  SQ_OWN sq_tensor *equal = NULL, *hits = NULL, *number = NULL;
+  SQ_TRY(sq_map("norm", SQ_ELEM_eq, (sq_tensor *[]){size, y}, NULL, &equal));
+  SQ_TRY(sq_tensor_cast(equal, size->dtype, &hits));
+  SQ_TRY(sq_sum(hits, mask, true, &number));
+  return sq_map("norm", SQ_ELEM_div, (sq_tensor *[]){hits, number}, NULL, out);
+}
+
+static sq_status norm_backward(sq_back *b) {
+  SQ_OWN sq_tensor *y = NULL, *dy = NULL, *size = NULL, *share = NULL, *signs = NULL, *part = NULL;
+  sq_tensor *x = sq__saved(b, 0);
+  double p = sq__number(b, 0), less = p - 1;
+  unsigned mask = (unsigned)sq__ints(b)[0];
+  if (p == 0) return SQ_OK;
+  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &y));
+  SQ_TRY(sq__unreduce(b, 0, b->dy[0], mask, &dy));
+  SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &size));
+  SQ_TRY(sq_map("norm", SQ_ELEM_sign, &x, NULL, &signs));
+  if (isinf(p)) {
+    SQ_TRY(extreme_share(size, y, mask, &share));
+  } else {
+    SQ_OWN sq_tensor *ratio = NULL;
+    SQ_TRY(divide_or_zero(size, y, &ratio));
+    SQ_TRY(sq_map("norm", SQ_ELEM_pow_scalar, &ratio, &less, &share));
+  }
+  SQ_TRY(sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){share, signs}, NULL, &part));
+  return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){part, dy}, NULL, &b->dx[0]);
+}
+const sq_op_impl sq__op_norm = {.forward = norm_forward, .backward = norm_backward};
+
+/* y = log sum e^x;  dx = dy e^(x - y) */
+static sq_status logsumexp_forward(sq_call *c) {
+  unsigned mask;
+  SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
+  SQ_TRY(sq_reduce("logsumexp", SQ_REDUCE_LOGSUMEXP, c->in[0], mask, c->arg[2].flag, &c->out[0],
+                   NULL));
+  sq__save_int(c, mask);
+  SQ_TRY(sq__save(c, c->in[0]));
+  return sq__save(c, c->out[0]);
+}
+
+static sq_status logsumexp_backward(sq_back *b) {
+  SQ_OWN sq_tensor *y = NULL, *dy = NULL, *less = NULL, *share = NULL;
+  unsigned mask = (unsigned)sq__ints(b)[0];
+  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &y));
+  SQ_TRY(sq__unreduce(b, 0, b->dy[0], mask, &dy));
+  SQ_TRY(sq_map("logsumexp", SQ_ELEM_sub, (sq_tensor *[]){sq__saved(b, 0), y}, NULL, &less));
+  SQ_TRY(sq_map("logsumexp", SQ_ELEM_exp, &less, NULL, &share));
+  return sq_map("logsumexp", SQ_ELEM_mul, (sq_tensor *[]){share, dy}, NULL, &b->dx[0]);
+}
+const sq_op_impl sq__op_logsumexp = {.forward = logsumexp_forward, .backward = logsumexp_backward};
+
+/* How many elements are not 0, compared with none or with all of them. */
+static sq_status count_true(sq_call *c, bool all) {
+  SQ_OWN sq_tensor *flags = NULL, *number = NULL, *limit = NULL;
+  sq_tensor *x = c->in[0];
+  unsigned mask;
+  SQ_TRY(sq__dims_mask(c, 1, x->ndim, &mask));
+  SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &x, NULL, &flags));
+  SQ_TRY(sq_sum(flags, mask, c->arg[2].flag, &number));
+  double n = all ? (double)count(x->ndim, x->shape, mask) : 0;
+  SQ_TRY(sq_tensor_scalar(SQ_I64, n, &limit));
+  return sq_map(c->op->name, all ? SQ_ELEM_eq : SQ_ELEM_ne, (sq_tensor *[]){number, limit}, NULL,
+                &c->out[0]);
+}
+
+static sq_status all_forward(sq_call *c) { return count_true(c, true); }
+static sq_status any_forward(sq_call *c) { return count_true(c, false); }
+const sq_op_impl sq__op_all = {.forward = all_forward};
+const sq_op_impl sq__op_any = {.forward = any_forward};
+
+/* --- along a dim
+ * -----------------------------------------------------------------------------------
+ */
+
+/* y_i = x_0 + ... + x_i;  dx_i = dy_i + ... + dy_n */
+static sq_status cumsum_forward(sq_call *c) {
+  SQ_OWN sq_tensor *x = NULL;
+  int dim;
+  SQ_TRY(sq_dim_resolve("cumsum", c->arg[1].integer, c->in[0]->ndim, &dim));
+  SQ_TRY(sq_tensor_cast(c->in[0], sq_is_float(c->in[0]->dtype) ? c->in[0]->dtype : SQ_I64, &x));
+  sq__save_int(c, dim);
+  return sq_along_dim(SQ_ALONG_CUMSUM, &x, dim, &c->out[0]);
+}
+
+static sq_status cumsum_backward(sq_back *b) {
+  return sq_along_dim(SQ_ALONG_CUMSUM_BACK, &b->dy[0], (int)sq__ints(b)[0], &b->dx[0]);
+}
+const sq_op_impl sq__op_cumsum = {.forward = cumsum_forward, .backward = cumsum_backward};
+
+/* Values in order and their places;  dx = dy at the places */
+static sq_status sort_forward(sq_call *c) {
+  int dim;
+  SQ_TRY(sq_dim_resolve("sort", c->arg[1].integer, c->in[0]->ndim, &dim));
+  SQ_TRY(sq_sort(c->in[0], dim, c->arg[2].flag, &c->out[0], &c->out[1]));
+  sq__save_int(c, dim);
+  return sq__save(c, c->out[1]);
+}
+
+static sq_status sort_backward(sq_back *b) {
+  if (!b->dy[0]) return SQ_OK;
+  SQ_OWN sq_tensor *dx = NULL;
+  SQ_TRY(sq_tensor_full(sq__in_dtype(b, 0), sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &dx));
+  SQ_TRY(sq_scatter("sort", dx, (int)sq__ints(b)[0], sq__saved(b, 0), b->dy[0], false));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_sort = {.forward = sort_forward, .backward = sort_backward};
+
+/* The first k of dim, as a tensor of its own. */
+static sq_status first_k(sq_tensor *t, int dim, int64_t k, sq_tensor **out) {
+  if (t->ndim == 0) {
+    *out = sq_tensor_keep(t);
+    return SQ_OK;
+  }
+  SQ_OWN sq_tensor *part = NULL;
+  SQ_TRY(sq_narrow(t, dim, 0, k, 1, &part));
+  return sq_tensor_clone(part, out);
+}
+
+/* The k greatest or least, sorted whether asked for or not. */
+static sq_status topk_forward(sq_call *c) {
+  SQ_OWN sq_tensor *values = NULL, *where = NULL;
+  sq_tensor *x = c->in[0];
+  int dim;
+  SQ_TRY(sq_dim_resolve("topk", c->arg[2].integer, x->ndim, &dim));
+  int64_t k = c->arg[1].integer, size = x->ndim ? x->shape[dim] : 1;
+  if (k < 0 || k > size) {
+    return sq_fail(SQ_EARG, "[topk] k is %lld: dim %d has %lld positions", (long long)k, dim + 1,
+                   (long long)size);
+  }
+  SQ_TRY(sq_sort(x, dim, c->arg[3].flag, &values, &where));
+  SQ_TRY(first_k(values, dim, k, &c->out[0]));
+  SQ_TRY(first_k(where, dim, k, &c->out[1]));
+  sq__save_int(c, dim);
+  return sq__save(c, c->out[1]);
+}
+const sq_op_impl sq__op_topk = {.forward = topk_forward, .backward = sort_backward};

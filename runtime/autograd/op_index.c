@@ -1,0 +1,453 @@
+/* op_index.c: elements by index or mask. Indices are data, from 0; all are checked before anything
+ * is written. */
+#include <inttypes.h>
+
+#include "autograd/op_priv.h"
+#include "tensor/gather.h"
+#include "tensor/map.h"
+#include "tensor/reduce.h"
+#include "tensor/view.h"
+
+/* Input 0 as it is before its in-place form: a contiguous copy to write into, given out at the end.
+ */
+static sq_status zeros_of(const sq_back *b, int i, sq_tensor **out) {
+  return sq_tensor_full(sq__in_dtype(b, i), sq__in_ndim(b, i), sq__in_shape(b, i), 0, out);
+}
+
+/* --- whole positions of a dim
+ * ----------------------------------------------------------------------
+ */
+
+/* Dim and index of (x, dim, index, ...), the index a row of checked positions. */
+static sq_status read_positions(const sq_call *c, int *dim, sq_tensor **index) {
+  const sq_tensor *x = c->in[0], *i = c->in[1];
+  SQ_TRY(sq_dim_resolve(c->op->name, c->arg[1].integer, x->ndim, dim));
+  if (i->ndim > 1) {
+    return sq_fail(SQ_ESHAPE, "[%s] index is %s: it must have 1 dim", c->op->name,
+                   sq_tensor_shape_text(i, SQ_SHAPE_BUF));
+  }
+  return sq_read_index(c->op->name, c->in[1], x->ndim ? x->shape[*dim] : 1, index);
+}
+
+static sq_status save_positions(sq_call *c, int dim, sq_tensor *index) {
+  sq__save_int(c, dim);
+  return sq__save(c, index);
+}
+
+/* y[i] = x[index[i]] along dim;  dx[index[i]] += dy[i] */
+static sq_status index_select_forward(sq_call *c) {
+  SQ_OWN sq_tensor *index = NULL;
+  int dim;
+  SQ_TRY(read_positions(c, &dim, &index));
+  SQ_TRY(sq_index_select(c->in[0], dim, index->numel, sq_data(index), &c->out[0]));
+  return save_positions(c, dim, index);
+}
+
+static sq_status index_select_backward(sq_back *b) {
+  SQ_OWN sq_tensor *dx = NULL;
+  const sq_tensor *index = sq__saved(b, 0);
+  SQ_TRY(zeros_of(b, 0, &dx));
+  SQ_TRY(sq_index_put(dx, (int)sq__ints(b)[0], index->numel, sq_data(index), b->dy[0], true));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_index_select = {
+    .forward = index_select_forward, .backward = index_select_backward, .mixed = true};
+
+/* Fails unless source is x with index's length in dim. */
+static sq_status check_source(const sq_call *c, int dim, const sq_tensor *index) {
+  const sq_tensor *x = c->in[0], *s = c->in[2];
+  bool fits = s->ndim == x->ndim;
+  for (int i = 0; fits && i < x->ndim; i++)
+    fits = s->shape[i] == (i == dim ? index->numel : x->shape[i]);
+  if (!fits) {
+    return sq_fail(SQ_ESHAPE,
+                   "[%s] source is %s, x is %s with %" PRId64
+                   " indices: source must be x's shape with that size in dim %d",
+                   c->op->name, sq_tensor_shape_text(s, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF), index->numel, dim + 1);
+  }
+  if (s->dtype == x->dtype) return SQ_OK;
+  return sq_fail(SQ_ETYPE, "[%s] x is %s, source is %s: convert one with :to(dtype)", c->op->name,
+                 sq_dtype_name(x->dtype), sq_dtype_name(s->dtype));
+}
+
+/* y = x but y[index[i]] = or += source[i] along dim. */
+static sq_status put_positions(sq_call *c, bool add) {
+  SQ_OWN sq_tensor *index = NULL, *y = NULL, *scaled = NULL;
+  int dim;
+  double alpha = add ? c->arg[4].number : 1;
+  SQ_TRY(read_positions(c, &dim, &index));
+  SQ_TRY(check_source(c, dim, index));
+  SQ_TRY(sq_tensor_clone(c->in[0], &y));
+  if (alpha != 1) SQ_TRY(sq_map("index_add", SQ_ELEM_scale, &c->in[2], &alpha, &scaled));
+  SQ_TRY(sq_index_put(y, dim, index->numel, sq_data(index), scaled ? scaled : c->in[2], add));
+  sq__save_number(c, alpha);
+  c->out[0] = sq_tensor_give(&y);
+  return save_positions(c, dim, index);
+}
+
+static sq_status index_copy_forward(sq_call *c) { return put_positions(c, false); }
+static sq_status index_add_forward(sq_call *c) { return put_positions(c, true); }
+
+/* dx = dy, 0 at the positions;  dsource[i] = dy[index[i]] */
+static sq_status index_copy_backward(sq_back *b) {
+  SQ_OWN sq_tensor *dx = NULL, *zeros = NULL;
+  const sq_tensor *index = sq__saved(b, 0);
+  int dim = (int)sq__ints(b)[0];
+  SQ_TRY(sq_index_select(b->dy[0], dim, index->numel, sq_data(index), &zeros));
+  if (sq__needs(b, 2)) b->dx[2] = sq_tensor_keep(zeros);
+  if (!sq__needs(b, 0)) return SQ_OK;
+  SQ_OWN sq_tensor *nothing = NULL;
+  SQ_TRY(sq_tensor_full(zeros->dtype, zeros->ndim, zeros->shape, 0, &nothing));
+  SQ_TRY(sq_tensor_clone(b->dy[0], &dx));
+  SQ_TRY(sq_index_put(dx, dim, index->numel, sq_data(index), nothing, false));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+
+/* dx = dy;  dsource[i] = alpha dy[index[i]] */
+static sq_status index_add_backward(sq_back *b) {
+  const sq_tensor *index = sq__saved(b, 0);
+  double alpha = sq__number(b, 0);
+  b->dx[0] = sq_tensor_keep(b->dy[0]);
+  if (!sq__needs(b, 2)) return SQ_OK;
+  SQ_OWN sq_tensor *picked = NULL;
+  SQ_TRY(sq_index_select(b->dy[0], (int)sq__ints(b)[0], index->numel, sq_data(index), &picked));
+  return sq_map("index_add", SQ_ELEM_scale, &picked, &alpha, &b->dx[2]);
+}
+const sq_op_impl sq__op_index_copy = {
+    .forward = index_copy_forward, .backward = index_copy_backward, .inplace = true, .mixed = true};
+const sq_op_impl sq__op_index_add = {
+    .forward = index_add_forward, .backward = index_add_backward, .inplace = true, .mixed = true};
+
+/* y = x but y[index[i]] = value;  dx = dy, 0 at the positions */
+static sq_status fill_positions(sq_tensor *x, int dim, const sq_tensor *index, double value,
+                                sq_tensor **out) {
+  SQ_OWN sq_tensor *y = NULL, *values = NULL;
+  int64_t shape[SQ_MAX_DIMS];
+  for (int i = 0; i < x->ndim; i++) shape[i] = i == dim ? index->numel : x->shape[i];
+  SQ_TRY(sq_tensor_clone(x, &y));
+  SQ_TRY(sq_tensor_full(x->dtype, x->ndim, shape, value, &values));
+  SQ_TRY(sq_index_put(y, dim, index->numel, sq_data(index), values, false));
+  *out = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status index_fill_forward(sq_call *c) {
+  SQ_OWN sq_tensor *index = NULL;
+  int dim;
+  SQ_TRY(read_positions(c, &dim, &index));
+  SQ_TRY(fill_positions(c->in[0], dim, index, c->arg[3].number, &c->out[0]));
+  return save_positions(c, dim, index);
+}
+
+static sq_status index_fill_backward(sq_back *b) {
+  return fill_positions(b->dy[0], (int)sq__ints(b)[0], sq__saved(b, 0), 0, &b->dx[0]);
+}
+const sq_op_impl sq__op_index_fill = {
+    .forward = index_fill_forward, .backward = index_fill_backward, .inplace = true, .mixed = true};
+
+/* --- single elements along a dim
+ * -------------------------------------------------------------------
+ */
+
+/* Dim and index of (x, dim, index, ...), of any shape. */
+static sq_status read_places(const sq_call *c, int *dim, sq_tensor **index) {
+  const sq_tensor *x = c->in[0];
+  SQ_TRY(sq_dim_resolve(c->op->name, c->arg[1].integer, x->ndim, dim));
+  return sq_read_index(c->op->name, c->in[1], x->ndim ? x->shape[*dim] : 1, index);
+}
+
+/* y[i][j] = x[index[i][j]][j];  dx[index[i][j]][j] += dy[i][j] */
+static sq_status gather_forward(sq_call *c) {
+  SQ_OWN sq_tensor *index = NULL;
+  int dim;
+  SQ_TRY(read_places(c, &dim, &index));
+  SQ_TRY(sq_gather("gather", c->in[0], dim, index, &c->out[0]));
+  return save_positions(c, dim, index);
+}
+
+static sq_status gather_backward(sq_back *b) {
+  SQ_OWN sq_tensor *dx = NULL;
+  SQ_TRY(zeros_of(b, 0, &dx));
+  SQ_TRY(sq_scatter("gather", dx, (int)sq__ints(b)[0], sq__saved(b, 0), b->dy[0], true));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_gather = {
+    .forward = gather_forward, .backward = gather_backward, .mixed = true};
+
+/* y = x but y[index[i][j]][j] = or += src[i][j]; src may be a number. */
+static sq_status scatter(sq_call *c, bool add) {
+  SQ_OWN sq_tensor *index = NULL, *y = NULL;
+  int dim;
+  SQ_TRY(read_places(c, &dim, &index));
+  if (c->in[2]->dtype != c->in[0]->dtype) {
+    return sq_fail(SQ_ETYPE, "[%s] x is %s, src is %s: convert one with :to(dtype)", c->op->name,
+                   sq_dtype_name(c->in[0]->dtype), sq_dtype_name(c->in[2]->dtype));
+  }
+  SQ_TRY(sq_tensor_clone(c->in[0], &y));
+  SQ_TRY(sq_scatter(c->op->name, y, dim, index, c->in[2], add));
+  c->out[0] = sq_tensor_give(&y);
+  return save_positions(c, dim, index);
+}
+
+/* dsrc[i][j] = dy[index[i][j]][j]; 0 for what of src the index does not reach. */
+static sq_status scatter_back_src(sq_back *b) {
+  SQ_OWN sq_tensor *picked = NULL, *dsrc = NULL, *part = NULL;
+  sq_tensor *index = sq__saved(b, 0);
+  SQ_TRY(sq_gather("scatter", b->dy[0], (int)sq__ints(b)[0], index, &picked));
+  if (sq__in_ndim(b, 2) == 0) return sq__give(b, 2, sq_tensor_give(&picked));
+  SQ_TRY(zeros_of(b, 2, &dsrc));
+  SQ_TRY(sq_tensor_window(dsrc, index->ndim, index->shape, dsrc->stride, 0, &part));
+  SQ_TRY(sq_tensor_copy(part, picked));
+  b->dx[2] = sq_tensor_give(&dsrc);
+  return SQ_OK;
+}
+
+static sq_status scatter_forward(sq_call *c) { return scatter(c, false); }
+
+/* dx = dy, 0 where src was written. */
+static sq_status scatter_backward(sq_back *b) {
+  if (sq__needs(b, 2)) SQ_TRY(scatter_back_src(b));
+  if (!sq__needs(b, 0)) return SQ_OK;
+  SQ_OWN sq_tensor *dx = NULL, *zero = NULL;
+  SQ_TRY(sq_tensor_clone(b->dy[0], &dx));
+  SQ_TRY(sq_tensor_scalar(dx->dtype, 0, &zero));
+  SQ_TRY(sq_scatter("scatter", dx, (int)sq__ints(b)[0], sq__saved(b, 0), zero, false));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+
+static sq_status scatter_add_forward(sq_call *c) { return scatter(c, true); }
+
+/* dx = dy */
+static sq_status scatter_add_backward(sq_back *b) {
+  if (sq__needs(b, 0)) b->dx[0] = sq_tensor_keep(b->dy[0]);
+  return sq__needs(b, 2) ? scatter_back_src(b) : SQ_OK;
+}
+const sq_op_impl sq__op_scatter = {
+    .forward = scatter_forward, .backward = scatter_backward, .inplace = true, .mixed = true};
+const sq_op_impl sq__op_scatter_add = {.forward = scatter_add_forward,
+                                       .backward = scatter_add_backward,
+                                       .inplace = true,
+                                       .mixed = true};
+
+/* --- masks
+ * -----------------------------------------------------------------------------------------
+ */
+
+static sq_status check_mask(const sq_call *c) {
+  if (c->in[1]->dtype == SQ_BOOL) return SQ_OK;
+  return sq_fail(SQ_ETYPE, "[%s] the mask is %s: it must be bool", c->op->name,
+                 sq_dtype_name(c->in[1]->dtype));
+}
+
+/* y = value where mask, else x;  dx = 0 where mask, else dy; dvalue = the sum of dy where mask */
+static sq_status masked_fill_forward(sq_call *c) {
+  SQ_TRY(check_mask(c));
+  if (c->in[2]->ndim != 0) {
+    return sq_fail(SQ_ESHAPE, "[masked_fill] value is %s: it must be a number or have no dims",
+                   sq_tensor_shape_text(c->in[2], SQ_SHAPE_BUF));
+  }
+  SQ_OWN sq_tensor *value = NULL;
+  SQ_TRY(sq_tensor_cast(c->in[2], c->in[0]->dtype, &value));
+  SQ_TRY(sq__save(c, c->in[1]));
+  return sq_where(c->in[1], value, c->in[0], &c->out[0]);
+}
+
+static sq_status masked_fill_backward(sq_back *b) {
+  SQ_OWN sq_tensor *zero = NULL;
+  sq_tensor *value, *mask = sq__saved(b, 0);
+  SQ_TRY(sq_tensor_scalar(b->dy[0]->dtype, 0, &zero));
+  if (sq__needs(b, 0)) {
+    SQ_TRY(sq_where(mask, zero, b->dy[0], &value));
+    SQ_TRY(sq__give(b, 0, value));
+  }
+  if (!sq__needs(b, 2)) return SQ_OK;
+  SQ_TRY(sq_where(mask, b->dy[0], zero, &value));
+  SQ_OWN sq_tensor *sum = NULL;
+  sq_status st = sq_sum(value, 0, false, &sum);
+  sq_tensor_drop(value);
+  if (st == SQ_OK) st = sq_tensor_cast(sum, sq__in_dtype(b, 2), &b->dx[2]);
+  return st;
+}
+const sq_op_impl sq__op_masked_fill = {.forward = masked_fill_forward,
+                                       .backward = masked_fill_backward,
+                                       .inplace = true,
+                                       .mixed = true};
+
+/* Row-major places where the mask, expanded to that shape, holds. */
+static sq_status mask_places(sq_tensor *mask, int ndim, const int64_t *shape, sq_tensor **out) {
+  SQ_OWN sq_tensor *wide = NULL;
+  SQ_TRY(sq_expand_contiguous(mask, ndim, shape, &wide));
+  return sq_nonzero(wide, out);
+}
+
+/* y = the elements of x where mask, both broadcast, in a row;  dx = dy put back there */
+static sq_status masked_select_forward(sq_call *c) {
+  SQ_TRY(check_mask(c));
+  sq_tensor *x = c->in[0], *mask = c->in[1];
+  int ndim;
+  int64_t shape[SQ_MAX_DIMS];
+  SQ_TRY(sq_shape_broadcast("masked_select", x->ndim, x->shape, mask->ndim, mask->shape, &ndim,
+                            shape));
+  SQ_OWN sq_tensor *places = NULL, *wide = NULL, *flat = NULL;
+  SQ_TRY(mask_places(mask, ndim, shape, &places));
+  SQ_TRY(sq_expand(x, ndim, shape, &wide));
+  SQ_TRY(sq_reshape(wide, 1, (int64_t[]){wide->numel}, &flat));
+  SQ_TRY(sq_index_select(flat, 0, places->numel, sq_data(places), &c->out[0]));
+  sq__save_int(c, ndim);
+  sq__save_ints(c, ndim, shape);
+  return sq__save(c, places);
+}
+
+static sq_status masked_select_backward(sq_back *b) {
+  const int64_t *v = sq__ints(b);
+  SQ_OWN sq_tensor *wide = NULL, *flat = NULL;
+  const sq_tensor *places = sq__saved(b, 0);
+  SQ_TRY(sq_tensor_full(sq__in_dtype(b, 0), (int)v[0], v + 1, 0, &wide));
+  SQ_TRY(sq_view(wide, 1, (int64_t[]){wide->numel}, &flat));
+  SQ_TRY(sq_index_put(flat, 0, places->numel, sq_data(places), b->dy[0], false));
+  return sq__give(b, 0, sq_tensor_give(&wide));
+}
+const sq_op_impl sq__op_masked_select = {
+    .forward = masked_select_forward, .backward = masked_select_backward, .mixed = true};
+
+/* y = x but source's elements, in order, where mask;  dx = dy, 0 there; dsource = dy from there */
+static sq_status masked_scatter_forward(sq_call *c) {
+  SQ_TRY(check_mask(c));
+  sq_tensor *x = c->in[0], *source = c->in[2];
+  SQ_TRY(sq_check_expands("masked_scatter", c->in[1], x));
+  SQ_OWN sq_tensor *places = NULL, *y = NULL, *flat = NULL, *row = NULL, *part = NULL;
+  SQ_TRY(mask_places(c->in[1], x->ndim, x->shape, &places));
+  if (source->dtype != x->dtype || source->numel < places->numel) {
+    return sq_fail(SQ_ESHAPE,
+                   "[masked_scatter] source is %s %s: the mask takes %" PRId64 " elements of %s",
+                   sq_dtype_name(source->dtype), sq_tensor_shape_text(source, SQ_SHAPE_BUF),
+                   places->numel, sq_dtype_name(x->dtype));
+  }
+  SQ_TRY(sq_tensor_clone(x, &y));
+  SQ_TRY(sq_view(y, 1, (int64_t[]){y->numel}, &flat));
+  SQ_TRY(sq_reshape(source, 1, (int64_t[]){source->numel}, &row));
+  SQ_TRY(sq_narrow(row, 0, 0, places->numel, 1, &part));
+  SQ_TRY(sq_index_put(flat, 0, places->numel, sq_data(places), part, false));
+  c->out[0] = sq_tensor_give(&y);
+  return sq__save(c, places);
+}
+
+static sq_status masked_scatter_backward(sq_back *b) {
+  SQ_OWN sq_tensor *flat = NULL, *picked = NULL, *dsource = NULL, *row = NULL, *part = NULL;
+  sq_tensor *dy = b->dy[0];
+  const sq_tensor *places = sq__saved(b, 0);
+  SQ_TRY(sq_reshape(dy, 1, (int64_t[]){dy->numel}, &flat));
+  if (sq__needs(b, 0)) {
+    SQ_OWN sq_tensor *dx = NULL;
+    SQ_TRY(fill_positions(flat, 0, places, 0, &dx));
+    SQ_TRY(sq_view(dx, dy->ndim, dy->shape, &b->dx[0]));
+  }
+  if (!sq__needs(b, 2)) return SQ_OK;
+  SQ_TRY(sq_index_select(flat, 0, places->numel, sq_data(places), &picked));
+  SQ_TRY(zeros_of(b, 2, &dsource));
+  SQ_TRY(sq_view(dsource, 1, (int64_t[]){dsource->numel}, &row));
+  SQ_TRY(sq_narrow(row, 0, 0, places->numel, 1, &part));
+  SQ_TRY(sq_tensor_copy(part, picked));
+  b->dx[2] = sq_tensor_give(&dsource);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_masked_scatter = {.forward = masked_scatter_forward,
+                                          .backward = masked_scatter_backward,
+                                          .inplace = true,
+                                          .mixed = true};
+
+/* --- positions as data
+ * -----------------------------------------------------------------------------
+ */
+
+/* The places (n) of sq_nonzero as one index per dim: (n, ndim). */
+static sq_status nonzero_forward(sq_call *c) {
+  SQ_OWN sq_tensor *places = NULL, *y = NULL;
+  const sq_tensor *x = c->in[0];
+  SQ_TRY(sq_nonzero(c->in[0], &places));
+  SQ_TRY(sq_tensor_new(SQ_I64, 2, (int64_t[]){places->numel, x->ndim}, &y));
+  const int64_t *from = sq_data(places);
+  int64_t *to = sq_data(y);
+  for (int64_t i = 0; i < places->numel; i++, to += x->ndim) {
+    int64_t rest = from[i];
+    for (int d = x->ndim - 1; d >= 0; d--) {
+      to[d] = rest % x->shape[d];
+      rest /= x->shape[d];
+    }
+  }
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_nonzero = {.forward = nonzero_forward};
+
+/* y[..., k] = 1 where x[...] is k, else 0. */
+static sq_status one_hot_forward(sq_call *c) {
+  SQ_OWN sq_tensor *index = NULL, *y = NULL;
+  sq_tensor *x = c->in[0];
+  int64_t shape[SQ_MAX_DIMS], classes = c->arg[1].integer;
+  SQ_TRY(sq_read_index("one_hot", x, classes == -1 ? INT64_MAX : classes, &index));
+  const int64_t *v = sq_data(index);
+  if (classes == -1 && x->numel == 0)
+    return sq_fail(SQ_EARG, "[one_hot] x has no elements: give num_classes");
+  for (int64_t i = 0; c->arg[1].integer == -1 && i < x->numel; i++)
+    if (v[i] >= classes) classes = v[i] + 1;
+  if (x->ndim == SQ_MAX_DIMS)
+    return sq_fail(SQ_ESHAPE, "[one_hot] a tensor has at most %d dims", SQ_MAX_DIMS);
+  for (int i = 0; i < x->ndim; i++) shape[i] = x->shape[i];
+  shape[x->ndim] = classes;
+  SQ_TRY(sq_tensor_full(SQ_I64, x->ndim + 1, shape, 0, &y));
+  int64_t *to = sq_data(y);
+  for (int64_t i = 0; i < x->numel; i++) to[i * classes + v[i]] = 1;
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_one_hot = {.forward = one_hot_forward};
+
+/* y[...,:] = weight[input[...],:];  dweight[input[...],:] += dy[...,:], 0 for padding_idx */
+static sq_status embedding_forward(sq_call *c) {
+  SQ_OWN sq_tensor *index = NULL, *rows = NULL;
+  sq_tensor *x = c->in[0], *weight = c->in[1];
+  int64_t shape[SQ_MAX_DIMS], padding = -1;
+  if (weight->ndim != 2 || x->ndim == SQ_MAX_DIMS) {
+    return sq_fail(SQ_ESHAPE, "[embedding] weight is %s: it must be (classes,features)",
+                   sq_tensor_shape_text(weight, SQ_SHAPE_BUF));
+  }
+  int64_t N = weight->shape[0];
+  if (c->arg[2].kind != SQ_ARG_NIL) {
+    padding = c->arg[2].integer;
+    if (padding < -N || padding >= N) {
+      return sq_fail(SQ_EARG, "[embedding] padding_idx %" PRId64 " is out of range: 0 to %" PRId64,
+                     padding, N - 1);
+    }
+    if (padding < 0) padding += N;
+  }
+  SQ_TRY(sq_read_index("embedding", x, N, &index));
+  SQ_TRY(sq_index_select(weight, 0, index->numel, sq_data(index), &rows));
+  for (int i = 0; i < x->ndim; i++) shape[i] = x->shape[i];
+  shape[x->ndim] = weight->shape[1];
+  SQ_TRY(sq_reshape(rows, x->ndim + 1, shape, &c->out[0]));
+  sq__save_int(c, padding);
+  return sq__save(c, index);
+}
+
+static sq_status embedding_backward(sq_back *b) {
+  SQ_OWN sq_tensor *dw = NULL, *rows = NULL, *padding = NULL;
+  const sq_tensor *index = sq__saved(b, 0);
+  int64_t pad = sq__ints(b)[0];
+  SQ_TRY(zeros_of(b, 1, &dw));
+  SQ_TRY(sq_reshape(b->dy[0], 2, (int64_t[]){index->numel, dw->shape[1]}, &rows));
+  SQ_TRY(sq_index_put(dw, 0, index->numel, sq_data(index), rows, true));
+  if (pad >= 0) {
+    SQ_TRY(sq_select(dw, 0, pad, &padding));
+    SQ_TRY(sq_tensor_fill(padding, 0));
+  }
+  b->dx[1] = sq_tensor_give(&dw);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_embedding = {
+    .forward = embedding_forward, .backward = embedding_backward, .mixed = true};
