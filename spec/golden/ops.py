@@ -1,10 +1,9 @@
-"""Golden numbers of every op, from PyTorch: `python3 ops.py > ops.lua` (torch 1.13).
-
-A case is an op, its arguments, and what PyTorch gives: results, and the gradient of each float input
-for a fixed dy. Inputs are multiples of 1/64, so that float32 holds them exactly; results are float64.
-Positions are written as Lua counts them, from 1; tensors hold data, which counts from 0. The suite
-runs each case in float64 and float32, on contiguous, transposed and sliced inputs.
-"""
+# ops.py: golden numbers of every op, from PyTorch: `python3 ops.py > ops.lua` (made with torch 1.13).
+#
+# A case is an op, its arguments, and what PyTorch gives: results, and the gradient of each float input
+# for a fixed dy. Inputs are multiples of 1/64, so that float32 holds them exactly; results are float64.
+# Positions are written as Lua counts them, from 1; tensors hold data, which counts from 0. The suite
+# runs each case in float64 and float32, on contiguous, transposed and sliced inputs.
 import math
 import sys
 
@@ -622,8 +621,8 @@ def argument(a, c):
 
 
 def write(out):
-    out.write("-- made by ops.py with torch %s: inputs, arguments, results, dy and gradients of each op\n"
-              % torch.__version__)
+    out.write("-- ops.lua: made by ops.py with torch %s: inputs, results, dy, gradients and arguments of "
+              "each op\n" % torch.__version__)
     out.write("local T, I, case, nan, inf = ...\n")
     for c in CASES:
         lists = [[tensor(t) for t in c[k]] for k in ("tensors", "out", "dy", "grad")]
