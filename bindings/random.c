@@ -5,20 +5,8 @@
 #include "base/mem.h"
 #include "open.h"
 
-/* PyTorch's seed where none is given. */
-#define DEFAULT_SEED 67280421310721u
-
-static sq_rng default_rng;
-static bool default_ready;
-
-static sq_rng *default_generator(void) {
-  if (!default_ready) sq_rng_seed(&default_rng, DEFAULT_SEED);
-  default_ready = true;
-  return &default_rng;
-}
-
 sq_rng *bind_rng(const sq_arg *arg) {
-  return arg && arg->kind == SQ_ARG_GENERATOR ? arg->generator : default_generator();
+  return arg && arg->kind == SQ_ARG_GENERATOR ? arg->generator : sq_rng_default();
 }
 
 /* --- draws ------------------------------------------------------------------------------------ */
@@ -199,7 +187,7 @@ static int make_generator(lua_State *L, const sq_arg *arg) {
 static const char default_key;
 
 static int manual_seed(lua_State *L, const sq_arg *arg) {
-  sq_rng_seed(default_generator(), (uint64_t)arg[0].integer);
+  sq_rng_seed(sq_rng_default(), (uint64_t)arg[0].integer);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &default_key);
   return 1;
 }
@@ -213,7 +201,7 @@ static const bind_fn functions[] = {{"Generator", "(seed: int? = nil) -> Generat
 void open_random(lua_State *L) {
   bind_class_open(L, &bind_generator_class);
   bind_functions(L, "sq", functions);
-  bind_new(L, &bind_generator_class, 0)->object = default_generator();
+  bind_new(L, &bind_generator_class, 0)->object = sq_rng_default();
   lua_pushvalue(L, -1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &default_key);
   lua_setfield(L, -2, "default_generator");

@@ -1,10 +1,11 @@
 /* op_rnn.c: recurrent layers over a whole sequence, one layer in one direction.
  *
  * The batch is cut into slices of rows by shape alone. A slice runs all its time steps on one
- * thread with single-threaded products. The three products of a step, input, recurrence and bias,
- * are one: each row is [h_prev | x | 1], (K), and the weights are stacked alike, (K,GH), transposed
- * once per call. Backward gathers the gates' gradients of all steps, so that the weights' gradient
- * is one product per slice; slices are summed in order. G gates: LSTM 4, RNN 1. */
+ * thread with single-threaded products. The three products of a step, recurrence, bias and input,
+ * are one: each row is [h_prev | 1 | x], (K), and the weights are stacked alike, (K,G), transposed
+ * once per call. A GRU's new gate needs h and x apart: its weights are three blocks. Backward
+ * gathers the gates' gradients of all steps, so that the weights' gradient is one product per block
+ * and slice; slices are summed in order. */
 #include <string.h>
 
 #include "autograd/op_priv.h"
@@ -15,10 +16,23 @@
 
 typedef struct seq seq;
 
+/* Columns from..to (in units of H) of the stacked weights, which read h, x or both of a row; where
+ * it reads h, these are the rows of w_hh from `row` on. */
+typedef struct block {
+  int from, to, row;
+  bool h, x;
+} block;
+
+enum { MAX_BLOCKS = 3 };
+
 /* What differs between cells. All arrays belong to one slice of n rows. */
 typedef struct cell {
-  int gates;
+  int gates;   /* rows of w_ih, columns 0.. of the stack, in units of H */
+  int columns; /* of the stack */
+  int blocks;
+  block block[MAX_BLOCKS];
   bool has_c;
+  bool direct; /* step_back leaves in dh what reaches h_prev without the weights */
   void (*step)(const seq *q, int64_t s, int64_t t);
   /* From dh, (and dc), the gradient at the pre-activations, dgates of step t. */
   void (*step_back)(const seq *q, int64_t s, int64_t t);
@@ -29,16 +43,17 @@ struct seq {
   const cell *cell;
   const sq_kern *kern;
   sq_dtype dtype;
-  int64_t T, B, I, H, G, K, ld; /* G = gates * H; ld >= K: rows of xh are padded to a cache line */
-  int64_t S, slices;            /* rows of a slice; the last may have fewer */
-  int64_t xb, xt, yb, yt;       /* strides of batch and time in x and y, in rows */
-  bool reverse, relu, keep;     /* keep: gates of every step, for backward */
+  int64_t T, B, I, H, W, G, K, ld; /* W = gates * H, G = columns * H, K = H + 1 + I; ld >= K: rows
+                                      of xh are padded to a cache line */
+  int64_t S, slices;               /* rows of a slice; the last may have fewer */
+  int64_t xb, xt, yb, yt;          /* strides of batch and time in x and y, in rows */
+  bool reverse, relu, keep;        /* keep: gates of every step, for backward */
   size_t size;
   char *x, *y, *hn, *cn, *h0, *c0; /* tensors' data; c's NULL without cell state */
   char *weights;                   /* (K,G) */
   char *xh, *gates, *c,
       *tanh_c;       /* (T,n,ld) (T,n,G) (T+1,n,H) (T,n,H); gates: one step unless keep */
-  char *w_ih, *w_hh; /* (G,I) (G,H) */
+  char *w_ih, *w_hh; /* (W,I) (W,H) */
   char *dy, *dhn, *dcn, *dx, *dh0, *dc0;   /* NULL where absent or not wanted */
   char *dgates, *dh, *dc, *dweights, *dxs; /* (T,n,G) (n,H) (n,H) (G,K) per slice, (T,n,I) */
 };
@@ -89,8 +104,8 @@ static void pack(const seq *q, int64_t s) {
   for (int64_t t = 0; t < q->T; t++) {
     char *to = at(q, q->xh, s, q->T, t, q->ld);
     for (int64_t row = 0; row < n; row++, to += ld) {
-      memcpy(to + H, row_at(q, q->x, s, row, t, q->xb, q->xt, q->I), I);
-      one(q, to + H + I);
+      one(q, to + H);
+      memcpy(to + H + q->size, row_at(q, q->x, s, row, t, q->xb, q->xt, q->I), I);
       if (t > 0) continue;
       if (q->h0) {
         memcpy(to, state_at(q, q->h0, s, row), H);
@@ -119,14 +134,32 @@ static void pass_on(const seq *q, int64_t s, int64_t t) {
     memcpy(to, y_at(q, q->y, s, row, t), H);
 }
 
+/* The columns of a row that a block reads: [h | 1], [1 | x] or all. */
+static void columns_of(const seq *q, const block *b, int64_t *first, int64_t *n) {
+  *first = b->h ? 0 : q->H;
+  *n = (b->x ? q->K : q->H + 1) - *first;
+}
+
+/* gates = [h | 1 | x] weights, at step t. */
+static void multiply(const seq *q, int64_t s, int64_t t) {
+  char *xh = at(q, q->xh, s, q->T, t, q->ld), *gates = gates_at(q, s, t);
+  for (int i = 0; i < q->cell->blocks; i++) {
+    const block *b = &q->cell->block[i];
+    int64_t first, k, from = b->from * q->H, width = (b->to - b->from) * q->H;
+    columns_of(q, b, &first, &k);
+    sq_gemm(q->dtype, false, false, rows_of(q, s), width, k, 1, xh + (size_t)first * q->size, q->ld,
+            q->weights + (size_t)(first * q->G + from) * q->size, q->G, 0,
+            gates + (size_t)from * q->size, q->G);
+  }
+}
+
 static void forward_slice(int64_t s, void *context) {
   const seq *q = context;
   int64_t n = rows_of(q, s);
   pack(q, s);
   if (q->cell->has_c) pack_c(q, s);
   for (int64_t t = 0; t < q->T && !sq_interrupt_pending(); t++) {
-    sq_gemm(q->dtype, false, false, n, q->G, q->K, 1, at(q, q->xh, s, q->T, t, q->ld), q->ld,
-            q->weights, q->G, 0, gates_at(q, s, t), q->G);
+    multiply(q, s, t);
     q->cell->step(q, s, t);
     if (t + 1 < q->T) pass_on(q, s, t);
   }
@@ -167,6 +200,34 @@ static void unpack_dx(const seq *q, int64_t s) {
   }
 }
 
+/* dh = what the gates' gradients of step t bring to h_prev. */
+static void multiply_back(const seq *q, int64_t s, int64_t t, char *dh) {
+  char *dgates = at(q, q->dgates, s, q->T, t, q->G);
+  bool add = q->cell->direct;
+  for (int i = 0; i < q->cell->blocks; i++) {
+    const block *b = &q->cell->block[i];
+    if (!b->h) continue;
+    sq_gemm(q->dtype, false, false, rows_of(q, s), q->H, (b->to - b->from) * q->H, 1,
+            dgates + (size_t)(b->from * q->H) * q->size, q->G,
+            q->w_hh + (size_t)(b->row * q->H * q->H) * q->size, q->H, add, dh, q->H);
+    add = true;
+  }
+}
+
+/* dweights of a slice (G,K) = dgates^T [h | 1 | x] over all its steps. */
+static void multiply_weights(const seq *q, int64_t s) {
+  char *dgates = at(q, q->dgates, s, q->T, 0, q->G), *xh = at(q, q->xh, s, q->T, 0, q->ld);
+  char *to = q->dweights + (size_t)(s * q->G * q->K) * q->size;
+  for (int i = 0; i < q->cell->blocks; i++) {
+    const block *b = &q->cell->block[i];
+    int64_t first, k, from = b->from * q->H, width = (b->to - b->from) * q->H;
+    columns_of(q, b, &first, &k);
+    sq_gemm(q->dtype, true, false, width, k, q->T * rows_of(q, s), 1,
+            dgates + (size_t)from * q->size, q->G, xh + (size_t)first * q->size, q->ld, 0,
+            to + (size_t)(from * q->K + first) * q->size, q->K);
+  }
+}
+
 static void backward_slice(int64_t s, void *context) {
   const seq *q = context;
   int64_t n = rows_of(q, s), all = q->T * n;
@@ -178,13 +239,11 @@ static void backward_slice(int64_t s, void *context) {
     add_dy(q, s, t);
     q->cell->step_back(q, s, t);
     if (t == 0 && !q->dh0) break;
-    sq_gemm(q->dtype, false, false, n, q->H, q->G, 1, at(q, q->dgates, s, q->T, t, q->G), q->G,
-            q->w_hh, q->H, 0, dh, q->H);
+    multiply_back(q, s, t, dh);
   }
-  sq_gemm(q->dtype, true, false, q->G, q->K, all, 1, dgates, q->G, at(q, q->xh, s, q->T, 0, q->ld),
-          q->ld, 0, q->dweights + (size_t)(s * q->G * q->K) * q->size, q->K);
+  multiply_weights(q, s);
   if (q->dx) {
-    sq_gemm(q->dtype, false, false, all, q->I, q->G, 1, dgates, q->G, q->w_ih, q->I, 0,
+    sq_gemm(q->dtype, false, false, all, q->I, q->W, 1, dgates, q->G, q->w_ih, q->I, 0,
             at(q, q->dxs, s, q->T, 0, q->I), q->I);
     unpack_dx(q, s);
   }
@@ -213,7 +272,13 @@ static void lstm_step_back(const seq *q, int64_t s, int64_t t) {
                           at(q, q->dc, s, 1, 0, H), H, at(q, q->dgates, s, q->T, t, q->G), q->G);
 }
 
-static const cell lstm_cell = {4, true, lstm_step, lstm_step_back};
+static const cell lstm_cell = {.gates = 4,
+                               .columns = 4,
+                               .blocks = 1,
+                               .block = {{0, 4, 0, true, true}},
+                               .has_c = true,
+                               .step = lstm_step,
+                               .step_back = lstm_step_back};
 
 /* h = tanh(pre) or relu(pre); the activation is kept where the pre-activation was. */
 static void rnn_step(const seq *q, int64_t s, int64_t t) {
@@ -232,7 +297,37 @@ static void rnn_step_back(const seq *q, int64_t s, int64_t t) {
                       at(q, q->dgates, s, q->T, t, q->G), 1, NULL);
 }
 
-static const cell rnn_cell = {1, false, rnn_step, rnn_step_back};
+static const cell rnn_cell = {.gates = 1,
+                              .columns = 1,
+                              .blocks = 1,
+                              .block = {{0, 1, 0, true, true}},
+                              .step = rnn_step,
+                              .step_back = rnn_step_back};
+
+/* r, z = sigmoid;  n = tanh(W_in x + b_in + r (W_hn h + b_hn));  h' = (1 - z) n + z h.  The columns
+ * are r z n and what r multiplies, u. */
+static void gru_step(const seq *q, int64_t s, int64_t t) {
+  char *gates = gates_at(q, s, t), *u = gates + (size_t)(3 * q->H) * q->size;
+  q->kern->gru_step(rows_of(q, s), q->H, gates, q->G, u, q->G, at(q, q->xh, s, q->T, t, q->ld),
+                    q->ld, y_at(q, q->y, s, 0, t), q->yb * q->H);
+}
+
+static void gru_step_back(const seq *q, int64_t s, int64_t t) {
+  char *gates = gates_at(q, s, t), *dgates = at(q, q->dgates, s, q->T, t, q->G);
+  size_t u = (size_t)(3 * q->H) * q->size;
+  q->kern->gru_step_back(rows_of(q, s), q->H, gates, q->G, gates + u, q->G,
+                         at(q, q->xh, s, q->T, t, q->ld), q->ld, at(q, q->dh, s, 1, 0, q->H), q->H,
+                         dgates, q->G, dgates + u, q->G);
+}
+
+static const cell gru_cell = {
+    .gates = 3,
+    .columns = 4,
+    .blocks = 3,
+    .block = {{0, 2, 0, true, true}, {2, 3, 0, false, true}, {3, 4, 2, true, false}},
+    .direct = true,
+    .step = gru_step,
+    .step_back = gru_step_back};
 
 /* --- a call: tensors in, tensors out
  * --------------------------------------------------------------- */
@@ -256,8 +351,9 @@ static sq_status set_sizes(const sq_call *c, const cell *kind, bool batch_first,
   q->I = x->shape[2];
   q->xb = q->yb = batch_first ? q->T : 1;
   q->xt = q->yt = batch_first ? 1 : q->B;
-  q->G = kind->gates * q->H;
-  q->K = q->H + q->I + 1;
+  q->W = kind->gates * q->H;
+  q->G = kind->columns * q->H;
+  q->K = q->H + 1 + q->I;
   q->ld = (q->K + 15) / 16 * 16;
   q->S = slice_rows(q->B);
   q->slices = q->B == 0 ? 1 : (q->B + q->S - 1) / q->S;
@@ -295,32 +391,47 @@ static sq_status check_call(const sq_call *c, const cell *kind, bool batch_first
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(w[0], SQ_SHAPE_BUF),
                    (long long)w[0]->shape[1]);
   }
-  SQ_TRY(want_shape(op, "w_ih", w[0], 2, (int64_t[]){q->G, q->I}));
-  SQ_TRY(want_shape(op, "w_hh", w[1], 2, (int64_t[]){q->G, q->H}));
-  SQ_TRY(want_shape(op, "b_ih", w[2], 1, &q->G));
-  SQ_TRY(want_shape(op, "b_hh", w[3], 1, &q->G));
+  SQ_TRY(want_shape(op, "w_ih", w[0], 2, (int64_t[]){q->W, q->I}));
+  SQ_TRY(want_shape(op, "w_hh", w[1], 2, (int64_t[]){q->W, q->H}));
+  SQ_TRY(want_shape(op, "b_ih", w[2], 1, &q->W));
+  SQ_TRY(want_shape(op, "b_hh", w[3], 1, &q->W));
   SQ_TRY(want_shape(op, "h0", c->in[1], 2, (int64_t[]){q->B, q->H}));
   return kind->has_c ? want_shape(op, "c0", c->in[2], 2, (int64_t[]){q->B, q->H}) : SQ_OK;
 }
 
-/* (K,G): w_hh^T over w_ih^T over b_ih + b_hh. */
+/* Rows row..row+n of w (..,width), transposed into the stack at (down,right). */
+static sq_status stack_part(const seq *q, sq_tensor *all, int64_t down, int64_t right, sq_tensor *w,
+                            int64_t row, int64_t n) {
+  SQ_OWN sq_tensor *part = NULL, *turned = NULL;
+  int64_t shape[] = {w->shape[1], n}, turn[] = {w->stride[1], w->stride[0]};
+  SQ_TRY(sq_tensor_window(all, 2, shape, all->stride, down * q->G + right, &part));
+  SQ_TRY(sq_tensor_window(w, 2, shape, turn, w->offset + row * w->stride[0], &turned));
+  return sq_tensor_copy(part, turned);
+}
+
+/* The row of ones' weights += n of b from `from` on, at column `right`. */
+static sq_status stack_bias(const seq *q, sq_tensor *all, int64_t right, sq_tensor *b, int64_t from,
+                            int64_t n) {
+  SQ_OWN sq_tensor *part = NULL, *piece = NULL;
+  SQ_TRY(sq_tensor_window(all, 1, &n, all->stride + 1, q->H * q->G + right, &part));
+  SQ_TRY(sq_tensor_window(b, 1, &n, b->stride, b->offset + from * b->stride[0], &piece));
+  return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){part, piece}, NULL, part);
+}
+
+/* (K,G): w_hh^T over b_ih + b_hh over w_ih^T, each in its columns; what no block reads is left. */
 static sq_status stack_weights(const seq *q, sq_tensor *const *w, sq_tensor **out) {
-  SQ_OWN sq_tensor *all = NULL;
+  SQ_OWN sq_tensor *all = NULL, *ones = NULL;
   SQ_TRY(sq_tensor_new(q->dtype, 2, (int64_t[]){q->K, q->G}, &all));
-  const int64_t from[] = {q->H, 0}, rows[] = {q->I, q->H};
-  for (int i = 0; i < 2; i++) { /* i = 0: w_ih below w_hh; i = 1: w_hh on top */
-    SQ_OWN sq_tensor *part = NULL, *turned = NULL;
-    SQ_TRY(
-        sq_tensor_window(all, 2, (int64_t[]){rows[i], q->G}, all->stride, from[i] * q->G, &part));
-    SQ_TRY(sq_tensor_window(w[i], 2, (int64_t[]){rows[i], q->G},
-                            (int64_t[]){w[i]->stride[1], w[i]->stride[0]}, w[i]->offset, &turned));
-    SQ_TRY(sq_tensor_copy(part, turned));
-  }
-  SQ_OWN sq_tensor *bias = NULL;
-  SQ_TRY(sq_tensor_window(all, 1, &q->G, all->stride + 1, (q->K - 1) * q->G, &bias));
-  SQ_TRY(sq_tensor_fill(bias, 0));
-  for (int i = 2; i < 4; i++) {
-    if (w[i]) SQ_TRY(sq_map_into(SQ_ELEM_add, (sq_tensor *[]){bias, w[i]}, NULL, bias));
+  SQ_TRY(sq_tensor_window(all, 1, &q->G, all->stride + 1, q->H * q->G, &ones));
+  SQ_TRY(sq_tensor_fill(ones, 0));
+  SQ_TRY(stack_part(q, all, q->H + 1, 0, w[0], 0, q->W));
+  if (w[2]) SQ_TRY(stack_bias(q, all, 0, w[2], 0, q->W));
+  for (int i = 0; i < q->cell->blocks; i++) {
+    const block *b = &q->cell->block[i];
+    if (!b->h) continue;
+    int64_t from = b->from * q->H, row = b->row * q->H, n = (b->to - b->from) * q->H;
+    SQ_TRY(stack_part(q, all, 0, from, w[1], row, n));
+    if (w[3]) SQ_TRY(stack_bias(q, all, from, w[3], row, n));
   }
   *out = sq_tensor_give(&all);
   return SQ_OK;
@@ -470,8 +581,8 @@ static void point_backward(const sq_back *b, seq *q, const grads *g) {
   q->dc0 = data_or_null(g->dc0);
 }
 
-/* Adds the slices' (G,K) gradients in order and cuts the sum into dw_ih, dw_hh, db_ih, db_hh. */
-static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights, int first) {
+/* The slices' (G,K) gradients added in order, in place of the first. */
+static sq_status sum_slices(const seq *q, sq_tensor *dweights) {
   int64_t n = q->G * q->K;
   SQ_OWN sq_tensor *sum = NULL;
   SQ_TRY(sq_tensor_window(dweights, 1, &n, (int64_t[]){1}, 0, &sum));
@@ -480,13 +591,36 @@ static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights, int
     SQ_TRY(sq_tensor_window(dweights, 1, &n, (int64_t[]){1}, s * n, &part));
     SQ_TRY(sq_map_into(SQ_ELEM_add, (sq_tensor *[]){sum, part}, NULL, sum));
   }
-  const int64_t from[] = {q->H, 0, q->K - 1, q->K - 1}, columns[] = {q->I, q->H, 1, 1};
+  return SQ_OK;
+}
+
+/* to's rows from `row` on = n rows of the gradients from row `from` on, as many columns as `to` has
+ * from `column` on; a 1-d `to` is one column. */
+static sq_status cut(const seq *q, sq_tensor *dweights, int64_t from, int64_t column, sq_tensor *to,
+                     int64_t row, int64_t n) {
+  SQ_OWN sq_tensor *part = NULL, *target = NULL;
+  int64_t shape[] = {n, to->ndim == 2 ? to->shape[1] : 1}, stride[] = {q->K, 1};
+  SQ_TRY(sq_tensor_window(dweights, to->ndim, shape, stride, from * q->K + column, &part));
+  SQ_TRY(sq_tensor_window(to, to->ndim, shape, to->stride, row * to->stride[0], &target));
+  return sq_tensor_copy(target, part);
+}
+
+/* The gradients cut into dw_ih, dw_hh, db_ih, db_hh. */
+static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights, int first) {
+  SQ_TRY(sum_slices(q, dweights));
+  const int64_t column[] = {q->H + 1, 0, q->H, q->H};
   for (int i = 0; i < 4; i++) {
     if (!sq__needs(b, first + i)) continue;
-    SQ_OWN sq_tensor *part = NULL;
-    SQ_TRY(sq_tensor_window(dweights, i < 2 ? 2 : 1, (int64_t[]){q->G, columns[i]},
-                            (int64_t[]){q->K, 1}, from[i], &part));
-    SQ_TRY(sq_tensor_clone(part, &b->dx[first + i]));
+    SQ_OWN sq_tensor *to = NULL;
+    SQ_TRY(sq_tensor_new(q->dtype, i < 2 ? 2 : 1, (int64_t[]){q->W, i == 0 ? q->I : q->H}, &to));
+    if (i % 2 == 0) SQ_TRY(cut(q, dweights, 0, column[i], to, 0, q->W));
+    for (int k = 0; i % 2 == 1 && k < q->cell->blocks; k++) {
+      const block *p = &q->cell->block[k];
+      if (!p->h) continue;
+      SQ_TRY(
+          cut(q, dweights, p->from * q->H, column[i], to, p->row * q->H, (p->to - p->from) * q->H));
+    }
+    b->dx[first + i] = sq_tensor_give(&to);
   }
   return SQ_OK;
 }
@@ -541,3 +675,13 @@ static sq_status lstm_forward(sq_call *c) {
 static sq_status lstm_backward(sq_back *b) { return sequence_backward(b, &lstm_cell); }
 
 const sq_op_impl sq__op_lstm = {.forward = lstm_forward, .backward = lstm_backward};
+
+/* r z = sigmoid (w_ih x_t + b_ih + w_hh h + b_hh);  n = tanh(w_in x_t + b_in + r (w_hn h + b_hn));
+ * h = (1 - z) n + z h */
+static sq_status gru_forward(sq_call *c) {
+  return sequence_forward(c, &gru_cell, c->arg[6].flag, c->arg[7].flag, false);
+}
+
+static sq_status gru_backward(sq_back *b) { return sequence_backward(b, &gru_cell); }
+
+const sq_op_impl sq__op_gru = {.forward = gru_forward, .backward = gru_backward};

@@ -1,4 +1,4 @@
-/* recurrent.c: RNN and LSTM: layers and directions stacked from the fused sequence ops. */
+/* recurrent.c: RNN, LSTM and GRU: layers and directions stacked from the fused sequence ops. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 typedef struct recurrent {
   sq_layer base;
   int64_t I, H, layers;
-  int gates;      /* 1 or 4: rows of a weight in units of H */
+  int gates;      /* RNN 1, GRU 3, LSTM 4: rows of a weight in units of H */
   int directions; /* 2 when bidirectional */
   bool bias, batch_first, relu;
   double dropout, forget_bias; /* forget_bias: NaN where it is left to the draw */
@@ -129,7 +129,10 @@ static sq_status run_one(const recurrent *r, int64_t k, sq_tensor *x, const sq_a
                    SQ_S(r->relu ? "relu" : "tanh"),
                    SQ_B(r->batch_first),
                    reverse};
-  return sq_apply(SQ_OP_rnn, 9, args, out);
+  if (r->gates == 1) return sq_apply(SQ_OP_rnn, 9, args, out);
+  args[6] = args[7];
+  args[7] = args[8];
+  return sq_apply(SQ_OP_gru, 8, args, out);
 }
 
 /* One layer: both directions side by side. Final states go into states[0] (h) and states[1] (c) at
@@ -163,6 +166,16 @@ static sq_status stack(const pile *p, sq_tensor **out) {
   return sq_apply(SQ_OP_stack, 2, (sq_arg[]){all, SQ_D(0)}, out);
 }
 
+/* Dropout between two layers, in training. */
+static sq_status drop_some(const recurrent *r, sq_tensor **y) {
+  if (!r->base.training || r->dropout == 0) return SQ_OK;
+  sq_tensor *kept;
+  SQ_TRY(sq_apply(SQ_OP_dropout, 2, (sq_arg[]){SQ_T(*y), SQ_N(r->dropout)}, &kept));
+  sq_tensor_drop(*y);
+  *y = kept;
+  return SQ_OK;
+}
+
 static sq_status run_layers(const recurrent *r, const sq_arg *x, const sq_arg *h0, const sq_arg *c0,
                             pile *states, sq_tensor **out) {
   SQ_OWN sq_tensor *y = sq_tensor_keep(x->tensor);
@@ -171,6 +184,7 @@ static sq_status run_layers(const recurrent *r, const sq_arg *x, const sq_arg *h
     SQ_TRY(run_layer(r, layer, y, h0, c0, states, &next));
     sq_tensor_drop(y);
     y = next;
+    if (layer + 1 < r->layers) SQ_TRY(drop_some(r, &y));
   }
   SQ_TRY(stack(&states[0], &out[1]));
   if (r->gates == 4) SQ_TRY(stack(&states[1], &out[2]));
@@ -178,52 +192,75 @@ static sq_status run_layers(const recurrent *r, const sq_arg *x, const sq_arg *h
   return SQ_OK;
 }
 
-static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
-  const recurrent *r = (const recurrent *)l;
-  const sq_arg none = {0}, *h0 = &arg[1], *c0 = r->gates == 4 ? &arg[2] : &none;
-  const sq_tensor *x = arg[0].tensor;
-  if (x->ndim != 3 || x->shape[2] != r->I) {
-    return sq_fail(SQ_ESHAPE, "[nn.%s] x is %s: it must be (%s,%" PRId64 ")", class_name(r),
-                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
-                   r->batch_first ? "batch,time" : "time,batch", r->I);
-  }
-  SQ_TRY(check_state(r, "h0", h0, x));
-  SQ_TRY(check_state(r, "c0", c0, x));
+static sq_status run_batch(const recurrent *r, const sq_arg *x, const sq_arg *h0, const sq_arg *c0,
+                           sq_tensor **out) {
+  SQ_TRY(check_state(r, "h0", h0, x->tensor));
+  SQ_TRY(check_state(r, "c0", c0, x->tensor));
   int64_t n = r->layers * r->directions;
   void *block;
   SQ_TRY(sq_alloc(2 * n * (int64_t)sizeof(sq_tensor *), &block));
   pile states[2] = {{block, 0}, {(sq_tensor **)block + n, 0}};
-  out[0] = out[1] = out[2] = NULL;
-  sq_status st = run_layers(r, &arg[0], h0, c0, states, out);
+  sq_status st = run_layers(r, x, h0, c0, states, out);
   for (int i = 0; i < 2; i++) {
     for (int k = 0; k < states[i].n; k++) sq_tensor_drop(states[i].t[k]);
   }
-  for (int k = 0; k < SQ_MAX_OUT && st != SQ_OK; k++) sq_tensor_drop(out[k]);
   sq_free(block);
+  return st;
+}
+
+/* A sequence without a batch: x (T,I), states (layers,H), as a batch of one; results likewise. */
+static sq_status run_single(const recurrent *r, const sq_arg *x, const sq_arg *h0, const sq_arg *c0,
+                            sq_tensor **out) {
+  SQ_OWN sq_tensor *wx = NULL, *wh = NULL, *wc = NULL;
+  sq_tensor **wide[] = {&wx, &wh, &wc};
+  const sq_arg *given[] = {x, h0, c0};
+  int at[] = {r->batch_first ? 0 : 1, 1, 1};
+  sq_arg arg[3] = {{0}, {0}, {0}};
+  for (int i = 0; i < 3; i++) {
+    if (given[i]->kind != SQ_ARG_TENSOR) continue;
+    SQ_TRY(sq_apply(SQ_OP_unsqueeze, 2, (sq_arg[]){*given[i], SQ_D(at[i])}, wide[i]));
+    arg[i] = SQ_T(*wide[i]);
+  }
+  SQ_TRY(run_batch(r, &arg[0], &arg[1], &arg[2], out));
+  for (int i = 0; i < 3 && out[i]; i++) {
+    sq_tensor *narrow, *batch = out[i];
+    int64_t dim = at[i];
+    sq_arg dims = {.kind = SQ_ARG_DIMS, .ints = {1, &dim}};
+    SQ_TRY(sq_apply(SQ_OP_squeeze, 2, (sq_arg[]){SQ_T(batch), dims}, &narrow));
+    sq_tensor_drop(batch);
+    out[i] = narrow;
+  }
+  return SQ_OK;
+}
+
+static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
+  const recurrent *r = (const recurrent *)l;
+  const sq_arg none = {0}, *h0 = &arg[1], *c0 = r->gates == 4 ? &arg[2] : &none;
+  const sq_tensor *x = arg[0].tensor;
+  if ((x->ndim != 3 && x->ndim != 2) || x->shape[x->ndim - 1] != r->I) {
+    return sq_fail(SQ_ESHAPE, "[nn.%s] x is %s: it must be (%s,%" PRId64 ")", class_name(r),
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+                   r->batch_first ? "batch,time" : "time,batch", r->I);
+  }
+  sq_tensor *result[SQ_MAX_OUT] = {NULL, NULL, NULL};
+  sq_status st =
+      x->ndim == 3 ? run_batch(r, &arg[0], h0, c0, result) : run_single(r, &arg[0], h0, c0, result);
+  for (int k = 0; k < SQ_MAX_OUT; k++) {
+    if (st != SQ_OK) {
+      sq_tensor_drop(result[k]);
+    } else if (result[k]) {
+      out[k] = result[k];
+    }
+  }
   return st;
 }
 
 /* --- the classes
  * ----------------------------------------------------------------------------------- */
 
-static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
-  recurrent *r = (recurrent *)l;
-  r->I = arg[0].integer;
-  r->H = arg[1].integer;
-  r->layers = arg[2].integer;
-  r->relu = strcmp(arg[3].string, "relu") == 0;
-  r->bias = arg[4].flag;
-  r->batch_first = arg[5].flag;
-  r->dropout = arg[6].number;
-  r->directions = arg[7].flag ? 2 : 1;
-  r->gates = 1;
-  r->forget_bias = NAN;
-  SQ_TRY(check_sizes(r));
-  return add_parameters(r, arg[8].dtype);
-}
-
-static sq_status init_lstm(sq_layer *l, const sq_arg *arg) {
-  recurrent *r = (recurrent *)l;
+/* What LSTM and GRU take alike, from (input_size, hidden_size, num_layers, bias, batch_first,
+ * dropout, bidirectional, ...). */
+static void init_gated(recurrent *r, const sq_arg *arg, int gates) {
   r->I = arg[0].integer;
   r->H = arg[1].integer;
   r->layers = arg[2].integer;
@@ -231,10 +268,33 @@ static sq_status init_lstm(sq_layer *l, const sq_arg *arg) {
   r->batch_first = arg[4].flag;
   r->dropout = arg[5].number;
   r->directions = arg[6].flag ? 2 : 1;
-  r->forget_bias = arg[7].kind == SQ_ARG_NUMBER ? arg[7].number : NAN;
-  r->gates = 4;
+  r->gates = gates;
+  r->forget_bias = NAN;
+}
+
+/* RNN has its nonlinearity before bias. */
+static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
+  recurrent *r = (recurrent *)l;
+  sq_arg gated[] = {arg[0], arg[1], arg[2], arg[4], arg[5], arg[6], arg[7]};
+  init_gated(r, gated, 1);
+  r->relu = strcmp(arg[3].string, "relu") == 0;
   SQ_TRY(check_sizes(r));
   return add_parameters(r, arg[8].dtype);
+}
+
+static sq_status init_lstm(sq_layer *l, const sq_arg *arg) {
+  recurrent *r = (recurrent *)l;
+  init_gated(r, arg, 4);
+  if (arg[7].kind == SQ_ARG_NUMBER) r->forget_bias = arg[7].number;
+  SQ_TRY(check_sizes(r));
+  return add_parameters(r, arg[8].dtype);
+}
+
+static sq_status init_gru(sq_layer *l, const sq_arg *arg) {
+  recurrent *r = (recurrent *)l;
+  init_gated(r, arg, 3);
+  SQ_TRY(check_sizes(r));
+  return add_parameters(r, arg[7].dtype);
 }
 
 const sq_layer_class sq__layer_rnn = {
@@ -267,6 +327,23 @@ const sq_layer_class sq__layer_lstm = {
         "(layers,B,H).",
     .size = sizeof(recurrent),
     .init = init_lstm,
+    .forward = forward,
+    .describe = describe,
+    .reset = reset,
+};
+
+const sq_layer_class sq__layer_gru = {
+    .name = "GRU",
+    .signature =
+        "(input_size: int, hidden_size: int, num_layers: int = 1, bias: bool = true, "
+        "batch_first: bool = false, dropout: number = 0, bidirectional: bool = false, "
+        "dtype: dtype = float32) -> GRU",
+    .call = "(x: Tensor, h0: Tensor? = nil) -> Tensor, Tensor",
+    .doc =
+        "h' = (1 - z) n + z h, n = tanh(W_in x + b_in + r (W_hn h + b_hn)), gates r z n: x (T,B,I) "
+        "-> y (T,B,H), h (layers,B,H).",
+    .size = sizeof(recurrent),
+    .init = init_gru,
     .forward = forward,
     .describe = describe,
     .reset = reset,
