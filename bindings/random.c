@@ -5,6 +5,9 @@
 #include "base/mem.h"
 #include "open.h"
 
+/* PyTorch's seed where none is given. */
+#define DEFAULT_SEED 67280421310721u
+
 sq_rng *bind_rng(const sq_arg *arg) {
   return arg && arg->kind == SQ_ARG_GENERATOR ? arg->generator : sq_rng_default();
 }
@@ -137,7 +140,7 @@ static int generator_clone(lua_State *L, const sq_arg *arg) {
 }
 
 static void drop_generator(void *object) {
-  if (object != &default_rng) sq_free(object);
+  if (object != sq_rng_default()) sq_free(object);
 }
 
 static int generator_tostring(lua_State *L) {
