@@ -67,9 +67,10 @@ void sq_pause_reset(void) {
 /* coroutine.resume(co, ...): the original, in the first upvalue, with `running` set around it. */
 static int co_resume(lua_State *L) {
   lua_State *co = lua_tothread(L, 1), *before = running;
+  luaL_argexpected(L, co != NULL, 1, "coroutine");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
-  if (co != NULL) running = co;
+  running = co;
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   running = before;
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
@@ -79,9 +80,6 @@ static int co_resume(lua_State *L) {
 static int wrapped(lua_State *L) {
   lua_State *co = lua_tothread(L, lua_upvalueindex(1)), *before = running;
   int args = lua_gettop(L), results = 0;
-  if (lua_status(co) == LUA_OK && lua_gettop(co) == 0) {
-    return luaL_error(L, "cannot resume dead coroutine");
-  }
   luaL_argcheck(L, lua_checkstack(co, args), 1, "too many arguments to resume");
   lua_xmove(L, co, args);
   running = co;

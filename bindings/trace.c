@@ -26,32 +26,48 @@ static void add_frame(luaL_Buffer *out, lua_State *L, lua_Debug *frame) {
   if (frame->istailcall) luaL_addstring(out, " (after tail calls)");
 }
 
-static bool lua_frame(lua_State *of, int level, lua_Debug *frame) {
-  return lua_getinfo(of, "Slnt", frame) != 0 && strcmp(frame->what, "C") != 0 && level >= 0;
-}
-
-static int count_frames(lua_State *of, int level) {
+/* The number of levels on the stack. lua_getstack walks from the top, so levels are not counted one
+ * by one. */
+static int count_levels(lua_State *of) {
   lua_Debug frame;
-  int n = 0;
-  for (; lua_getstack(of, level, &frame); level++) n += lua_frame(of, level, &frame);
-  return n;
+  int low = 0, high = 1;
+  while (lua_getstack(of, high, &frame)) {
+    low = high;
+    high *= 2;
+  }
+  while (low < high) {
+    int middle = low + (high - low) / 2;
+    if (lua_getstack(of, middle, &frame)) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return high;
 }
 
 void sq_trace_push(lua_State *L, lua_State *of, int level) {
-  int frames = count_frames(of, level), shown = 0;
+  int levels = count_levels(of);
+  int skip_from = levels, skip_to = levels;
+  if (levels - level > SHOWN_FIRST + SHOWN_LAST + 1) {
+    skip_from = level + SHOWN_FIRST;
+    skip_to = levels - SHOWN_LAST;
+  }
   lua_Debug frame;
+  bool any = false;
   luaL_Buffer out;
   luaL_buffinit(L, &out);
-  if (frames > 0) luaL_addstring(&out, "stack traceback:");
-  for (; lua_getstack(of, level, &frame); level++) {
-    if (!lua_frame(of, level, &frame)) continue;
-    shown++;
-    if (shown <= SHOWN_FIRST || shown > frames - SHOWN_LAST) {
-      add_frame(&out, L, &frame);
-    } else if (shown == SHOWN_FIRST + 1) {
-      lua_pushfstring(L, "\n  ... (%d calls not shown)", frames - SHOWN_FIRST - SHOWN_LAST);
+  for (; level < levels; level++) {
+    if (level == skip_from) {
+      lua_pushfstring(L, "\n  ... (%d levels not shown)", skip_to - skip_from);
       luaL_addvalue(&out);
+      level = skip_to;
     }
+    if (!lua_getstack(of, level, &frame) || !lua_getinfo(of, "Slnt", &frame)) break;
+    if (strcmp(frame.what, "C") == 0) continue;
+    if (!any) luaL_addstring(&out, "stack traceback:");
+    any = true;
+    add_frame(&out, L, &frame);
   }
   luaL_pushresult(&out);
 }

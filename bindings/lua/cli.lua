@@ -1,0 +1,282 @@
+-- cli.lua: a script's options from its table of defaults: sq.cli{lr = 1e-3, T = {5, 10}, dry_run = false}.
+--
+-- An entry is a default, or {default, choices =, min =, max =, help =, type =}. The type is the default's: integer,
+-- number, string, boolean, or a list of one of these. Without a default `type` names it, and the option is nil.
+
+local FIELDS = {choices = true, min = true, max = true, help = true, type = true}
+local TYPES = {integer = true, number = true, string = true, boolean = true}
+local TRUE = {["true"] = true, yes = true, on = true, ["1"] = true}
+local FALSE = {["false"] = true, no = true, off = true, ["0"] = true}
+
+local function shown(name) return "--" .. name:gsub("_", "-") end
+
+local function kind_of(value)
+  if type(value) == "number" then return math.type(value) == "integer" and "integer" or "number" end
+  return type(value)
+end
+
+local function text_of(value)
+  if type(value) ~= "table" then return type(value) == "number" and ("%.10g"):format(value) or tostring(value) end
+  local out = {}
+  for i, item in ipairs(value) do out[i] = text_of(item) end
+  return table.concat(out, ",")
+end
+
+-- --- what the script declares ----------------------------------------------------------------------
+
+-- One entry as {name, default, type, list, choices, min, max, help}; raises on a table that makes no sense.
+local function declare(name, entry)
+  local function wrong(why) error(("cli: option '%s': %s"):format(tostring(name), why), 0) end
+  if type(name) ~= "string" or not name:find "^[%a][%w_]*$" then wrong "names are letters, digits and _" end
+  local option = {name = name}
+  local described = false
+  if type(entry) == "table" then
+    for key in pairs(entry) do
+      if type(key) == "string" then
+        described = true
+        if not FIELDS[key] then wrong(("'%s' is none of choices, min, max, help, type"):format(key)) end
+        option[key] = entry[key]
+      end
+    end
+  end
+  if described then option.default = entry[1] else option.default = entry end
+  option.list = type(option.default) == "table"
+  local sample = option.default
+  if option.list then sample = option.default[1] end
+  option.type = option.type or sample ~= nil and kind_of(sample) or nil
+  if not TYPES[option.type] then wrong "needs a default or a type: integer, number, string, boolean" end
+  if option.list and option.type == "integer" then
+    for _, item in ipairs(option.default) do if kind_of(item) == "number" then option.type = "number" end end
+  end
+  return option
+end
+
+-- Options sorted by name, and the same by name.
+local function declare_all(spec)
+  local list, by_name = {}, {}
+  for name, entry in pairs(spec) do
+    local option = declare(name, entry)
+    list[#list + 1], by_name[name] = option, option
+  end
+  table.sort(list, function(a, b)
+    local x, y = a.name:lower(), b.name:lower()
+    return x < y or x == y and a.name < b.name
+  end)
+  return list, by_name
+end
+
+-- --- what the user wrote ----------------------------------------------------------------------------
+
+-- How many single letters separate two words; swapped neighbours count as one.
+local function distance(a, b)
+  local rows = {[0] = {}}
+  for j = 0, #b do rows[0][j] = j end
+  for i = 1, #a do
+    rows[i] = {[0] = i}
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j) and 0 or 1
+      rows[i][j] = math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + same)
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        rows[i][j] = math.min(rows[i][j], rows[i - 2][j - 2] + 1)
+      end
+    end
+  end
+  return rows[#a][#b]
+end
+
+-- The declared name a wrong one may have meant, or nil.
+local function nearest(word, list)
+  local best, least = nil, math.max(1, #word // 3) + 0.5
+  for _, option in ipairs(list) do
+    local d = distance(word:lower(), option.name:lower())
+    local short = math.min(#word, #option.name)
+    if short > 1 and option.name:sub(1, short) == word:sub(1, short) then d = math.min(d, 1) end
+    if d < least then best, least = option.name, d end
+  end
+  return best
+end
+
+local function check_range(option, value)
+  if option.choices then
+    for _, choice in ipairs(option.choices) do if value == choice then return end end
+    return ("invalid choice '%s' (choose from %s)"):format(text_of(value), text_of(option.choices):gsub(",", ", "))
+  end
+  if type(value) ~= "number" then return end
+  if option.min and value < option.min then
+    return ("%s is too small: at least %s"):format(text_of(value), text_of(option.min))
+  end
+  if option.max and value > option.max then
+    return ("%s is too large: at most %s"):format(text_of(value), text_of(option.max))
+  end
+end
+
+-- One word as the option's type; nil and why.
+local function convert(option, word)
+  local value
+  if option.type == "string" then
+    value = word
+  elseif option.type == "boolean" then
+    if TRUE[word:lower()] then return true end
+    if FALSE[word:lower()] then return false end
+    return nil, ("'%s' is neither true nor false"):format(word)
+  else
+    value = tonumber(word)
+    if not value then
+      return nil, ("'%s' is not %s"):format(word, option.type == "integer" and "an integer" or "a number")
+    end
+    if value - value ~= 0 then return nil, word .. " is not finite" end
+    if option.type == "integer" then
+      value = math.tointeger(value)
+      if not value then return nil, ("'%s' is not an integer"):format(word) end
+    else
+      value = value + 0.0
+    end
+  end
+  local bad = check_range(option, value)
+  if bad then return nil, bad end
+  return value
+end
+
+local function convert_list(option, text)
+  local out = {}
+  for word in (text .. ","):gmatch "([^,]*)," do
+    if word == "" then return nil, ("'%s' has an empty item"):format(text) end
+    local value, why = convert(option, word)
+    if value == nil then return nil, why end
+    out[#out + 1] = value
+  end
+  return out
+end
+
+-- --name, -name, --no-name: the option, whether it was negated; nil and a message for an unknown one.
+local function find(word, list, by_name)
+  local name = word:gsub("^%-%-?", ""):gsub("-", "_")
+  if by_name[name] then return by_name[name], false end
+  local positive = by_name[name:match "^no_(.+)$" or ""]
+  if positive and positive.type == "boolean" then return positive, true end
+  local near = nearest(name, list)
+  return nil, ("unknown option '%s'%s"):format(word, near and (": did you mean '%s'?"):format(shown(near)) or "")
+end
+
+local function is_value(word) return word and (word:sub(1, 1) ~= "-" or word == "-" or tonumber(word) ~= nil
+  or word:find "^%-[%d.]") end
+
+-- The value of one option; `i` is where its word stands. Returns value, next i; nil and a message.
+local function take(option, negated, text, args, i)
+  local name = args[i]:match "^[^=]*"
+  local function fail(why) return nil, ("argument %s: %s"):format(name, why) end
+  if option.type == "boolean" and not option.list then
+    if negated then
+      if text then return fail "takes no value" end
+      return false, i + 1
+    end
+    if not text then return true, i + 1 end
+  elseif not text then
+    text, i = args[i + 1], i + 1
+    if not is_value(text) then return fail "expected a value" end
+  end
+  local value, why = (option.list and convert_list or convert)(option, text)
+  if value == nil then return fail(why) end
+  return value, i + 1
+end
+
+local function copy(value) return type(value) == "table" and {table.unpack(value)} or value end
+
+-- The options as a table; nil and a message, or nil, "" and true when help is wanted.
+local function parse(list, by_name, args)
+  local options = {}
+  for _, option in ipairs(list) do options[option.name] = copy(option.default) end
+  local i, n = 1, #args
+  while i <= n do
+    local word, text = args[i]:match "^([^=]*)=(.*)$"
+    word = word or args[i]
+    if word == "-h" or word == "--help" then return nil, "", true end
+    if word:sub(1, 1) ~= "-" then return nil, ("unexpected argument '%s'"):format(args[i]) end
+    local option, negated = find(word, list, by_name)
+    if not option then return nil, negated end
+    local value, after = take(option, negated, text, args, i)
+    if value == nil then return nil, after end
+    options[option.name], i = value, after
+  end
+  return options
+end
+
+-- --- help ---------------------------------------------------------------------------------------------
+
+-- What the script says of itself: the comment at its head, from after "-- name.lua: " to the first empty line.
+local function head_comment(script)
+  local file = script and io.open(script)
+  if not file then return nil end
+  local out = {}
+  for line in file:lines() do
+    local text = line:match "^%-%-%s?(.*)$"
+    if not text and not line:find "^#!" then break end
+    if text then out[#out + 1] = #out == 0 and text:gsub("^[%w_%-.]+%.lua: ", "") or text end
+  end
+  file:close()
+  return #out > 0 and table.concat(out, "\n") or nil
+end
+
+local METAVAR = {integer = "N", number = "X", string = "TEXT"}
+
+local function describe(option)
+  local left = shown(option.name)
+  if option.choices then
+    left = left .. " {" .. text_of(option.choices) .. "}"
+  elseif option.type ~= "boolean" then
+    left = left .. " " .. METAVAR[option.type]
+  end
+  if option.list then left = left .. (option.choices and "[,...]" or ",...") end
+  if option.type == "boolean" and not option.list then left = left .. ", --no-" .. shown(option.name):sub(3) end
+  local right = {option.help}
+  if option.min and option.max then
+    right[#right + 1] = ("[%s to %s]"):format(text_of(option.min), text_of(option.max))
+  elseif option.min or option.max then
+    right[#right + 1] = option.min and ("[at least %s]"):format(text_of(option.min))
+      or ("[at most %s]"):format(text_of(option.max))
+  end
+  if option.default ~= nil then right[#right + 1] = ("(default: %s)"):format(text_of(option.default)) end
+  return left, table.concat(right, " ")
+end
+
+local function help_text(list, script)
+  local out = {("usage: seqrt %s [options]\n"):format(script or "script.lua")}
+  local doc = head_comment(script)
+  if doc then out[#out + 1] = doc .. "\n" end
+  out[#out + 1] = "options:"
+  local rows, width = {{"-h, --help", "show this text and leave"}}, 10
+  for _, option in ipairs(list) do
+    local left, right = describe(option)
+    rows[#rows + 1] = {left, right}
+    if #left <= 30 then width = math.max(width, #left) end
+  end
+  for _, row in ipairs(rows) do
+    local gap = #row[1] <= width and (" "):rep(width - #row[1] + 2) or "\n" .. (" "):rep(width + 4)
+    out[#out + 1] = "  " .. row[1] .. gap .. row[2]
+  end
+  return table.concat(out, "\n") .. "\n"
+end
+
+-- --- the function -------------------------------------------------------------------------------------
+
+-- cli(spec [, {args, script, exit}]): the options as a table. A wrong command line prints "script.lua: error: ..." and
+-- ends with status 2, --help prints the options and ends with 0; with exit = false both return nil and the text.
+return function(spec, how)
+  how = how or {}
+  local args, script = how.args or arg or {}, how.script or arg and arg[0]
+  local ok, list, by_name = pcall(declare_all, spec)
+  if not ok then error(list, 2) end
+  local options, message, help = parse(list, by_name, args)
+  if options then return options end
+  if help then message = help_text(list, script) end
+  if how.exit == false then return nil, message end
+  if help then
+    io.stdout:write(message)
+    os.exit(0, true)
+  end
+  local name = (script or "script.lua"):match "[^/]*$"
+  io.stdout:flush()
+  io.stderr:write(("%s: error: %s\n"):format(name, message))
+  io.stderr:write(("%s: --help lists the options\n"):format(name))
+  os.exit(2, true)
+end

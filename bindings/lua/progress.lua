@@ -1,0 +1,226 @@
+-- progress.lua: tqdm's line on a terminal, a plain line now and then elsewhere, on standard error.
+local sys = require "seqrt.sys"
+local clock = sys.clock
+
+local SMOOTHING, MIN_INTERVAL, PLAIN_INTERVAL = 0.3, 0.1, 10.0
+local EIGHTHS = {[0] = " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"}
+local ASCII = {[0] = " ", "1", "2", "3", "4", "5", "6", "7", "8", "9", "#"}
+
+local Progress = {}
+Progress.__index = Progress
+Progress.__name = "Progress"
+
+local open = {} -- bars on the terminal, outermost first
+
+-- --- the line -----------------------------------------------------------------------------------------
+
+local function time_text(seconds)
+  local s = math.floor(seconds)
+  if s >= 3600 then return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60) end
+  return ("%02d:%02d"):format(s // 60, s % 60)
+end
+
+local function rate_text(rate, unit)
+  if not rate or rate == math.huge then return "?" .. unit .. "/s" end
+  if rate > 0 and rate < 1 then return ("%5.2fs/%s"):format(1 / rate, unit) end
+  return ("%5.2f%s/s"):format(rate, unit)
+end
+
+local function value_text(value)
+  if type(value) == "number" and math.type(value) == "float" then return ("%.3g"):format(value) end
+  return tostring(value)
+end
+
+local function postfix_text(postfix)
+  if type(postfix) ~= "table" then return postfix and tostring(postfix) or "" end
+  local out, names = {}, {}
+  for name in pairs(postfix) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do out[i] = name .. "=" .. value_text(postfix[name]) end
+  return table.concat(out, ", ")
+end
+
+local function bar_text(fraction, width, glyphs)
+  local parts = #glyphs
+  local full = math.floor(fraction * width * parts)
+  local whole, rest = full // parts, full % parts
+  if whole >= width then return glyphs[parts]:rep(width) end
+  return glyphs[parts]:rep(whole) .. glyphs[rest] .. (" "):rep(width - whole - 1)
+end
+
+local function columns(text) return utf8.len(text) or #text end
+
+-- The line for a state: {n, total, elapsed, rate, unit, desc, postfix}; without `width` the bar itself is left out.
+local function line_text(s, width, glyphs)
+  local desc = s.desc and s.desc ~= "" and s.desc .. ": " or ""
+  local unit, postfix = s.unit or "it", postfix_text(s.postfix)
+  local rate = s.rate or s.n > 0 and s.elapsed > 0 and s.n / s.elapsed or nil
+  local tail = rate_text(rate, unit) .. (postfix ~= "" and ", " .. postfix or "")
+  if not s.total or s.total == 0 or s.n > s.total then -- as tqdm: such a total says nothing
+    return ("%s%d%s [%s, %s]"):format(desc, s.n, unit, time_text(s.elapsed), tail)
+  end
+  local left = rate and rate > 0 and time_text(math.max(0, s.total - s.n) / rate) or "?"
+  local fraction = s.n / s.total
+  local head = ("%s%3.0f%%|"):format(desc, fraction * 100)
+  local foot = ("| %d/%d [%s<%s, %s]"):format(s.n, s.total, time_text(s.elapsed), left, tail)
+  if not width then return head:sub(1, -2) .. foot:sub(2) end
+  local room = math.max(1, width - columns(head) - columns(foot))
+  return head .. bar_text(fraction, room, glyphs) .. foot
+end
+
+-- --- drawing ------------------------------------------------------------------------------------------
+
+local function put(...)
+  io.stderr:write(...)
+  io.stderr:flush()
+end
+
+local function cut(text, width)
+  if columns(text) <= width then return text end
+  local stop = utf8.offset(text, width + 1)
+  return stop and text:sub(1, stop - 1) or text:sub(1, width)
+end
+
+local function at_row(row, text)
+  put(("\n"):rep(row), "\r", text, row > 0 and "\27[" .. row .. "A" or "")
+end
+
+local function draw(self, rate)
+  self.rate, self.elapsed = rate, clock() - self.start
+  if self.terminal then
+    local width = sys.width(2)
+    local text = cut(line_text(self, width, self.glyphs), width)
+    local now = columns(text)
+    at_row(self.row, text .. (" "):rep(math.min(self.drawn, width) - now))
+    self.drawn = now
+  else
+    put(line_text(self), "\n")
+  end
+end
+
+local function clear(self)
+  at_row(self.row, (" "):rep(self.drawn) .. "\r")
+end
+
+-- A mean of the last values, newer ones weighing more, as tqdm's EMA.
+local function smooth(mean, x)
+  mean.last = SMOOTHING * x + (1 - SMOOTHING) * mean.last
+  mean.weight = SMOOTHING + (1 - SMOOTHING) * mean.weight
+  return mean.last / mean.weight
+end
+
+-- Called when n reaches `due`: draws if the time has come. The clock is looked at again a third of the way to the next
+-- redraw, so that most updates only count, and a rate that drops is soon noticed.
+local function tick(self)
+  local now = clock()
+  local dt, dn = now - self.last_time, self.n - self.last_n
+  local wait = self.interval - dt
+  if wait <= 0 then
+    draw(self, dn > 0 and smooth(self.mean_n, dn) / smooth(self.mean_t, dt) or nil)
+    self.last_time, self.last_n, wait = now, self.n, self.interval
+  end
+  self.due = self.n + math.max(1, dn / math.max(dt, 1e-9) * wait // 3)
+end
+
+-- --- methods --------------------------------------------------------------------------------------------
+
+-- k more are done (1).
+function Progress:update(k)
+  local n = self.n + (k or 1)
+  self.n = n
+  if n >= self.due then tick(self) end
+end
+
+-- What stands at the end of the line: a table of names and values, or a text. Shown at the next redraw.
+function Progress:set_postfix(postfix) self.postfix = postfix end
+
+function Progress:set_description(desc) self.desc = desc end
+
+-- Prints a line to standard output, above the bars.
+function Progress:write(text)
+  for _, bar in ipairs(open) do clear(bar) end
+  io.stdout:write(tostring(text), "\n")
+  io.stdout:flush()
+  for _, bar in ipairs(open) do draw(bar, bar.rate) end
+  return self
+end
+
+-- Draws the last state, with the rate over all the time, and leaves the line.
+function Progress:close()
+  if self.closed then return end
+  self.closed, self.due = true, math.huge
+  if not self.shown then return end
+  if not self.terminal then
+    draw(self)
+    return
+  end
+  if self.leave then
+    draw(self)
+    put("\n")
+  else
+    clear(self)
+  end
+  for i = #open, 1, -1 do if open[i] == self then table.remove(open, i) end end
+end
+
+Progress.__close = Progress.close
+
+-- The iterator of `for i in sq.progress(n) do`: counts from 1.
+function Progress:__call(_, i)
+  if i then self:update(1) end
+  i = (i or 0) + 1
+  if self.total and i > self.total then
+    self:close()
+    return nil
+  end
+  return i
+end
+
+-- --- the function -----------------------------------------------------------------------------------------
+
+local function is_utf8()
+  local locale = os.getenv "LC_ALL" or ""
+  if locale == "" then locale = os.getenv "LC_CTYPE" or "" end
+  if locale == "" then locale = os.getenv "LANG" or "" end
+  return locale:lower():find "utf%-?8" ~= nil
+end
+
+-- SEQRT_PROGRESS: "0" none, "5s" a line every 5 seconds, else as usual. Returns whether to show, and the interval.
+local function wish()
+  local text = os.getenv "SEQRT_PROGRESS" or ""
+  local seconds = tonumber((text:match "^([%d.]+)s$"))
+  return text ~= "0" and seconds ~= 0, seconds
+end
+
+-- progress(total [, {desc, unit, leave, initial, disable}]): total may be nil. An object (update, set_postfix,
+-- set_description, write, close), as a <close> variable, and as an iterator over 1..total.
+local function progress(total, options)
+  options = options or {}
+  if total ~= nil and (type(total) ~= "number" or total < 0) then
+    error(("progress: total is %s: it must be a count"):format(tostring(total)), 2)
+  end
+  local shown, seconds = wish()
+  if options.disable then shown = false end
+  local terminal = sys.isatty(2) and os.getenv "TERM" ~= "dumb"
+  local self = setmetatable({n = options.initial or 0, total = total and math.tointeger(total) or total,
+    desc = options.desc, unit = options.unit or "it", shown = shown, terminal = terminal,
+    glyphs = is_utf8() and EIGHTHS or ASCII, interval = seconds or terminal and MIN_INTERVAL or PLAIN_INTERVAL,
+    start = clock(), drawn = 0, row = 0, due = 0, mean_n = {last = 0, weight = 0},
+    mean_t = {last = 0, weight = 0}}, Progress)
+  self.last_time, self.last_n = self.start, self.n
+  if not shown then
+    self.due = math.huge
+  elseif terminal then
+    self.row = #open
+    open[#open + 1] = self
+    draw(self)
+  end
+  self.leave = options.leave
+  if self.leave == nil then self.leave = self.row == 0 end
+  return self
+end
+
+Progress.line = line_text
+Progress.glyphs = {utf8 = EIGHTHS, ascii = ASCII}
+
+return setmetatable({Progress = Progress}, {__call = function(_, ...) return progress(...) end})
