@@ -155,7 +155,7 @@ palindrome: deps
 	$(OUT)/seqrt scripts/palindrome.lua $(ARGS)
 
 bench: all
-	$(OUT)/seqrt scripts/bench.lua $(ARGS)
+	$(OUT)/seqrt spec/bench.lua $(ARGS)
 
 debug:
 	@$(MAKE) --no-print-directory DEBUG=yes all

@@ -55,6 +55,8 @@ const sq_layer_class *const *sq_layer_classes(void);
 SQ_CHECKED sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *args,
                                   sq_layer **out);
 
+/* One holder more, one less; the last drop frees the layer and its tensors. drop takes NULL. [keep,
+ * take | Lua thread] */
 sq_layer *sq_layer_keep(sq_layer *l);
 void sq_layer_drop(sq_layer *l);
 
