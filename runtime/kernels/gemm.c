@@ -180,14 +180,33 @@ static void run_tile(int64_t tile, void *context) {
           g->a + a * size, g->lda, g->b + b * size, g->ldb, g->beta, g->c + c * size, g->ldc);
 }
 
-/* Tiles of about TILE_WORK multiplications, wide before high: packing a panel of B pays over many
- * rows. Shapes alone decide, so that the bits are those of every thread count. */
-static void cut(job *g) {
-  enum { ROWS = 128, COLUMNS = 256 };
-  g->tm = least(g->m, ROWS);
-  g->tn = least(g->n, COLUMNS);
-  g->rows = g->m ? (g->m + g->tm - 1) / g->tm : 0;
-  g->columns = g->n ? (g->n + g->tn - 1) / g->tn : 0;
+/* How many tiles a job of so many multiplications is worth: 2 from about 10 us on, and at most 16,
+ * since each tile packs its part of the operands anew. */
+static int64_t worth(double products) {
+  return products < 1e6 ? 1 : products < 16e6 ? 2 : products < 64e6 ? 4 : products < 256e6 ? 8 : 16;
+}
+
+static int64_t part(int64_t size, int64_t parts) { /* in whole cache lines */
+  return (size + parts * 16 - 1) / (parts * 16) * 16;
+}
+
+/* Halves the longer side until there are tiles enough; more than two have to be wide. Shapes alone
+ * decide, so that the bits are those of every thread count. */
+static void cut(job *g, int64_t batch) {
+  enum { SMALL = 64 * 64, WIDE = 128 * 128 };
+  const double products = (double)g->m * (double)g->n * (double)g->k;
+  const int64_t tiles = worth(products * (double)batch) / (batch < 1 ? 1 : batch);
+  int64_t rows = 1, columns = 1;
+  g->tm = g->m, g->tn = g->n;
+  while (rows * columns < tiles && g->tm * g->tn >= 2 * (rows * columns > 1 ? WIDE : SMALL)) {
+    if (g->tn >= g->tm) {
+      g->tn = part(g->n, columns *= 2);
+    } else {
+      g->tm = part(g->m, rows *= 2);
+    }
+  }
+  g->rows = g->m > 0 ? (g->m + g->tm - 1) / g->tm : 0;
+  g->columns = g->n > 0 ? (g->n + g->tn - 1) / g->tn : 0;
 }
 
 static sq_status check_sizes(const job *g) {
@@ -203,7 +222,7 @@ static sq_status check_sizes(const job *g) {
 static sq_status run(job *g, int64_t batch) {
   SQ_TRY(check_sizes(g));
   SQ_TRY(sq_blas_load());
-  cut(g);
+  cut(g, batch);
   const double flops = 2.0 * (double)g->m * (double)g->n * (double)(g->k + 1) * (double)batch;
   sq_parallel(batch * g->rows * g->columns, (int64_t)(flops / 100), run_tile, g);
   return sq_interrupt_check();
