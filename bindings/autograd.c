@@ -73,8 +73,9 @@ static int grad(lua_State *L, const sq_arg *arg) {
   sq_tensor **slot[MOST], *out[MOST] = {0};
   for (int i = 0; i < inputs; i++) slot[i] = bind_new_tensor(L);
   int first = lua_gettop(L) - inputs + 1;
-  BIND_TRY(L, sq_gradients(outputs, arg[0].tensors.v, seeded ? arg[2].tensors.v : NULL, inputs,
-                           arg[1].tensors.v, arg[3].flag, arg[4].flag, out));
+  sq_status st = sq_gradients(outputs, arg[0].tensors.v, seeded ? arg[2].tensors.v : NULL, inputs,
+                              arg[1].tensors.v, arg[3].flag, arg[4].flag, out);
+  if (st != SQ_OK) return bind_raise(L, st);
   for (int i = 0; i < inputs; i++) *slot[i] = out[i];
   for (int i = 0; i < inputs; i++) {
     if (out[i]) continue;

@@ -6,6 +6,7 @@
 #include "autograd/tape.h"
 #include "base/mem.h"
 #include "open.h"
+#include "tensor/compare.h"
 
 /* --- elements as Lua values ------------------------------------------------------------------- */
 
@@ -262,13 +263,50 @@ static int retain_grad(lua_State *L, const sq_arg *arg) {
 
 static int backward(lua_State *L, const sq_arg *arg) {
   sq_tensor *gradient = arg[1].kind == SQ_ARG_NIL ? NULL : arg[1].tensor;
-  BIND_TRY(L, sq_backward(arg[0].tensor, gradient, arg[2].flag));
-  return 0;
+  /* not tried again without memory: what is done is done */
+  sq_status st = sq_backward(arg[0].tensor, gradient, arg[2].flag);
+  return st == SQ_OK ? 0 : bind_raise(L, st);
 }
 
 static int detach(lua_State *L, const sq_arg *arg) {
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_tensor_alias(arg[0].tensor, slot));
+  return 1;
+}
+
+/* --- other dtypes ----------------------------------------------------------------------------- */
+
+static int convert(lua_State *L, sq_tensor *t, sq_dtype dtype) {
+  sq_tensor **slot = bind_new_tensor(L);
+  sq_arg to = {.kind = SQ_ARG_DTYPE, .dtype = dtype};
+  BIND_TRY(L, sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(t), to}, slot));
+  return 1;
+}
+
+static int to_float(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_F32); }
+static int to_double(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_F64); }
+static int to_long(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_I64); }
+static int to_byte(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_U8); }
+static int to_bool(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_BOOL); }
+
+static int type_as(lua_State *L, const sq_arg *arg) {
+  return convert(L, arg[0].tensor, arg[1].tensor->dtype);
+}
+
+/* --- two tensors as a whole ------------------------------------------------------------------- */
+
+static int equal(lua_State *L, const sq_arg *arg) {
+  bool same;
+  BIND_TRY(L, sq_equal(arg[0].tensor, arg[1].tensor, &same));
+  lua_pushboolean(L, same);
+  return 1;
+}
+
+static int allclose(lua_State *L, const sq_arg *arg) {
+  bool close;
+  BIND_TRY(L, sq_allclose(arg[0].tensor, arg[1].tensor, arg[2].number, arg[3].number, arg[4].flag,
+                          &close));
+  lua_pushboolean(L, close);
   return 1;
 }
 
@@ -283,6 +321,12 @@ static int uniform_(lua_State *L, const sq_arg *arg) {
 static int normal_(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L,
            tensor_draw(arg[0].tensor, LAW_NORMAL, arg[1].number, arg[2].number, bind_rng(&arg[3])));
+  return self_again(L);
+}
+
+static int random_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, tensor_draw(arg[0].tensor, LAW_INTEGERS, (double)arg[1].integer,
+                          (double)arg[2].integer, bind_rng(&arg[3])));
   return self_again(L);
 }
 
@@ -328,6 +372,20 @@ static const bind_fn methods[] = {
      "one element.",
      backward},
     {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", detach},
+    {"float", "(x: Tensor) -> Tensor", "x as float32.", to_float},
+    {"double", "(x: Tensor) -> Tensor", "x as float64.", to_double},
+    {"long", "(x: Tensor) -> Tensor", "x as int64, rounded towards 0.", to_long},
+    {"byte", "(x: Tensor) -> Tensor", "x as uint8.", to_byte},
+    {"bool", "(x: Tensor) -> Tensor", "x as bool: true where it is not 0.", to_bool},
+    {"type_as", "(x: Tensor, other: Tensor) -> Tensor", "x in other's dtype.", type_as},
+    {"equal", "(x: Tensor, other: Tensor) -> bool",
+     "True when shapes and all elements are equal; NaN equals nothing.", equal},
+    {"allclose",
+     "(x: Tensor, other: Tensor, rtol: number = 1e-05, atol: number = 1e-08, equal_nan: bool = "
+     "false) -> bool",
+     "True when |x - other| <= atol + rtol |other| for all elements.", allclose},
+    {"random_", "(x: Tensor, from: int, to: int, generator: Generator? = nil) -> Tensor",
+     "Draws every element from the whole numbers `from` to `to` - 1.", random_},
     {"uniform_",
      "(x: Tensor, from: number = 0, to: number = 1, generator: Generator? = nil) -> Tensor",
      "Draws every element uniformly from `from` to `to`.", uniform_},
@@ -349,8 +407,21 @@ const bind_class bind_tensor_class = {.name = "Tensor",
                                       .newindex = tensor_newindex,
                                       .drop = drop};
 
+/* Methods that are functions too: sq.allclose(x, y). */
+static void open_functions(lua_State *L) {
+  static const char *const names[] = {"equal", "allclose", "numel", NULL};
+  for (const bind_fn *f = methods; f->name; f++) {
+    for (const char *const *name = names; *name; name++) {
+      if (strcmp(f->name, *name) != 0) continue;
+      bind_push_function(L, f);
+      lua_setfield(L, -2, *name);
+    }
+  }
+}
+
 void open_tensor(lua_State *L) {
   open_shape(L);
   bind_class_open(L, &text_class);
   bind_class_open(L, &bind_tensor_class);
+  open_functions(L);
 }

@@ -128,6 +128,21 @@ static int read_key(lua_State *L, const sq_tensor *t, item *items) {
   return (int)n;
 }
 
+/* The item that is a tensor, -1 without one; *dim is its dim once positions are gone. */
+static int tensor_item(lua_State *L, int n, const item *items, int *dim) {
+  int found = -1, d = 0;
+  for (int i = 0; i < n; i++) {
+    if (items[i].kind == ITEM_TENSOR) {
+      if (found >= 0)
+        bind_error(L, "[index] two tensors in one key: pick along one dim, then along the other");
+      found = i;
+      *dim = d;
+    }
+    d += items[i].kind != ITEM_AT;
+  }
+  return found;
+}
+
 /* --- taking ----------------------------------------------------------------------------------- */
 
 /* Pushes a box with op(args). */
@@ -176,18 +191,110 @@ static bool is_element(const sq_tensor *t, int n, const item *items, int64_t *of
   return true;
 }
 
+static sq_arg shape_arg(int n, const int64_t *shape) {
+  return (sq_arg){.kind = SQ_ARG_SHAPE, .ints = {n, shape}};
+}
+
+/* Pushes t in another shape. */
+static sq_tensor *reshape(lua_State *L, sq_op_id op, sq_tensor *t, int n, const int64_t *shape) {
+  return apply(L, op, 2, (sq_arg[]){SQ_T(t), shape_arg(n, shape)});
+}
+
+/* What a tensor picks from `dims` dims of t, from `dim` on: the dims before and after stay. */
+typedef struct pick {
+  int dim, dims;      /* a mask covers several dims */
+  sq_tensor *indices; /* a row of int64 */
+  int ndim;           /* what stands for those dims in the result */
+  int64_t shape[SQ_MAX_DIMS];
+} pick;
+
+/* A mask becomes the indices where it holds. */
+static pick pick_by_mask(lua_State *L, const sq_tensor *t, int dim, sq_tensor *mask) {
+  if (mask->ndim == 0 || dim + mask->ndim > t->ndim ||
+      !sq_shape_equal(mask->ndim, mask->shape, mask->ndim, t->shape + dim))
+    bind_error(L, "[index] the mask is %s, x is %s: a mask has the sizes of the dims it picks from",
+               sq_tensor_shape_text(mask, SQ_SHAPE_BUF), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  sq_tensor *row = reshape(L, SQ_OP_reshape, mask, 1, &mask->numel);
+  sq_tensor *at = apply(L, SQ_OP_nonzero, 1, (sq_arg[]){SQ_T(row)});
+  pick p = {.dim = dim, .dims = mask->ndim, .ndim = 1, .shape = {at->numel}};
+  p.indices = reshape(L, SQ_OP_reshape, at, 1, &at->numel);
+  return p;
+}
+
+/* Negative indices count from the end, as PyTorch's. */
+static pick pick_by_index(lua_State *L, const sq_tensor *t, int dim, sq_tensor *index) {
+  pick p = {.dim = dim, .dims = 1, .ndim = index->ndim};
+  if (t->ndim - 1 + index->ndim > SQ_MAX_DIMS)
+    bind_error(L, "[index] the index is %s, x is %s: the result would have more than %d dims",
+               sq_tensor_shape_text(index, SQ_SHAPE_BUF), sq_tensor_shape_text(t, SQ_SHAPE_BUF),
+               (int)SQ_MAX_DIMS);
+  for (int i = 0; i < index->ndim; i++) p.shape[i] = index->shape[i];
+  sq_tensor **copy = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_clone(index, copy));
+  int64_t *v = sq_data(*copy), size = t->shape[dim];
+  for (int64_t i = 0; i < index->numel; i++) {
+    if (v[i] < -size || v[i] >= size)
+      bind_error(L,
+                 "[index] index %lld (a tensor's content counts from 0) is out of range: dim %d of "
+                 "x %s has size %lld",
+                 (long long)v[i], dim + 1, sq_tensor_shape_text(t, SQ_SHAPE_BUF), (long long)size);
+    if (v[i] < 0) v[i] += size;
+  }
+  p.indices = reshape(L, SQ_OP_view, *copy, 1, &index->numel);
+  return p;
+}
+
+static pick read_pick(lua_State *L, const sq_tensor *t, int dim, sq_tensor *by) {
+  return by->dtype == SQ_BOOL ? pick_by_mask(L, t, dim, by) : pick_by_index(L, t, dim, by);
+}
+
+/* The sizes of t with the picked dims replaced by `n` sizes; returns how many. */
+static int replaced_shape(const sq_tensor *t, const pick *p, int n, const int64_t *sizes,
+                          int64_t *shape) {
+  int k = 0;
+  for (int i = 0; i < p->dim; i++) shape[k++] = t->shape[i];
+  for (int i = 0; i < n; i++) shape[k++] = sizes[i];
+  for (int i = p->dim + p->dims; i < t->ndim; i++) shape[k++] = t->shape[i];
+  return k;
+}
+
+/* t with the dims a mask covers laid flat. */
+static sq_tensor *flatten_picked(lua_State *L, sq_op_id op, sq_tensor *t, const pick *p) {
+  if (p->dims == 1) return t;
+  int64_t shape[SQ_MAX_DIMS], flat = 1;
+  for (int i = 0; i < p->dims; i++) flat *= t->shape[p->dim + i];
+  int n = replaced_shape(t, p, 1, &flat, shape);
+  return reshape(L, op, t, n, shape);
+}
+
+/* Pushes what the tensor picks. */
+static void take_picked(lua_State *L, sq_tensor *t, int dim, sq_tensor *by) {
+  pick p = read_pick(L, t, dim, by);
+  sq_tensor *flat = flatten_picked(L, SQ_OP_reshape, t, &p);
+  sq_tensor *y =
+      apply(L, SQ_OP_index_select, 3, (sq_arg[]){SQ_T(flat), SQ_D(dim), SQ_T(p.indices)});
+  if (p.ndim == 1) return;
+  int64_t shape[SQ_MAX_DIMS];
+  int n = replaced_shape(t, &p, p.ndim, p.shape, shape);
+  reshape(L, SQ_OP_view, y, n, shape);
+}
+
 int tensor_index(lua_State *L) {
   sq_tensor *t = bind_tensor(L, 1);
   item items[SQ_MAX_DIMS];
-  int n = read_key(L, t, items);
+  int n = read_key(L, t, items), dim = 0;
   int64_t offset;
   if (is_element(t, n, items, &offset)) {
     tensor_push_element(L, t->dtype, t->storage->data, offset);
     return 1;
   }
-  if (take_window(L, t, n, items) != t) return 1;
-  sq_arg same = {.kind = SQ_ARG_SHAPE, .ints = {t->ndim, t->shape}};
-  apply(L, SQ_OP_view, 2, (sq_arg[]){SQ_T(t), same});
+  int by = tensor_item(L, n, items, &dim);
+  sq_tensor *window = take_window(L, t, n, items);
+  if (by >= 0) {
+    take_picked(L, window, dim, items[by].picks);
+  } else if (window == t) {
+    reshape(L, SQ_OP_view, t, t->ndim, t->shape);
+  }
   return 1;
 }
 
@@ -200,24 +307,68 @@ static bool number_value(lua_State *L, double *out) {
   return lua_type(L, 3) == LUA_TNUMBER || lua_type(L, 3) == LUA_TBOOLEAN;
 }
 
-static int wrong_value(lua_State *L) {
-  const char *got = bind_describe(L, 3);
-  return bind_error(L, "[index] x[...] = %s: the value must be a number or a Tensor", got);
+/* The tensor at stack index 3 in t's dtype; raises for anything else. */
+static sq_tensor *tensor_value(lua_State *L, const sq_tensor *t) {
+  if (!bind_test(L, 3, &bind_tensor_class)) {
+    const char *got = bind_describe(L, 3);
+    bind_error(L, "[index] x[...] = %s: the value must be a number or a Tensor", got);
+  }
+  sq_tensor *v = bind_tensor(L, 3);
+  if (v->dtype != t->dtype)
+    bind_error(L, "[index] x is %s, the value is %s: convert it with :to(\"%s\")",
+               sq_dtype_name(t->dtype), sq_dtype_name(v->dtype), sq_dtype_name(t->dtype));
+  return v;
+}
+
+static void inplace(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
+  BIND_TRY(L, sq_apply_inplace(op, n, arg));
+}
+
+/* t[by] = value, for a number: index_fill_, or masked_fill_ for a mask, which needs no view. */
+static void put_number(lua_State *L, sq_tensor *t, int dim, sq_tensor *by, double value) {
+  pick p = read_pick(L, t, dim, by);
+  if (by->dtype != SQ_BOOL) {
+    inplace(L, SQ_OP_index_fill, 4, (sq_arg[]){SQ_T(t), SQ_D(dim), SQ_T(p.indices), SQ_N(value)});
+    return;
+  }
+  int64_t shape[SQ_MAX_DIMS];
+  int n = 0;
+  for (int i = 0; i < by->ndim; i++) shape[n++] = by->shape[i];
+  for (int i = dim + by->ndim; i < t->ndim; i++) shape[n++] = 1;
+  sq_tensor *mask = reshape(L, SQ_OP_reshape, by, n, shape);
+  inplace(L, SQ_OP_masked_fill, 3, (sq_arg[]){SQ_T(t), SQ_T(mask), SQ_N(value)});
+}
+
+/* t[by] = v: the value is broadcast to what the tensor picks, then copied along a row. */
+static void put_tensor(lua_State *L, sq_tensor *t, int dim, sq_tensor *by, sq_tensor *v) {
+  pick p = read_pick(L, t, dim, by);
+  int64_t shape[SQ_MAX_DIMS];
+  int n = replaced_shape(t, &p, p.ndim, p.shape, shape);
+  sq_tensor *wide = reshape(L, SQ_OP_expand, v, n, shape);
+  n = replaced_shape(t, &p, 1, &p.indices->numel, shape);
+  sq_tensor *row = reshape(L, SQ_OP_reshape, wide, n, shape);
+  sq_tensor *flat = flatten_picked(L, SQ_OP_view, t, &p);
+  inplace(L, SQ_OP_index_copy, 4, (sq_arg[]){SQ_T(flat), SQ_D(dim), SQ_T(p.indices), SQ_T(row)});
 }
 
 int tensor_newindex(lua_State *L) {
   sq_tensor *t = bind_tensor(L, 1);
   item items[SQ_MAX_DIMS];
-  int n = read_key(L, t, items);
+  int n = read_key(L, t, items), dim = 0;
   double value = 0;
   bool number = number_value(L, &value);
-  if (!number && !bind_test(L, 3, &bind_tensor_class)) return wrong_value(L);
+  sq_tensor *from = number ? NULL : tensor_value(L, t);
+  int by = tensor_item(L, n, items, &dim);
   sq_tensor *window = take_window(L, t, n, items);
-  if (number) {
-    BIND_TRY(L, sq_apply_inplace(SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), SQ_N(value)}));
+  luaL_checkstack(L, 16, NULL);
+  if (by >= 0 && number) {
+    put_number(L, window, dim, items[by].picks, value);
+  } else if (by >= 0) {
+    put_tensor(L, window, dim, items[by].picks, from);
+  } else if (number) {
+    inplace(L, SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), SQ_N(value)});
   } else {
-    sq_tensor *from = bind_tensor(L, 3);
-    BIND_TRY(L, sq_apply_inplace(SQ_OP_copy, 2, (sq_arg[]){SQ_T(window), SQ_T(from)}));
+    inplace(L, SQ_OP_copy, 2, (sq_arg[]){SQ_T(window), SQ_T(from)});
   }
   return 0;
 }

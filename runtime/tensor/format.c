@@ -143,7 +143,7 @@ static sq_status put_row(printer *p, int dim, int64_t at) {
   for (int64_t k = 0, column = 0; k < n; k++, column++) {
     if (k > 0) SQ_TRY(put_text(p, ","));
     if (cut && k == EDGE) {
-      SQ_TRY(put_text(p, " ...,"));
+      SQ_TRY(put_text(p, "  ...,"));
       column++;
     }
     if (k > 0 && column >= per_line) {

@@ -1,0 +1,186 @@
+-- index_spec.lua: x[key] and x[key] = value.
+local sq = require "seqrt"
+
+local function fails(text, fn, ...)
+  local ok, got = pcall(fn, ...)
+  assert.is_false(ok)
+  assert.equal(text, (got:gsub("^[^:]+:%d+: ", "")))
+end
+
+local x
+
+before_each(function() x = sq.arange(1, 13):float():view(3, 4) end)
+
+describe("x[key]", function()
+  it("is a number on a 1-d tensor, a view else", function()
+    assert.equal(3, sq.tensor{1, 2, 3}[3])
+    assert.equal(3, sq.tensor{1, 2, 3}[-1])
+    assert.equal("integer", math.type(sq.arange(3)[2]))
+    assert.is_true(sq.tensor{false, true}[2])
+    assert.same({5, 6, 7, 8}, x[2]:tolist())
+    assert.same({9, 10, 11, 12}, x[-1]:tolist())
+    x[2][3] = 70
+    assert.equal(70, x[{2, 3}])
+    assert.equal(2, sq.tensor{1, 2}[2.0])
+  end)
+
+  it("takes a position, a range or all of each dim", function()
+    assert.equal(7, x[{2, 3}])
+    assert.same({3, 7, 11}, x[{{}, 3}]:tolist())
+    assert.same({{6, 7}, {10, 11}}, x[{{2, 3}, {2, 3}}]:tolist())
+    assert.same({{5, 6, 7, 8}}, x[{{2}}]:tolist())
+    assert.same({{1, 3}, {9, 11}}, x[{{1, -1, 2}, {1, 4, 2}}]:tolist())
+    assert.same({9, 10}, x[{-1, {1, 2}}]:tolist())
+    assert.same({{9, 10, 11, 12}}, x[{{-1, -1}}]:tolist())
+    assert.same(x:tolist(), x[{}]:tolist())
+    assert.same(x:tolist(), x[{{}}]:tolist())
+    assert.same({0, 4}, {x[{{2, 1}}]:size(1), x[{{2, 1}}]:size(2)})
+    assert.same({0, 4}, {x[{{4, 3}}]:size(1), x[{{4, 3, 2}}]:size(2)})
+    local deep = sq.arange(24):view(2, 3, 4)
+    assert.same({{3, 7}, {15, 19}}, deep[{{}, {1, 2}, -1}]:tolist())
+    assert.equal(23, deep[{2, 3, 4}])
+  end)
+
+  it("gives windows on the same elements", function()
+    x[{{}, {2, 3}}]:fill_(0)
+    assert.same({{1, 0, 0, 4}, {5, 0, 0, 8}, {9, 0, 0, 12}}, x:tolist())
+    x[{}]:fill_(1)
+    assert.equal(12, x:sum():item())
+  end)
+
+  it("picks by a mask", function()
+    assert.same({9, 10, 11, 12}, x[x:gt(8)]:tolist())
+    assert.same({{1, 2, 3, 4}, {9, 10, 11, 12}}, x[sq.tensor{true, false, true}]:tolist())
+    assert.same({{2, 4}, {6, 8}, {10, 12}}, x[{{}, sq.tensor{false, true, false, true}}]:tolist())
+    assert.equal("(0)", tostring(x[x:gt(99)].shape))
+    local deep = sq.arange(12):view(2, 3, 2)
+    assert.same({{2, 3}, {10, 11}}, deep[sq.tensor{{false, true, false}, {false, false, true}}]:tolist())
+  end)
+
+  it("picks by indices, which count from 0", function()
+    local i = sq.tensor({2, 0, 0}, "int64")
+    assert.same({{9, 10, 11, 12}, {1, 2, 3, 4}, {1, 2, 3, 4}}, x[i]:tolist())
+    assert.same({{3, 1, 1}, {7, 5, 5}, {11, 9, 9}}, x[{{}, i}]:tolist())
+    assert.same({7, 5, 5}, x[{2, i}]:tolist())
+    assert.same({{7, 5, 5}}, x[{{2}, i}]:tolist())
+    assert.same({{{9, 10, 11, 12}}, {{1, 2, 3, 4}}}, x[sq.tensor({{2}, {0}}, "int64")]:tolist())
+    assert.same({9, 10, 11, 12}, x[sq.tensor({-1}, "int64")][1]:tolist())
+    assert.same({5, 6, 7, 8}, x[sq.tensor(1, "int64")]:tolist())
+    assert.equal(8, x[{sq.tensor(1, "int64"), sq.tensor(-1, "int64")}])
+  end)
+
+  it("carries gradients", function()
+    local w = sq.ones{3, 4, requires_grad = true}
+    local i = sq.tensor({0, 0}, "int64")
+    local y = w[2]:sum() + w[{{}, {1, 3, 2}}]:sum() * 10 + w[i]:sum() * 100 + w[w:detach():lt(0)]:sum()
+      + w[{{}, sq.tensor{true, false, false, false}}]:sum() * 1000
+    y:backward()
+    assert.same({{1210, 200, 210, 200}, {1011, 1, 11, 1}, {1010, 0, 10, 0}}, w.grad:tolist())
+  end)
+
+  it("explains what it refuses", function()
+    local zero = "[index] position 0 in dim %d: positions count from 1 (or from -1, at the end)"
+    fails(zero:format(1), function() return x[0] end)
+    fails(zero:format(2), function() return x[{1, 0}] end)
+    fails(zero:format(2), function() return x[{1, {0, 2}}] end)
+    fails("[index] position 4 is out of range: dim 1 of x (3,4) has size 3", function() return x[4] end)
+    fails("[index] position -5 is out of range: dim 2 of x (3,4) has size 4", function() return x[{1, -5}] end)
+    fails("[index] a range to or from 5 is out of range: dim 2 of x (3,4) has size 4",
+      function() return x[{1, {2, 5}}] end)
+    fails("[index] a range from 3 to 1 in dim 1: the end lies before the start", function() return x[{{3, 1}}] end)
+    fails("[index] a range's step is 0: it must be at least 1 (x:flip turns round)",
+      function() return x[{{1, 2, 0}}] end)
+    fails("[index] a range is {first, last} or {first, last, step}, got 4 numbers",
+      function() return x[{{1, 2, 1, 1}}] end)
+    fails("[index] 3 items for x of shape (3,4): at most one per dim", function() return x[{1, 1, 1}] end)
+    fails("[index] position is 1.5: it must be a whole number", function() return x[1.5] end)
+    fails("[index] position is nan: it must be a whole number", function() return x[0 / 0] end)
+    fails("[index] position is 1e+300: that is out of range", function() return x[1e300] end)
+    fails("[index] the key is true: x[i], x[{i, {first, last}, {}}] and x[tensor] are the forms",
+      function() return x[true] end)
+    fails('[index] item 2 is the string "a": an item is a position, a range {first, last}, {} for all, or a tensor',
+      function() return x[{1, "a"}] end)
+    fails("[index] a float32 tensor can't be an index: it must be int64 (indices from 0) or bool (a mask)",
+      function() return x[x] end)
+    fails("[index] index 3 (a tensor's content counts from 0) is out of range: dim 1 of x (3,4) has size 3",
+      function() return x[sq.tensor({0, 3}, "int64")] end)
+    fails("[index] the mask is (2), x is (3,4): a mask has the sizes of the dims it picks from",
+      function() return x[sq.tensor{true, false}] end)
+    fails("[index] x is 0-d: it has no positions; x:item() is its value", function() return sq.tensor(1)[1] end)
+    fails("[index] two tensors in one key: pick along one dim, then along the other",
+      function() return x[{sq.tensor({0, 1}, "int64"), sq.tensor({0, 1}, "int64")}] end)
+  end)
+end)
+
+describe("x[key] = value", function()
+  it("writes numbers", function()
+    x[1] = 0
+    x[{2, {2, 3}}] = -1
+    x[{3, -1}] = 99
+    assert.same({{0, 0, 0, 0}, {5, -1, -1, 8}, {9, 10, 11, 99}}, x:tolist())
+    x[{}] = 3
+    assert.equal(36, x:sum():item())
+    local b = sq.zeros(3, {dtype = "bool"})
+    b[2] = true
+    assert.same({false, true, false}, b:tolist())
+    local n = sq.arange(3)
+    n[1] = 2 ^ 53
+    assert.equal(1 << 53, n[1])
+  end)
+
+  it("writes tensors, broadcast", function()
+    x[2] = sq.tensor{1, 1, 2, 2}
+    x[{{}, 1}] = sq.tensor(7)
+    x[{{1, 2}, {3, 4}}] = sq.tensor{{-1}, {-2}}
+    assert.same({{7, 2, -1, -1}, {7, 1, -2, -2}, {7, 10, 11, 12}}, x:tolist())
+    x[1] = x[2]
+    assert.same(x[2]:tolist(), x[1]:tolist())
+  end)
+
+  it("writes where a mask holds", function()
+    x[x:gt(6)] = 0
+    assert.same({{1, 2, 3, 4}, {5, 6, 0, 0}, {0, 0, 0, 0}}, x:tolist())
+    x[sq.tensor{false, true, true}] = sq.tensor{9, 8, 7, 6}
+    assert.same({{1, 2, 3, 4}, {9, 8, 7, 6}, {9, 8, 7, 6}}, x:tolist())
+    x[x:eq(9)] = sq.tensor{-1, -2}
+    assert.same({{1, 2, 3, 4}, {-1, 8, 7, 6}, {-2, 8, 7, 6}}, x:tolist())
+    x[{{}, sq.tensor{true, false, false, true}}] = 0
+    assert.same({{0, 2, 3, 0}, {0, 8, 7, 0}, {0, 8, 7, 0}}, x:tolist())
+  end)
+
+  it("writes at indices", function()
+    local i = sq.tensor({2, 0}, "int64")
+    x[i] = 0
+    x[{{}, i}] = sq.tensor{{1, 2}}
+    assert.same({{2, 0, 1, 0}, {2, 6, 1, 8}, {2, 0, 1, 0}}, x:tolist())
+    x[{2, i}] = sq.tensor{-1, -2}
+    assert.same({-2, 6, -1, 8}, x[2]:tolist())
+  end)
+
+  it("carries gradients", function()
+    local w, v = sq.ones{3, 4, requires_grad = true}, sq.ones{4, requires_grad = true}
+    local y = w * 2
+    y[1] = v
+    y[{2, {1, 2}}] = 5
+    y[sq.tensor({2}, "int64")] = v * 3
+    y:sum():backward()
+    assert.same({{0, 0, 0, 0}, {0, 0, 2, 2}, {0, 0, 0, 0}}, w.grad:tolist())
+    assert.same({4, 4, 4, 4}, v.grad:tolist())
+  end)
+
+  it("explains what it refuses", function()
+    fails("[index] x[...] = the string \"a\": the value must be a number or a Tensor", function() x[1] = "a" end)
+    fails("[index] x[...] = nil: the value must be a number or a Tensor", function() x[1] = nil end)
+    fails("[index] x is float32, the value is int64: convert it with :to(\"float32\")",
+      function() x[1] = sq.arange(4) end)
+    local ok, text = pcall(function() x[1] = sq.zeros(3) end)
+    assert.is_false(ok)
+    assert.matches("%(3%).*%(4%)", text)
+    local w = sq.ones{2, requires_grad = true}
+    ok, text = pcall(function() w[1] = 0 end)
+    assert.is_false(ok)
+    assert.matches("leaf that requires a gradient", text)
+    sq.no_grad(function() w[1] = 0 end)
+    assert.equal(0, w[1])
+  end)
+end)
