@@ -189,10 +189,10 @@ $(TEST_PROGRAMS): $(OUT)/%: $(OUT)/obj/spec/%.o $(OUT)/libseqrt.a
 
 .PHONY: test lint
 test: test-deps
-	@$(MAKE) --no-print-directory all $(TEST_PROGRAMS)
+	@$(MAKE) --no-print-directory all $(TEST_PROGRAMS) replay
 	@$(SPEC_ENV) $(OUT)/seqrt $(BUSTED) $(SPEC_TAGS) $(ARGS) spec
 
-C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*.[ch]))
+C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*.[ch] spec/fuzz/*.[ch]))
 
 # Every warning an error, luacheck, the layout, the rules of the house.
 lint: test-deps
@@ -203,6 +203,36 @@ lint: test-deps
 	@echo "  layout";    clang-format --dry-run -Werror $(C_FILES)
 	@echo "  house";     $(SPEC_ENV) $(OUT)/seqrt $(BUSTED) spec/house_spec.lua
 
+# Each reader of files has a fuzz target and a corpus. `make fuzz` searches for FUZZ_SECONDS each, by libFuzzer; `make
+# test` replays the corpora with every truncation and every flipped bit, by any compiler.
+FUZZ_SECONDS ?= 20
+FUZZ_TARGETS := $(sort $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c)))
+FUZZ_SRC     := $(addprefix runtime/base/,mem.c status.c shape.c file.c wire.c) \
+                $(addprefix runtime/files/,png.c npy.c safetensors_read.c) runtime/datasets/idx.c
+FUZZ_CFLAGS   = -std=c11 -g -Ispec/fuzz -DSQ_DEBUG -DSQ_NO_CACHE $(WARN)
+
+.PHONY: fuzz replay
+fuzz: $(FUZZ_TARGETS:%=build/fuzz/%)
+	@for t in $(FUZZ_TARGETS); do echo "  FUZZ $$t"; mkdir -p build/fuzz/found/$$t; \
+	  build/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10 \
+	    -artifact_prefix=build/fuzz/found/$$t- -print_final_stats=1 build/fuzz/found/$$t spec/fuzz/corpus/$$t \
+	    2>build/fuzz/$$t.log || { tail -40 build/fuzz/$$t.log; exit 1; }; \
+	  grep -E 'number_of_executed|new_units' build/fuzz/$$t.log; done
+
+build/fuzz/%: spec/fuzz/fuzz_%.c $(wildcard spec/fuzz/*.h) $(FUZZ_SRC)
+	@mkdir -p $(@D)
+	@echo "  CLANG $@"
+	@clang $(CPPFLAGS_ALL) -O1 $(FUZZ_CFLAGS) -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+	  -o $@ $< $(FUZZ_SRC) $(PKG_LIBS) -lm
+
+replay: $(FUZZ_TARGETS:%=$(OUT)/replay/%)
+	@for t in $(FUZZ_TARGETS); do printf "  replay %-12s " $$t; \
+	  $(SPEC_ENV) $(OUT)/replay/$$t spec/fuzz/corpus/$$t/* || exit 1; done
+
+$(OUT)/replay/%: spec/fuzz/fuzz_%.c spec/fuzz/replay.c $(wildcard spec/fuzz/*.h) $(OUT)/libseqrt.a
+	@mkdir -p $(@D)
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(FUZZ_CFLAGS) $(LDFLAGS) -o $@ $< spec/fuzz/replay.c $(OUT)/libseqrt.a $(LDLIBS_ALL)
+
 .PHONY: clean help
 clean:
 	rm -rf build
@@ -211,6 +241,7 @@ help:
 	@echo "make                the program build/seqrt and the module build/seqrt.so"
 	@echo "make palindrome     install what is missing, build, run the palindrome sweep (ARGS='--T 5,10')"
 	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
+	@echo "make fuzz           search the readers of files for faults (clang; FUZZ_SECONDS=20 each)"
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
 	@echo "make bench          time a training step against the machine's floor"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
