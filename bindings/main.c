@@ -25,6 +25,7 @@ typedef struct command {
   char **argv;
   int script; /* its index in argv; argc without one */
   bool interactive, version, no_env, runs_code, help;
+  const char *reference; /* "markdown" or "luacats": what --api or --luacats prints */
 } command;
 
 static const char *program = "seqrt";
@@ -44,6 +45,8 @@ static const char usage_text[] =
     "  -          run standard input\n"
     "  -h, --help     this text\n"
     "  --version      print the version\n"
+    "  --api          print all functions and classes as Markdown\n"
+    "  --luacats      print them for lua-language-server\n"
     "Without a script: the prompt on a terminal, else standard input is run.\n"
     "A script's own options: seqrt script.lua --help\n";
 
@@ -68,6 +71,8 @@ static bool take_option(command *c, int *i) {
   const char *arg = c->argv[*i];
   if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) return c->help = true;
   if (strcmp(arg, "--version") == 0) return c->version = c->runs_code = true;
+  if (strcmp(arg, "--api") == 0) return (c->reference = "markdown") != NULL;
+  if (strcmp(arg, "--luacats") == 0) return (c->reference = "luacats") != NULL;
   if (arg[1] == 'e' || arg[1] == 'l') {
     c->runs_code |= arg[1] == 'e';
     return option_value(c, i) != NULL;
@@ -221,7 +226,14 @@ static void preload_module(lua_State *L) {
   lua_pop(L, 1);
 }
 
+/* --api and --luacats. */
+static bool print_reference(lua_State *L, const char *form) {
+  const char *text = lua_pushfstring(L, "require 'seqrt' print(require('seqrt.reference').%s())", form);
+  return run_string(L, text, "=(command line)");
+}
+
 static bool run_command(lua_State *L, command *c) {
+  if (c->reference != NULL) return print_reference(L, c->reference);
   if (!c->no_env && !run_init(L)) return false;
   if (!run_options(L, c)) return false;
   if (c->script < c->argc && !run_script(L, c)) return false;

@@ -1,0 +1,134 @@
+-- help.lua: sq.help: what a function, a class or a name is, from the registered signatures.
+local api = require "seqrt.api"
+
+local rows
+
+local function all_rows()
+  rows = rows or api.list()
+  return rows
+end
+
+-- "dim: dims? = nil" without its default: the parameters as written, from number `first` on.
+local function parameters(signature, first)
+  local inside = signature:match "^(%b())":sub(2, -2)
+  local list = {}
+  for word in (inside .. ","):gmatch "%s*(.-)%s*," do if word ~= "" then list[#list + 1] = word end end
+  return table.concat(list, ", ", first or 1)
+end
+
+-- "x:sum(dim: dims? = nil) -> Tensor" or "sq.sum(x: Tensor, ...) -> Tensor".
+local function heading(row)
+  if row.kind == "class" then return "class " .. row.name end
+  if row.kind == "field" then return ("%s.%s: %s"):format(row.owner, row.name, row.type or "any") end
+  if not row.signature then return (row.owner and row.owner .. "." or "") .. row.name end
+  local results = row.signature:match "%)%s*(%->.*)$"
+  results = results and " " .. results or ""
+  if row.kind == "method" then
+    local self = row.params and row.params[1] and row.params[1].name or "self"
+    if self == "self" then self = row.owner:lower() end
+    return ("%s:%s(%s)%s"):format(self, row.name, parameters(row.signature, 2), results)
+  end
+  return ("%s.%s(%s)%s"):format(row.owner or "sq", row.name, parameters(row.signature), results)
+end
+
+local function entry(row) return heading(row) .. "\n    " .. (row.doc or "") end
+
+-- A class with all it has, those of its base too.
+local function class_text(name)
+  local lines, bases = {}, {}
+  local wanted = name
+  while wanted do
+    local base
+    for _, row in ipairs(all_rows()) do
+      if row.kind == "class" and row.name == wanted then
+        if wanted == name then lines[#lines + 1] = entry(row) end
+        base = row.owner
+      elseif row.owner == wanted and (row.kind == "method" or row.kind == "field") then
+        lines[#lines + 1] = entry(row)
+      end
+    end
+    bases[wanted] = true
+    wanted = base and not bases[base] and base or nil
+  end
+  return #lines > 0 and table.concat(lines, "\n") or nil
+end
+
+-- All functions of a table: "sq.optim".
+local function owner_text(owner)
+  local lines = {}
+  for _, row in ipairs(all_rows()) do
+    if row.owner == owner and row.kind ~= "method" and row.kind ~= "field" then lines[#lines + 1] = entry(row) end
+  end
+  table.sort(lines)
+  return #lines > 0 and table.concat(lines, "\n") or nil
+end
+
+-- Everything of that name; "x:sum", "Tensor.sum" and "sq.sum" are told apart by what stands before.
+local function name_text(name)
+  local owner, last = name:match "^(.*)[.:]([%w_]+)$"
+  last = last or name
+  local lines, seen = {}, {}
+  for _, row in ipairs(all_rows()) do
+    local fits = row.name == last and (not owner or row.owner == owner or row.owner == "sq." .. owner)
+    local text = fits and entry(row)
+    if text and not seen[text] then
+      seen[text] = true
+      lines[#lines + 1] = row.kind == "class" and class_text(row.name) or text
+    end
+  end
+  if #lines > 0 then return table.concat(lines, "\n") end
+  return owner_text(name) or owner_text("sq." .. name)
+end
+
+local function unknown_text(name)
+  local names = {}
+  for _, row in ipairs(all_rows()) do names[#names + 1] = row.name end
+  local near = api.nearest(name:match "[%w_]+$" or name, names)
+  return ("nothing is called '%s'%s"):format(name, near and (": did you mean '%s'?"):format(near) or "")
+end
+
+local function table_text(value)
+  for name, module in pairs(package.loaded.seqrt) do
+    if rawequal(module, value) then return owner_text("sq." .. name) end
+  end
+  if rawequal(value, package.loaded.seqrt) then return owner_text "sq" end
+end
+
+local help = {}
+
+-- The text for a value or a name; nil and a message where there is none.
+function help.text(value)
+  if type(value) == "string" then
+    local text = name_text(value)
+    if text then return text end
+    return nil, unknown_text(value)
+  end
+  if type(value) == "table" then
+    local text = table_text(value)
+    if text then return text end
+  end
+  local row = api.describe(value)
+  if type(row) == "string" then return class_text(row) end
+  if not row then return nil, ("there is no help for a %s"):format(type(value)) end
+  for _, each in ipairs(all_rows()) do
+    if not row.owner and each.name == row.name and each.signature == row.signature then
+      row.owner, row.kind = each.owner, each.kind
+    end
+  end
+  return entry(row)
+end
+
+-- Prints it.
+function help.help(value)
+  if value == nil then value = "sq" end
+  local text, message = help.text(value)
+  print(text or message)
+end
+
+help.heading = heading
+
+api.document {owner = "sq", name = "help", kind = "function", value = help.help,
+  signature = "(value: any? = nil)",
+  doc = "Prints what a function, an object or a name is: sq.help(sq.zeros), sq.help(x), sq.help \"LSTM\"."}
+
+return help
