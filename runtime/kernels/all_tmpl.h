@@ -13,6 +13,7 @@
 #include "kernels/reduce_tmpl.h"
 #include "kernels/where_tmpl.h"
 #include "kernels/softmax_tmpl.h"
+#include "kernels/norm_tmpl.h"
 #include "kernels/rnn_tmpl.h"
 #include "kernels/loss_tmpl.h"
 #include "kernels/optim_tmpl.h"

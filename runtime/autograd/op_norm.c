@@ -1,0 +1,334 @@
+/* op_norm.c: normalisation over the batch, over the last dims, over groups of channels. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "autograd/op_priv.h"
+#include "base/parallel.h"
+#include "tensor/map.h"
+
+static void *data_or_null(const sq_tensor *t) { return t ? sq_data(t) : NULL; }
+
+static sq_status contiguous_or_null(sq_tensor *t, sq_tensor **out) {
+  return t ? sq_tensor_contiguous(t, out) : SQ_OK;
+}
+
+static sq_status want_vector(const sq_call *c, int i, const char *what, int64_t n) {
+  const sq_tensor *t = c->in[i];
+  if (!t || (t->ndim == 1 && t->shape[0] == n)) return SQ_OK;
+  return sq_fail(SQ_ESHAPE, "[%s] %s is %s, x is %s: it must be (%" PRId64 ")", c->op->name, what,
+                 sq_tensor_shape_text(t, SQ_SHAPE_BUF),
+                 sq_tensor_shape_text(c->in[0], SQ_SHAPE_BUF), n);
+}
+
+/* n numbers in double, undefined. */
+static sq_status new_doubles(int64_t n, sq_tensor **out) {
+  return sq_tensor_new(SQ_F64, 1, &n, out);
+}
+
+/* --- batch norm ------------------------------------------------------------------------------- */
+
+enum { PER_TILE = 16384 }; /* elements of a tile, about */
+
+/* x (N,C,L), cut into tiles of channels. */
+typedef struct batch_job {
+  const sq_kern *kern;
+  size_t size;
+  int64_t N, C, L, channels; /* of a tile */
+  bool training;
+  double eps, *mean, *var;
+  char *g, *x, *w, *b, *y, *dx, *dw, *db;
+} batch_job;
+
+static void set_extent(batch_job *j, sq_dtype dtype, int ndim, const int64_t *shape) {
+  j->kern = sq_kern_of(dtype);
+  j->size = sq_dtype_size(dtype);
+  j->N = shape[0];
+  j->C = shape[1];
+  j->L = 1;
+  for (int i = 2; i < ndim; i++) j->L *= shape[i];
+  int64_t each = j->N * j->L, most = each > 0 ? PER_TILE / each : j->C;
+  j->channels = j->L > 1 ? (most > 0 ? most : 1) : most > 64 ? (most + 63) / 64 * 64 : 64;
+}
+
+static char *offset(char *base, int64_t elements, size_t size) {
+  return base ? base + (size_t)elements * size : NULL;
+}
+
+static int64_t channels_of(const batch_job *j, int64_t tile) {
+  int64_t left = j->C - tile * j->channels;
+  return left < j->channels ? left : j->channels;
+}
+
+static void batch_tile(int64_t tile, void *context) {
+  const batch_job *j = context;
+  int64_t c = tile * j->channels;
+  j->kern->batch_norm(j->N, channels_of(j, tile), j->L, j->C * j->L, j->training, j->eps,
+                      offset(j->x, c * j->L, j->size), offset(j->w, c, j->size),
+                      offset(j->b, c, j->size), j->mean + c, j->var + c,
+                      offset(j->y, c * j->L, j->size));
+}
+
+static void batch_tile_back(int64_t tile, void *context) {
+  const batch_job *j = context;
+  int64_t c = tile * j->channels;
+  j->kern->batch_norm_back(j->N, channels_of(j, tile), j->L, j->C * j->L, j->training, j->eps,
+                           offset(j->g, c * j->L, j->size), offset(j->x, c * j->L, j->size),
+                           offset(j->w, c, j->size), j->mean + c, j->var + c,
+                           offset(j->dx, c * j->L, j->size), offset(j->dw, c, j->size),
+                           offset(j->db, c, j->size));
+}
+
+static sq_status run_batch(batch_job *j, sq_tile_fn *tile) {
+  if (j->N * j->C * j->L == 0) return SQ_OK;
+  sq_parallel((j->C + j->channels - 1) / j->channels, j->N * j->C * j->L, tile, j);
+  return sq_interrupt_check();
+}
+
+static sq_status check_batch(const sq_call *c, bool training) {
+  const sq_tensor *x = c->in[0];
+  SQ_TRY(sq__want_float(c, 0));
+  if (x->ndim < 2)
+    return sq_fail(SQ_ESHAPE, "[batch_norm] x is %s: it must be (batch,channels,...)",
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF));
+  static const char *const names[] = {"x", "running_mean", "running_var", "weight", "bias"};
+  for (int i = 1; i < 5; i++) SQ_TRY(want_vector(c, i, names[i], x->shape[1]));
+  if (!training && (!c->in[1] || !c->in[2])) {
+    return sq_fail(SQ_EARG,
+                   "[batch_norm] without training, running_mean and running_var are needed");
+  }
+  if (training && x->shape[1] > 0 && x->numel / x->shape[1] == 1) {
+    return sq_fail(SQ_ESHAPE,
+                   "[batch_norm] x is %s: training needs more than one value for each channel",
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF));
+  }
+  return SQ_OK;
+}
+
+/* running = (1 - momentum) running + momentum stat, in double; nothing where there is none. */
+static sq_status follow(sq_tensor *running, sq_tensor *stat, double momentum, double factor) {
+  if (!running) return SQ_OK;
+  SQ_OWN sq_tensor *next = NULL, *old = NULL, *scaled = NULL;
+  double keep = 1 - momentum, weight = momentum * factor;
+  SQ_TRY(sq_tensor_cast(running, SQ_F64, &old));
+  SQ_TRY(sq_map("batch_norm", SQ_ELEM_scale, &stat, &weight, &scaled));
+  SQ_TRY(sq_map("batch_norm", SQ_ELEM_scale, &old, &keep, &next));
+  SQ_TRY(sq_map_into(SQ_ELEM_add, (sq_tensor *[]){scaled, next}, NULL, scaled));
+  return sq_tensor_copy(running, scaled);
+}
+
+/* y = (x - mean) / sqrt(var + eps) w + b over channels; mean and var of the batch in training, and
+ * then running = (1 - momentum) running + momentum (mean, unbiased var); else the running ones.  dx
+ * = w rstd (dy - mean dy - x^ mean(dy x^)), x^ = (x - mean) rstd; without training dx = w rstd dy.
+ * dw = sum dy x^, db = sum dy. */
+static sq_status batch_norm_forward(sq_call *c) {
+  bool training = c->arg[5].flag;
+  SQ_TRY(check_batch(c, training));
+  batch_job j = {.training = training, .eps = c->arg[7].number};
+  SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL, *mean = NULL, *var = NULL;
+  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
+  set_extent(&j, x->dtype, x->ndim, x->shape);
+  SQ_TRY(contiguous_or_null(c->in[3], &w));
+  SQ_TRY(contiguous_or_null(c->in[4], &b));
+  SQ_TRY(new_doubles(j.C, &mean));
+  SQ_TRY(new_doubles(j.C, &var));
+  if (!training) {
+    SQ_TRY(sq_tensor_copy(mean, c->in[1]));
+    SQ_TRY(sq_tensor_copy(var, c->in[2]));
+  }
+  SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
+  j.x = sq_data(x), j.w = data_or_null(w), j.b = data_or_null(b), j.y = sq_data(y);
+  j.mean = sq_data(mean), j.var = sq_data(var);
+  SQ_TRY(run_batch(&j, batch_tile));
+  SQ_TRY(sq__save(c, x));
+  SQ_TRY(sq__save(c, w));
+  SQ_TRY(sq__save(c, mean));
+  SQ_TRY(sq__save(c, var));
+  sq__save_int(c, training);
+  sq__save_number(c, j.eps);
+  if (training && x->numel > 0) {
+    double n = (double)(j.N * j.L);
+    SQ_TRY(follow(c->in[1], mean, c->arg[6].number, 1));
+    SQ_TRY(follow(c->in[2], var, c->arg[6].number, n / (n - 1)));
+  }
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status batch_norm_backward(sq_back *b) {
+  batch_job j = {.training = sq__ints(b)[0], .eps = sq__number(b, 0)};
+  SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL, *db = NULL;
+  sq_tensor *x = sq__saved(b, 0);
+  set_extent(&j, x->dtype, x->ndim, x->shape);
+  SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
+  if (sq__needs(b, 0)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
+  if (sq__needs(b, 3)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &dw));
+  if (sq__needs(b, 4)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &db));
+  j.g = sq_data(g), j.x = sq_data(x), j.w = data_or_null(sq__saved(b, 1));
+  j.mean = sq_data(sq__saved(b, 2)), j.var = sq_data(sq__saved(b, 3));
+  j.dx = data_or_null(dx), j.dw = data_or_null(dw), j.db = data_or_null(db);
+  SQ_TRY(run_batch(&j, batch_tile_back));
+  b->dx[0] = sq_tensor_give(&dx);
+  b->dx[3] = sq_tensor_give(&dw);
+  b->dx[4] = sq_tensor_give(&db);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_batch_norm = {.forward = batch_norm_forward,
+                                      .backward = batch_norm_backward};
+
+/* --- layer norm and group norm ------------------------------------------------------------------
+ */
+
+enum { MOST_TILES = 16 };
+
+/* x (N,G,D,L), cut into at most 16 tiles of samples, so that the tiles' sums of dw and db are few.
+ */
+typedef struct rows_job {
+  const sq_kern *kern;
+  size_t size;
+  int64_t N, G, D, L, samples;        /* of a tile */
+  double eps, *mean, *rstd, *dw, *db; /* dw, db (tiles,G,D) */
+  char *g, *x, *w, *b, *y, *dx;
+} rows_job;
+
+static void set_tiles(rows_job *j, sq_dtype dtype) {
+  int64_t each = j->G * j->D * j->L, least = each > 0 ? PER_TILE / each : j->N;
+  j->kern = sq_kern_of(dtype);
+  j->size = sq_dtype_size(dtype);
+  j->samples = (j->N + MOST_TILES - 1) / MOST_TILES;
+  if (j->samples < least) j->samples = least;
+  if (j->samples < 1) j->samples = 1;
+}
+
+static int64_t tiles_of(const rows_job *j) { return (j->N + j->samples - 1) / j->samples; }
+
+static int64_t samples_of(const rows_job *j, int64_t tile) {
+  int64_t left = j->N - tile * j->samples;
+  return left < j->samples ? left : j->samples;
+}
+
+static void rows_tile(int64_t tile, void *context) {
+  const rows_job *j = context;
+  int64_t row = tile * j->samples * j->G, at = row * j->D * j->L;
+  j->kern->norm_rows(samples_of(j, tile), j->G, j->D, j->L, j->eps, offset(j->x, at, j->size), j->w,
+                     j->b, j->mean + row, j->rstd + row, offset(j->y, at, j->size));
+}
+
+static void rows_tile_back(int64_t tile, void *context) {
+  const rows_job *j = context;
+  int64_t row = tile * j->samples * j->G, at = row * j->D * j->L, sum = tile * j->G * j->D;
+  j->kern->norm_rows_back(samples_of(j, tile), j->G, j->D, j->L, offset(j->g, at, j->size),
+                          offset(j->x, at, j->size), j->w, j->mean + row, j->rstd + row,
+                          offset(j->dx, at, j->size), j->dw + sum, j->db + sum);
+}
+
+static sq_status run_rows(rows_job *j, sq_tile_fn *tile) {
+  int64_t all = j->N * j->G * j->D * j->L;
+  if (all > 0) sq_parallel(tiles_of(j), 2 * all, tile, j);
+  return sq_interrupt_check();
+}
+
+/* Inputs are x, weight, bias; j has its extent. */
+static sq_status rows_forward(sq_call *c, rows_job *j) {
+  SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL, *mean = NULL, *rstd = NULL;
+  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
+  SQ_TRY(contiguous_or_null(c->in[1], &w));
+  SQ_TRY(contiguous_or_null(c->in[2], &b));
+  SQ_TRY(new_doubles(j->N * j->G, &mean));
+  SQ_TRY(new_doubles(j->N * j->G, &rstd));
+  SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
+  set_tiles(j, x->dtype);
+  j->x = sq_data(x), j->w = data_or_null(w), j->b = data_or_null(b), j->y = sq_data(y);
+  j->mean = sq_data(mean), j->rstd = sq_data(rstd);
+  SQ_TRY(run_rows(j, rows_tile));
+  SQ_TRY(sq__save(c, x));
+  SQ_TRY(sq__save(c, w));
+  SQ_TRY(sq__save(c, mean));
+  SQ_TRY(sq__save(c, rstd));
+  sq__save_ints(c, 4, (int64_t[]){j->N, j->G, j->D, j->L});
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+/* The tiles' sums added in order: a gradient in input i's shape. */
+static sq_status give_sums(sq_back *b, const rows_job *j, int i, const double *parts) {
+  int64_t n = j->G * j->D;
+  SQ_OWN sq_tensor *sum = NULL, *dw = NULL;
+  if (!sq__needs(b, i)) return SQ_OK;
+  SQ_TRY(sq_tensor_full(SQ_F64, sq__in_ndim(b, i), sq__in_shape(b, i), 0, &sum));
+  double *to = sq_data(sum);
+  for (int64_t tile = 0; j->L * n > 0 && tile < tiles_of(j); tile++)
+    for (int64_t k = 0; k < n; k++) to[k] += parts[tile * n + k];
+  SQ_TRY(sq_tensor_cast(sum, sq__in_dtype(b, i), &dw));
+  b->dx[i] = sq_tensor_give(&dw);
+  return SQ_OK;
+}
+
+static sq_status rows_backward(sq_back *b) {
+  const int64_t *extent = sq__ints(b);
+  rows_job j = {.N = extent[0], .G = extent[1], .D = extent[2], .L = extent[3]};
+  SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL, *db = NULL;
+  sq_tensor *x = sq__saved(b, 0);
+  set_tiles(&j, x->dtype);
+  SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
+  if (sq__needs(b, 0)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
+  SQ_TRY(new_doubles(tiles_of(&j) * j.G * j.D, &dw));
+  SQ_TRY(new_doubles(tiles_of(&j) * j.G * j.D, &db));
+  j.g = sq_data(g), j.x = sq_data(x), j.w = data_or_null(sq__saved(b, 1));
+  j.mean = sq_data(sq__saved(b, 2)), j.rstd = sq_data(sq__saved(b, 3));
+  j.dx = data_or_null(dx), j.dw = sq_data(dw), j.db = sq_data(db);
+  SQ_TRY(run_rows(&j, rows_tile_back));
+  SQ_TRY(give_sums(b, &j, 1, j.dw));
+  SQ_TRY(give_sums(b, &j, 2, j.db));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+
+static sq_status check_layer_norm(const sq_call *c) {
+  const sq_tensor *x = c->in[0];
+  int n = c->arg[1].ints.n;
+  const int64_t *shape = c->arg[1].ints.v;
+  SQ_TRY(sq__want_float(c, 0));
+  if (n < 1 || n > x->ndim || memcmp(x->shape + x->ndim - n, shape, (size_t)n * sizeof *shape)) {
+    return sq_fail(SQ_ESHAPE, "[layer_norm] x is %s: its last dims must be normalized_shape, %s",
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+                   n <= SQ_MAX_DIMS ? sq_shape_text(n, shape, SQ_SHAPE_BUF) : "which is too long");
+  }
+  for (int i = 1; i < 3; i++) {
+    const sq_tensor *t = c->in[i];
+    if (!t || sq_shape_equal(t->ndim, t->shape, n, shape)) continue;
+    return sq_fail(SQ_ESHAPE, "[layer_norm] %s is %s: it must be %s", i == 1 ? "weight" : "bias",
+                   sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(n, shape, SQ_SHAPE_BUF));
+  }
+  return SQ_OK;
+}
+
+/* y = x^ w + b, x^ = (x - mean) / sqrt(var + eps) over the last dims.  dx = rstd (w dy - mean(w dy)
+ * - x^ mean(w dy x^)), dw = sum dy x^, db = sum dy over the dims in front. */
+static sq_status layer_norm_forward(sq_call *c) {
+  SQ_TRY(check_layer_norm(c));
+  const sq_tensor *x = c->in[0];
+  rows_job j = {.N = 1, .G = 1, .D = 1, .L = 1, .eps = c->arg[4].number};
+  for (int i = 0; i < x->ndim; i++) *(i < x->ndim - c->arg[1].ints.n ? &j.N : &j.D) *= x->shape[i];
+  return rows_forward(c, &j);
+}
+const sq_op_impl sq__op_layer_norm = {.forward = layer_norm_forward, .backward = rows_backward};
+
+/* The same over each of G groups of channels and all of space; w and b (C). */
+static sq_status group_norm_forward(sq_call *c) {
+  const sq_tensor *x = c->in[0];
+  int64_t G = c->arg[1].integer;
+  SQ_TRY(sq__want_float(c, 0));
+  if (x->ndim < 2 || G < 1 || x->shape[1] % G != 0) {
+    return sq_fail(SQ_ESHAPE,
+                   "[group_norm] x is %s: its dim 2, the channels, must be cut into %" PRId64
+                   " groups",
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF), G);
+  }
+  SQ_TRY(want_vector(c, 1, "weight", x->shape[1]));
+  SQ_TRY(want_vector(c, 2, "bias", x->shape[1]));
+  rows_job j = {.N = x->shape[0], .G = G, .D = x->shape[1] / G, .L = 1, .eps = c->arg[4].number};
+  for (int i = 2; i < x->ndim; i++) j.L *= x->shape[i];
+  return rows_forward(c, &j);
+}
+const sq_op_impl sq__op_group_norm = {.forward = group_norm_forward, .backward = rows_backward};
