@@ -200,6 +200,7 @@ static void test_elem(const sq_kern *kern, sq_dtype dtype, sq_elem elem) {
 /* --- the rest of kern.def: test_<name>(kern, dtype)
  * -------------------------------------------------- */
 
+#include "kernels_test_images.h"
 #include "kernels_test_rows.h"
 
 static void test_floats(sq_isa isa, sq_dtype dtype) {

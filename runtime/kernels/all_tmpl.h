@@ -11,6 +11,7 @@
 #undef SUM
 #include "kernels/others_tmpl.h"
 #include "kernels/reduce_tmpl.h"
+#include "kernels/image_tmpl.h"
 #include "kernels/where_tmpl.h"
 #include "kernels/softmax_tmpl.h"
 #include "kernels/norm_tmpl.h"

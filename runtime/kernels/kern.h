@@ -23,6 +23,12 @@ typedef enum sq_elem {
   SQ_ELEMS
 } sq_elem;
 
+/* Windows over C planes (Y,X): taps (KY,KX) in steps of (DY,DX), windows in steps of (SY,SX),
+ * planes padded by (PY,PX), results (OY,OX). */
+typedef struct sq_window {
+  int64_t C, Y, X, KY, KX, SY, SX, PY, PX, DY, DX, OY, OX;
+} sq_window;
+
 typedef struct sq_kern {
   sq_elem_fn *elem[SQ_ELEMS];
 #define ELEM(name, inputs)

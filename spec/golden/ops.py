@@ -578,6 +578,115 @@ for r in ("none", "sum", "mean"):
          lambda a, b, w: F.binary_cross_entropy(a, b.detach(), weight=w.detach(), reduction=r))
     CASES[-1]["grad"][1:] = [None, None]
 
+# --- normalisation --------------------------------------------------------------------------------
+
+for s in ((4, 3), (2, 3, 4), (2, 3, 2, 2), (3, 1), (8, 70)):
+    for training in (True, False):
+        x, m, v, w, b = draw(*s), draw(s[1]), draw(s[1], lo=0.5), draw(s[1], lo=0.5), draw(s[1])
+        if s[0] == 8:
+            x = torch.where(x.abs() < 2, x, x / 2)
+        case("batch_norm", [x, m, v, w, b, training], lambda x, m, v, w, b: F.batch_norm(
+            x, m.detach().clone(), v.detach().clone(), w, b, training), tol=20)
+        CASES[-1]["grad"][1:3] = [None, None]
+        if training:
+            case("batch_norm", [x, None, None, None, None, True], lambda x: F.batch_norm(
+                x, None, None, training=True), tol=20)
+        if s == (4, 3):
+            case("batch_norm", [x, m, v, w, None, training, 0.3, 0.5], lambda x, m, v, w: F.batch_norm(
+                x, m.detach().clone(), v.detach().clone(), w, None, training, 0.3, 0.5))
+            CASES[-1]["grad"][1:3] = [None, None]
+for s, n in [((4, 3), (3,)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (4,)), ((5,), (5,)), ((0, 3), (3,)), ((2, 70), (70,))]:
+    case("layer_norm", [draw(*s), list(n), draw(*n, lo=0.5), draw(*n)], lambda x, w, b: F.layer_norm(x, n, w, b), tol=20)
+    case("layer_norm", [draw(*s), list(n)], lambda x: F.layer_norm(x, n), tol=20)
+    case("layer_norm", [draw(*s), list(n), draw(*n), None, 0.1], lambda x, w: F.layer_norm(x, n, w, None, 0.1), tol=20)
+for s, g in [((2, 4), 2), ((2, 4, 3), 2), ((2, 6, 2, 2), 3), ((2, 3, 4), 1), ((2, 3, 4), 3)]:
+    case("group_norm", [draw(*s), g, draw(s[1], lo=0.5), draw(s[1])], lambda x, w, b: F.group_norm(x, g, w, b), tol=40)
+    case("group_norm", [draw(*s), g], lambda x: F.group_norm(x, g), tol=40)
+case("dropout", [draw(2, 3), 0.5, False], lambda x: F.dropout(x, 0.5, False))
+case("dropout", [draw(2, 3), 0], lambda x: F.dropout(x, 0.0))
+case("dropout", [draw(2, 3), 1], lambda x: F.dropout(x, 1.0))
+
+# --- convolutions and pooling ---------------------------------------------------------------------
+
+for s, w, b, st, p, d, g in [((2, 3, 7), (4, 3, 3), True, 1, 0, 1, 1), ((2, 4, 8), (6, 2, 3), False, 2, 2, 2, 2),
+                             ((3, 5), (2, 3, 1), True, 1, 1, 1, 1), ((0, 3, 5), (2, 3, 2), True, 1, 0, 1, 1)]:
+    t = [draw(*s, lo=-1, hi=1), draw(*w, lo=-1, hi=1)] + ([draw(w[0])] if b else [])
+    case("conv1d", t + [None] * (3 - len(t)) + [st, p, d, g], lambda *t: F.conv1d(*t, *[None] * (3 - len(t)), st, p, d, g),
+         tol=4)
+CONV = [((2, 3, 5, 6), (4, 3, 3, 2), True, 1, 0, 1, 1), ((2, 4, 6, 5), (6, 2, 3, 3), False, 2, 1, 1, 2),
+        ((1, 2, 7, 7), (3, 2, 2, 3), True, (2, 1), (0, 2), (1, 2), 1), ((3, 4, 4), (4, 1, 3, 3), True, 1, 1, 1, 3),
+        ((2, 2, 3, 3), (2, 2, 3, 3), True, 1, 0, 1, 1), ((17, 1, 4, 4), (2, 1, 2, 2), True, 2, 0, 1, 1)]
+CONV[3] = ((3, 4, 4), (6, 1, 3, 3), True, 1, 1, 1, 3)
+for s, w, b, st, p, d, g in CONV:
+    t = [draw(*s, lo=-1, hi=1), draw(*w, lo=-1, hi=1)] + ([draw(w[0])] if b else [])
+    ls = [list(v) if isinstance(v, tuple) else v for v in (st, p, d)]
+    case("conv2d", t + [None] * (3 - len(t)) + ls + [g], lambda *t: F.conv2d(*t, *[None] * (3 - len(t)), st, p, d, g), tol=4)
+for s, w, b, st, p, op, g, d in [((2, 3, 4, 3), (3, 4, 3, 2), True, 1, 0, 0, 1, 1), ((2, 4, 3, 3), (4, 3, 4, 4), False, 2, 1, 0, 2, 1),
+                                 ((1, 2, 3, 4), (2, 3, 3, 3), True, (2, 3), (1, 0), (1, 2), 1, 1),
+                                 ((3, 3, 3), (3, 2, 2, 2), True, 1, 0, 0, 1, 2), ((2, 2, 2, 2), (2, 1, 3, 3), True, 2, 1, 1, 1, 3),
+                                 ((17, 2, 2, 2), (2, 1, 2, 2), True, 2, 0, 0, 1, 1)]:
+    t = [draw(*s, lo=-1, hi=1), draw(*w, lo=-1, hi=1)] + ([draw(w[1] * g)] if b else [])
+    ls = [list(v) if isinstance(v, tuple) else v for v in (st, p, op)]
+    case("conv_transpose2d", t + [None] * (3 - len(t)) + ls + [g, d],
+         lambda *t: F.conv_transpose2d(*t, *[None] * (3 - len(t)), st, p, op, g, d), tol=4)
+for s, k, st, p, d, ceil in [((2, 2, 4, 4), 2, None, 0, 1, False), ((1, 2, 5, 6), (3, 2), (2, 1), (1, 1), 1, False),
+                             ((2, 5, 5), 2, 2, 0, 1, True), ((1, 1, 7, 7), 3, 2, 1, 2, False), ((1, 1, 5, 5), 2, 3, 1, 1, True)]:
+    x = draw(*s, apart=True)
+    ls = [list(v) if isinstance(v, tuple) else v for v in (k, st, p, d)]
+    case("max_pool2d", [x, *ls, ceil], lambda x: F.max_pool2d(x, k, st, p, d, ceil))
+    if d == 1:
+        for pads in (True, False):
+            case("avg_pool2d", [x, *ls[:3], ceil, pads], lambda x: F.avg_pool2d(x, k, st, p, ceil, pads))
+case("max_pool2d", [torch.tensor([[[1.0, nan, 2, 3], [0, 1, -inf, 2]]], dtype=torch.double), 2], lambda x: F.max_pool2d(x, 2),
+     grad=False)
+
+# --- linear and recurrent -------------------------------------------------------------------------
+
+for s in ((3,), (2, 3), (2, 4, 3), (0, 3)):
+    case("linear", [draw(*s), draw(4, 3), draw(4)], F.linear)
+    case("linear", [draw(*s), draw(4, 3)], F.linear)
+
+
+def recurrent(op, T, B, I, H, batch_first=False, reverse=False, bias=True, start=True, relu=False):
+    """One direction of torch's layer: the reversed one is computed on x turned round."""
+    G = 4 * H if op == "lstm" else H
+    lo, hi = (0.125, 0.5) if relu else (-1, 1)
+    x = draw(*((B, T, I) if batch_first else (T, B, I)), lo=lo, hi=hi)
+    states = [draw(B, H, lo=lo, hi=hi) if start else None for _ in range(2 if op == "lstm" else 1)]
+    w = [draw(G, I, lo=lo, hi=hi), draw(G, H, lo=lo, hi=hi)] + ([draw(G, lo=lo, hi=hi), draw(G, lo=lo, hi=hi)] if bias
+                                                                 else [None, None])
+    time = 1 if batch_first else 0
+
+    def run(*t):
+        t = list(t)
+        x = t.pop(0)
+        st = [t.pop(0) if start else torch.zeros(B, H, dtype=x.dtype) for _ in states]
+        x = x.flip(time) if reverse else x
+        x = x.transpose(0, 1) if batch_first else x
+        hx = tuple(v.unsqueeze(0) for v in st)
+        if op == "lstm":
+            y, h, c = torch._VF.lstm(x, hx, tuple(t), bias, 1, 0.0, False, False, False)
+            last = [h[0], c[0]]
+        else:
+            f = torch._VF.rnn_relu if relu else torch._VF.rnn_tanh
+            y, h = f(x, hx[0], tuple(t), bias, 1, 0.0, False, False, False)
+            last = [h[0]]
+        y = y.transpose(0, 1) if batch_first else y
+        return [y.flip(time) if reverse else y] + last
+
+    mode = [] if op == "lstm" else ["relu" if relu else "tanh"]
+    case(op, [x, *states, *w, *mode, batch_first, reverse], run, tol=20)
+
+
+for op in ("rnn", "lstm"):
+    recurrent(op, 3, 2, 2, 3)
+    recurrent(op, 3, 2, 2, 3, batch_first=True)
+    recurrent(op, 3, 2, 2, 3, reverse=True, bias=False)
+    recurrent(op, 2, 3, 1, 1, batch_first=True, reverse=True, start=False)
+    recurrent(op, 1, 1, 4, 2)
+    recurrent(op, 2, 33, 1, 2, batch_first=True)
+recurrent("rnn", 3, 2, 2, 3, relu=True)
+
 # --- writing --------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,349 @@
+/* op_conv.c: convolutions, forwards and transposed, and pooling, over images (B,C,Y,X) or one
+ * (C,Y,X).
+ */
+#include <inttypes.h>
+
+#include "autograd/op_priv.h"
+#include "base/parallel.h"
+#include "tensor/conv.h"
+#include "tensor/map.h"
+#include "tensor/reduce.h"
+#include "tensor/view.h"
+
+/* --- convolutions
+ * ----------------------------------------------------------------------------------
+ */
+
+/* What a call of any of the three says. Saved as ints in this order. */
+typedef struct settings {
+  int64_t lone; /* x is one image, without a batch */
+  int64_t row;  /* conv1d: images of one row */
+  int64_t stride[2], padding[2], dilation[2], more[2], groups;
+} settings;
+
+enum { SETTINGS = sizeof(settings) / sizeof(int64_t) };
+
+/* An int stands for across, down being 1 (or 0, for padding). */
+static void read_pair(const sq_arg *a, int64_t down, int64_t *pair) {
+  pair[0] = a->kind == SQ_ARG_PAIR ? a->ints.v[0] : down;
+  pair[1] = a->kind == SQ_ARG_PAIR ? a->ints.v[1] : a->integer;
+}
+
+/* t as images of a batch: a batch of one put in front, rows of height 1. */
+static sq_status lift(const settings *s, sq_tensor *t, bool batch, sq_tensor **out) {
+  SQ_OWN sq_tensor *wide = NULL;
+  if (s->row) {
+    SQ_TRY(sq_unsqueeze(t, t->ndim - 1, &wide));
+  } else {
+    wide = sq_tensor_keep(t);
+  }
+  if (batch && s->lone) return sq_unsqueeze(wide, 0, out);
+  *out = sq_tensor_give(&wide);
+  return SQ_OK;
+}
+
+/* The way back, for a contiguous result. */
+static sq_status lower(const settings *s, sq_tensor *t, sq_tensor **out) {
+  unsigned mask = (s->lone ? 1u : 0u) | (s->row ? 1u << (t->ndim - 2) : 0u);
+  return sq_squeeze(t, mask, out);
+}
+
+/* y += bias, by channel. */
+static sq_status add_bias(sq_tensor *y, sq_tensor *bias) {
+  if (!bias) return SQ_OK;
+  SQ_OWN sq_tensor *wide = NULL;
+  SQ_TRY(sq_reshape(bias, 3, (int64_t[]){bias->numel, 1, 1}, &wide));
+  return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){y, wide}, NULL, y);
+}
+
+static sq_status check_conv(const sq_call *c, int dims, int64_t channels) {
+  const sq_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
+  SQ_TRY(sq__want_float(c, 0));
+  if ((x->ndim != dims + 1 && x->ndim != dims + 2) || w->ndim != dims + 2) {
+    return sq_fail(SQ_ESHAPE,
+                   "[%s] x is %s, weight is %s: x has %d dims, or %d without a batch, "
+                   "weight has %d",
+                   c->op->name, sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(w, SQ_SHAPE_BUF), dims + 2, dims + 1, dims + 2);
+  }
+  if (b && (b->ndim != 1 || b->shape[0] != channels)) {
+    return sq_fail(SQ_ESHAPE, "[%s] bias is %s, weight is %s: bias must be (%" PRId64 ")",
+                   c->op->name, sq_tensor_shape_text(b, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(w, SQ_SHAPE_BUF), channels);
+  }
+  return SQ_OK;
+}
+
+static sq_status save_conv(sq_call *c, const settings *s) {
+  sq__save_ints(c, SETTINGS, (const int64_t *)s);
+  SQ_TRY(sq__save(c, c->in[0]));
+  return sq__save(c, c->in[1]);
+}
+
+/* y[b][o] = sum over c, ky, kx of w[o][c][ky][kx] x[b][c][oy S - P + ky D][...] + bias[o]
+ * dx: the transposed convolution of dy; dw: of x and dy; dbias = sum dy */
+static sq_status conv_forward(sq_call *c, int dims) {
+  const sq_tensor *w = c->in[1];
+  SQ_TRY(check_conv(c, dims, w->ndim > 0 ? w->shape[0] : 0));
+  settings s = {.lone = c->in[0]->ndim == dims + 1, .row = dims == 1, .groups = c->arg[6].integer};
+  read_pair(&c->arg[3], 1, s.stride);
+  read_pair(&c->arg[4], 0, s.padding);
+  read_pair(&c->arg[5], 1, s.dilation);
+  SQ_OWN sq_tensor *x4 = NULL, *w4 = NULL, *y = NULL;
+  sq_conv g;
+  SQ_TRY(lift(&s, c->in[0], true, &x4));
+  SQ_TRY(lift(&s, c->in[1], false, &w4));
+  SQ_TRY(sq_conv_shape(c->op->name, x4, w4, s.stride, s.padding, s.dilation, s.groups, &g));
+  SQ_TRY(sq_conv_forward(&g, x4, w4, &y));
+  SQ_TRY(add_bias(y, c->in[2]));
+  SQ_TRY(save_conv(c, &s));
+  return lower(&s, y, &c->out[0]);
+}
+
+static sq_status conv1d_forward(sq_call *c) { return conv_forward(c, 1); }
+static sq_status conv2d_forward(sq_call *c) { return conv_forward(c, 2); }
+
+static sq_status give_bias(sq_back *b, sq_tensor *dy) {
+  return sq__needs(b, 2) ? sq_sum(dy, 0xdu, false, &b->dx[2]) : SQ_OK;
+}
+
+static sq_status conv_backward(sq_back *b) {
+  const settings *s = (const settings *)(const void *)sq__ints(b);
+  SQ_OWN sq_tensor *x = NULL, *w = NULL, *dy = NULL, *dx = NULL, *dw = NULL;
+  sq_conv g;
+  SQ_TRY(lift(s, sq__saved(b, 0), true, &x));
+  SQ_TRY(lift(s, sq__saved(b, 1), false, &w));
+  SQ_TRY(lift(s, b->dy[0], true, &dy));
+  SQ_TRY(sq_conv_shape("conv", x, w, s->stride, s->padding, s->dilation, s->groups, &g));
+  SQ_TRY(give_bias(b, dy));
+  if (sq__needs(b, 0)) {
+    SQ_TRY(sq_conv_input(&g, dy, w, &dx));
+    SQ_TRY(lower(s, dx, &b->dx[0]));
+  }
+  if (!sq__needs(b, 1)) return SQ_OK;
+  SQ_TRY(sq_conv_weight(&g, x, dy, &dw));
+  return sq_reshape(dw, sq__in_ndim(b, 1), sq__in_shape(b, 1), &b->dx[1]);
+}
+const sq_op_impl sq__op_conv1d = {.forward = conv1d_forward, .backward = conv_backward};
+const sq_op_impl sq__op_conv2d = {.forward = conv2d_forward, .backward = conv_backward};
+
+/* The convolution whose gradient a transposed one computes: its x is our y, its dy our x. */
+static sq_status transposed_shape(const settings *s, const sq_tensor *x, const sq_tensor *w,
+                                  sq_conv *g) {
+  sq_tensor y = {.ndim = 4, .shape = {x->shape[0], w->shape[1] * s->groups, 0, 0}};
+  if (x->shape[1] != w->shape[0]) {
+    return sq_fail(SQ_ESHAPE,
+                   "[conv_transpose2d] x is %s, weight is %s: they have %" PRId64 " and %" PRId64
+                   " channels",
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(w, SQ_SHAPE_BUF),
+                   x->shape[1], w->shape[0]);
+  }
+  for (int i = 0; i < 2; i++) {
+    int64_t room = s->stride[i] > s->dilation[i] ? s->stride[i] : s->dilation[i];
+    if (s->more[i] < 0 || s->more[i] >= room || x->shape[2 + i] < 1) {
+      return sq_fail(SQ_EARG,
+                     "[conv_transpose2d] output_padding %" PRId64
+                     " must be at least 0 and less than stride or dilation",
+                     s->more[i]);
+    }
+    y.shape[2 + i] = (x->shape[2 + i] - 1) * s->stride[i] - 2 * s->padding[i] +
+                     s->dilation[i] * (w->shape[2 + i] - 1) + s->more[i] + 1;
+    if (y.shape[2 + i] < 1)
+      return sq_fail(SQ_ESHAPE, "[conv_transpose2d] the result would have size %" PRId64,
+                     y.shape[2 + i]);
+  }
+  SQ_TRY(
+      sq_conv_shape("conv_transpose2d", &y, w, s->stride, s->padding, s->dilation, s->groups, g));
+  g->w.OY = x->shape[2]; /* output_padding beyond the stride would count one position more */
+  g->w.OX = x->shape[3];
+  return SQ_OK;
+}
+
+/* y = the gradient, at its input, of the convolution with w, for the output gradient x; + bias.
+ * dx = that convolution of dy; dw: of dy and x; dbias = sum dy */
+static sq_status conv_transpose2d_forward(sq_call *c) {
+  const sq_tensor *w = c->in[1];
+  int64_t groups = c->arg[6].integer;
+  SQ_TRY(check_conv(c, 2, w->ndim == 4 ? w->shape[1] * groups : 0));
+  settings s = {.lone = c->in[0]->ndim == 3, .groups = groups};
+  read_pair(&c->arg[3], 1, s.stride);
+  read_pair(&c->arg[4], 0, s.padding);
+  read_pair(&c->arg[5], 0, s.more);
+  read_pair(&c->arg[7], 1, s.dilation);
+  SQ_OWN sq_tensor *x = NULL, *y = NULL;
+  sq_conv g;
+  SQ_TRY(lift(&s, c->in[0], true, &x));
+  SQ_TRY(transposed_shape(&s, x, c->in[1], &g));
+  SQ_TRY(sq_conv_input(&g, x, c->in[1], &y));
+  SQ_TRY(add_bias(y, c->in[2]));
+  SQ_TRY(save_conv(c, &s));
+  return lower(&s, y, &c->out[0]);
+}
+
+static sq_status conv_transpose2d_backward(sq_back *b) {
+  const settings *s = (const settings *)(const void *)sq__ints(b);
+  SQ_OWN sq_tensor *x = NULL, *dy = NULL, *dx = NULL;
+  sq_tensor *w = sq__saved(b, 1);
+  sq_conv g;
+  SQ_TRY(lift(s, sq__saved(b, 0), true, &x));
+  SQ_TRY(lift(s, b->dy[0], true, &dy));
+  SQ_TRY(transposed_shape(s, x, w, &g));
+  SQ_TRY(give_bias(b, dy));
+  if (sq__needs(b, 0)) {
+    SQ_TRY(sq_conv_forward(&g, dy, w, &dx));
+    SQ_TRY(lower(s, dx, &b->dx[0]));
+  }
+  return sq__needs(b, 1) ? sq_conv_weight(&g, dy, x, &b->dx[1]) : SQ_OK;
+}
+const sq_op_impl sq__op_conv_transpose2d = {.forward = conv_transpose2d_forward,
+                                            .backward = conv_transpose2d_backward};
+
+/* --- pooling
+ * ---------------------------------------------------------------------------------------
+ */
+
+/* How many windows fit; with ceil also one that begins inside and ends outside. */
+static int64_t windows(int64_t size, int64_t taps, int64_t stride, int64_t padding,
+                       int64_t dilation, bool ceil) {
+  int64_t room = size + 2 * padding - dilation * (taps - 1) - 1;
+  if (room < 0) return 0;
+  int64_t n = (room + (ceil ? stride - 1 : 0)) / stride + 1;
+  return ceil && (n - 1) * stride >= size + padding ? n - 1 : n;
+}
+
+/* Planes of x (..,Y,X) and the windows of (x, kernel_size, stride, padding). */
+static sq_status read_windows(const sq_call *c, const int64_t *dilation, bool ceil, sq_window *w) {
+  const sq_tensor *x = c->in[0];
+  const int64_t *k = c->arg[1].ints.v, *p = c->arg[3].ints.v;
+  const int64_t *s = c->arg[2].kind == SQ_ARG_PAIR ? c->arg[2].ints.v : k;
+  SQ_TRY(sq__want_float(c, 0));
+  if (x->ndim != 3 && x->ndim != 4) {
+    return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must be (B,C,Y,X) or (C,Y,X)", c->op->name,
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF));
+  }
+  for (int i = 0; i < 2; i++) {
+    bool fits = k[i] >= 1 && s[i] >= 1 && dilation[i] >= 1 && p[i] >= 0 && 2 * p[i] <= k[i] &&
+                k[i] < INT32_MAX && s[i] < INT32_MAX && dilation[i] < INT32_MAX;
+    if (!fits) {
+      return sq_fail(SQ_EARG,
+                     "[%s] kernel_size %" PRId64 ", stride %" PRId64 ", padding %" PRId64
+                     ": sizes must be at least 1, padding at most half of kernel_size",
+                     c->op->name, k[i], s[i], p[i]);
+    }
+  }
+  int n = x->ndim;
+  int64_t Y = x->shape[n - 2], X = x->shape[n - 1],
+          C = n == 4 ? x->shape[0] * x->shape[1] : x->shape[0];
+  *w = (sq_window){C, Y, X, k[0], k[1], s[0], s[1], p[0], p[1], dilation[0], dilation[1], 0, 0};
+  w->OY = windows(Y, k[0], s[0], p[0], dilation[0], ceil);
+  w->OX = windows(X, k[1], s[1], p[1], dilation[1], ceil);
+  /* taps further apart than the plane is long could all miss it */
+  bool hits = (k[0] == 1 || dilation[0] <= Y) && (k[1] == 1 || dilation[1] <= X);
+  if (w->OY > 0 && w->OX > 0 && hits) return SQ_OK;
+  return sq_fail(SQ_ESHAPE, "[%s] x is %s: a window of %" PRId64 " by %" PRId64 " does not fit",
+                 c->op->name, sq_tensor_shape_text(x, SQ_SHAPE_BUF), k[0], k[1]);
+}
+
+/* All planes, in tiles of some. */
+typedef struct pool_job {
+  const sq_kern *kern;
+  size_t size;
+  sq_window w;
+  int64_t planes, per_tile;
+  bool average, pads;
+  char *x, *y; /* x or dx, y or dy */
+  int64_t *where;
+} pool_job;
+
+static pool_job pool_of(const sq_window *w, sq_dtype dtype) {
+  pool_job j = {.kern = sq_kern_of(dtype), .size = sq_dtype_size(dtype), .w = *w, .planes = w->C};
+  int64_t work = w->OY * w->OX * w->KY * w->KX;
+  j.per_tile = work >= 16384 ? 1 : 16384 / (work > 0 ? work : 1);
+  return j;
+}
+
+static sq_status run_pool(pool_job *j, sq_tile_fn *tile) {
+  int64_t work = j->planes * j->w.OY * j->w.OX * j->w.KY * j->w.KX;
+  sq_parallel((j->planes + j->per_tile - 1) / j->per_tile, work, tile, j);
+  return sq_interrupt_check();
+}
+
+static void pool_tile(int64_t tile, void *context) {
+  const pool_job *j = context;
+  int64_t first = tile * j->per_tile, area = j->w.OY * j->w.OX;
+  sq_window w = j->w;
+  w.C = j->planes - first < j->per_tile ? j->planes - first : j->per_tile;
+  const char *x = j->x + (size_t)(first * w.Y * w.X) * j->size;
+  char *y = j->y + (size_t)(first * area) * j->size;
+  if (j->average) {
+    j->kern->avg_pool(&w, j->pads, x, y);
+  } else {
+    j->kern->max_pool(&w, x, y, j->where + first * area);
+  }
+}
+
+static void pool_back_tile(int64_t tile, void *context) {
+  const pool_job *j = context;
+  int64_t first = tile * j->per_tile, area = j->w.OY * j->w.OX, plane = j->w.Y * j->w.X;
+  sq_window w = j->w;
+  w.C = j->planes - first < j->per_tile ? j->planes - first : j->per_tile;
+  char *x = j->x + (size_t)(first * plane) * j->size, *y = j->y + (size_t)(first * area) * j->size;
+  if (j->average) {
+    j->kern->avg_pool_back(&w, j->pads, y, x);
+    return;
+  }
+  for (int64_t c = 0; c < w.C; c++) {
+    j->kern->add_at(area, 1, j->where + (first + c) * area, y + (size_t)(c * area) * j->size,
+                    x + (size_t)(c * plane) * j->size);
+  }
+}
+
+static sq_status pool(sq_call *c, const sq_window *w, bool average, bool pads) {
+  SQ_OWN sq_tensor *x = NULL, *y = NULL, *where = NULL;
+  int64_t shape[SQ_MAX_DIMS];
+  int n = c->in[0]->ndim;
+  for (int i = 0; i < n; i++) shape[i] = c->in[0]->shape[i];
+  shape[n - 2] = w->OY, shape[n - 1] = w->OX;
+  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
+  SQ_TRY(sq_tensor_new(x->dtype, n, shape, &y));
+  if (!average) SQ_TRY(sq_tensor_new(SQ_I64, n, shape, &where));
+  pool_job j = pool_of(w, x->dtype);
+  j.average = average, j.pads = pads;
+  j.x = sq_data(x), j.y = sq_data(y), j.where = where ? sq_data(where) : NULL;
+  SQ_TRY(run_pool(&j, pool_tile));
+  sq__save_ints(c, sizeof *w / sizeof(int64_t), (const int64_t *)w);
+  sq__save_int(c, pads);
+  SQ_TRY(sq__save(c, where));
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status pool_backward(sq_back *b) {
+  SQ_OWN sq_tensor *dy = NULL, *dx = NULL;
+  const sq_window *w = (const sq_window *)(const void *)sq__ints(b);
+  sq_tensor *where = sq__saved(b, 0);
+  SQ_TRY(sq_tensor_contiguous(b->dy[0], &dy));
+  SQ_TRY(sq_tensor_full(dy->dtype, sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &dx));
+  pool_job j = pool_of(w, dy->dtype);
+  j.average = !where, j.pads = sq__ints(b)[sizeof *w / sizeof(int64_t)];
+  j.x = sq_data(dx), j.y = sq_data(dy), j.where = where ? sq_data(where) : NULL;
+  SQ_TRY(run_pool(&j, pool_back_tile));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+
+/* y = the greatest of each window;  dx = dy where it was */
+static sq_status max_pool2d_forward(sq_call *c) {
+  sq_window w;
+  SQ_TRY(read_windows(c, c->arg[4].ints.v, c->arg[5].flag, &w));
+  return pool(c, &w, false, false);
+}
+const sq_op_impl sq__op_max_pool2d = {.forward = max_pool2d_forward, .backward = pool_backward};
+
+/* y = the mean of each window;  dx = dy shared by it */
+static sq_status avg_pool2d_forward(sq_call *c) {
+  sq_window w;
+  SQ_TRY(read_windows(c, (int64_t[]){1, 1}, c->arg[4].flag, &w));
+  return pool(c, &w, true, c->arg[5].flag);
+}
+const sq_op_impl sq__op_avg_pool2d = {.forward = avg_pool2d_forward, .backward = pool_backward};
