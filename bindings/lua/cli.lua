@@ -2,9 +2,12 @@
 --
 -- An entry is a default, or {default, choices =, min =, max =, help =, type =}. The type is the default's: integer,
 -- number, string, boolean, or a list of one of these. Without a default `type` names it, and the option is nil.
+-- The type "folder" is a path: it is made, and one that can't be written to is an error now, not after the training.
+
+local sys = require "seqrt.sys"
 
 local FIELDS = {choices = true, min = true, max = true, help = true, type = true}
-local TYPES = {integer = true, number = true, string = true, boolean = true}
+local TYPES = {integer = true, number = true, string = true, boolean = true, folder = true}
 local TRUE = {["true"] = true, yes = true, on = true, ["1"] = true}
 local FALSE = {["false"] = true, no = true, off = true, ["0"] = true}
 
@@ -44,7 +47,7 @@ local function declare(name, entry)
   local sample = option.default
   if option.list then sample = option.default[1] end
   option.type = option.type or sample ~= nil and kind_of(sample) or nil
-  if not TYPES[option.type] then wrong "needs a default or a type: integer, number, string, boolean" end
+  if not TYPES[option.type] then wrong "needs a default or a type: integer, number, string, boolean, folder" end
   if option.list and option.type == "integer" then
     for _, item in ipairs(option.default) do if kind_of(item) == "number" then option.type = "number" end end
   end
@@ -113,7 +116,7 @@ end
 -- One word as the option's type; nil and why.
 local function convert(option, word)
   local value
-  if option.type == "string" then
+  if option.type == "string" or option.type == "folder" then
     value = word
   elseif option.type == "boolean" then
     if TRUE[word:lower()] then return true end
@@ -201,6 +204,18 @@ local function parse(list, by_name, args)
   return options
 end
 
+-- Makes the folders that were asked for; a message where one can't be written to.
+local function open_folders(list, options)
+  for _, option in ipairs(list) do
+    local path = option.type == "folder" and options[option.name]
+    if path then
+      local ok, why = sys.fs.mkdir_p(path)
+      if ok then ok, why = sys.probe(path) end
+      if not ok then return ("argument %s: %s"):format(shown(option.name), why) end
+    end
+  end
+end
+
 -- --- help ---------------------------------------------------------------------------------------------
 
 -- What the script says of itself: the comment at its head, from after "-- name.lua: " to the first empty line.
@@ -217,7 +232,7 @@ local function head_comment(script)
   return #out > 0 and table.concat(out, "\n") or nil
 end
 
-local METAVAR = {integer = "N", number = "X", string = "TEXT"}
+local METAVAR = {integer = "N", number = "X", string = "TEXT", folder = "FOLDER"}
 
 local function describe(option)
   local left = shown(option.name)
@@ -267,7 +282,8 @@ return function(spec, how)
   local ok, list, by_name = pcall(declare_all, spec)
   if not ok then error(list, 2) end
   local options, message, help = parse(list, by_name, args)
-  if options then return options end
+  if options then message = open_folders(list, options) end
+  if options and not message then return options end
   if help then message = help_text(list, script) end
   if how.exit == false then return nil, message end
   if help then
