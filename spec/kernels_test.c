@@ -201,6 +201,7 @@ static void test_elem(const sq_kern *kern, sq_dtype dtype, sq_elem elem) {
  * -------------------------------------------------- */
 
 #include "kernels_test_images.h"
+#include "kernels_test_norm.h"
 #include "kernels_test_rows.h"
 
 static void test_floats(sq_isa isa, sq_dtype dtype) {

@@ -1,0 +1,172 @@
+/* kernels_test_norm.h: normalisation against its formulas: elements that share a mean are listed,
+ * and the rest is two sums. */
+
+enum { MOST_SHARED = 2048 };
+
+/* One group of elements with a common mean: places in x and, for each, its weight's. */
+typedef struct shared {
+  int64_t n, at[MOST_SHARED], w[MOST_SHARED];
+  real mean, var;
+} shared;
+
+static void find_stats(sq_dtype t, const void *x, shared *s) {
+  s->mean = s->var = 0;
+  for (int64_t i = 0; i < s->n; i++) s->mean += get(t, x, s->at[i]) / s->n;
+  for (int64_t i = 0; i < s->n; i++) {
+    const real d = get(t, x, s->at[i]) - s->mean;
+    s->var += d * d / s->n;
+  }
+}
+
+static real weight_of(sq_dtype t, const void *w, int64_t i) { return w ? get(t, w, i) : 1; }
+
+static void judge_norm(sq_dtype t, const shared *s, double eps, const void *x, const void *w,
+                       const void *b, const void *y) {
+  for (int64_t i = 0; i < s->n; i++) {
+    const real hat = (get(t, x, s->at[i]) - s->mean) / sqrtl(s->var + eps);
+    const real want = hat * weight_of(t, w, s->w[i]) + (b ? get(t, b, s->w[i]) : 0);
+    check_near(t, y, s->at[i], want, 8, 8);
+  }
+}
+
+/* dx; constant: mean and variance do not follow x. Adds to dw and db (long double). */
+static void judge_norm_back(sq_dtype t, const shared *s, double eps, bool constant, const void *g,
+                            const void *x, const void *w, const void *dx, real *dw, real *db) {
+  const real rstd = 1 / sqrtl(s->var + eps);
+  real mean = 0, dot = 0;
+  for (int64_t i = 0; i < s->n; i++) {
+    const real dy = get(t, g, s->at[i]), hat = (get(t, x, s->at[i]) - s->mean) * rstd;
+    mean += dy * weight_of(t, w, s->w[i]) / s->n;
+    dot += dy * weight_of(t, w, s->w[i]) * hat / s->n;
+    dw[s->w[i]] += dy * hat;
+    db[s->w[i]] += dy;
+  }
+  if (constant) mean = dot = 0;
+  for (int64_t i = 0; i < s->n; i++) {
+    const real hat = (get(t, x, s->at[i]) - s->mean) * rstd;
+    const real dy = get(t, g, s->at[i]) * weight_of(t, w, s->w[i]);
+    check_near(t, dx, s->at[i], rstd * (dy - mean - hat * dot), 16, 16);
+  }
+}
+
+static const int64_t norm_shapes[][4] = {{5, 3, 1, 0},  {2, 3, 4, 0}, {33, 70, 1, 0}, {4, 2, 37, 0},
+                                         {1, 1, 64, 0}, {3, 1, 5, 1}, {2, 65, 3, 0}};
+#define EACH_NORM for (size_t k = 0; k < 2 * sizeof norm_shapes / sizeof *norm_shapes; k++)
+
+/* Channel c of (N,C,L), samples `step` apart. */
+static void list_channel(const int64_t *s, int64_t step, int64_t c, shared *e) {
+  e->n = 0;
+  for (int64_t n = 0; n < s[0]; n++)
+    for (int64_t l = 0; l < s[2]; l++) e->w[e->n] = c, e->at[e->n++] = n * step + c * s[2] + l;
+}
+
+static void test_batch_norm(const sq_kern *kern, sq_dtype t) {
+  static shared e;
+  double mean[70], var[70];
+  EACH_NORM {
+    const int64_t *s = norm_shapes[k / 2], step = s[1] * s[2];
+    const void *w = k % 2 ? IN(1) : NULL, *b = k % 2 ? IN(2) : NULL;
+    fill(t, IN(0), s[0] * step, 5, 9);
+    fill(t, IN(1), s[1], -2, 2);
+    fill(t, IN(2), s[1], -2, 2);
+    for (int training = 1; training >= 0; training--) {
+      for (int64_t c = 0; !training && c < s[1]; c++) mean[c] = 6, var[c] = 2;
+      kern->batch_norm(s[0], s[1], s[2], step, training, 0.01, IN(0), w, b, mean, var, OUT(0));
+      for (int64_t c = 0; c < s[1]; c++) {
+        list_channel(s, step, c, &e);
+        find_stats(t, IN(0), &e);
+        if (!training) e.mean = 6, e.var = 2;
+        check_near(SQ_F64, mean, c, e.mean, 64, 0);
+        check_near(SQ_F64, var, c, e.var, 64, 1);
+        judge_norm(t, &e, 0.01, IN(0), w, b, OUT(0));
+      }
+    }
+  }
+}
+
+static void test_batch_norm_back(const sq_kern *kern, sq_dtype t) {
+  static shared e;
+  double mean[70], var[70];
+  EACH_NORM {
+    const int64_t *s = norm_shapes[k / 2], step = s[1] * s[2];
+    const void *w = k % 2 ? IN(2) : NULL;
+    fill(t, IN(0), s[0] * step, -2, 2);
+    fill(t, IN(1), s[0] * step, 5, 9);
+    fill(t, IN(2), s[1], -2, 2);
+    for (int training = 0; training < 2; training++) {
+      real dw[70] = {0}, db[70] = {0};
+      for (int64_t c = 0; c < s[1]; c++) {
+        list_channel(s, step, c, &e);
+        find_stats(t, IN(1), &e);
+        mean[c] = training ? (double)e.mean : 6, var[c] = training ? (double)e.var : 2;
+      }
+      kern->batch_norm_back(s[0], s[1], s[2], step, training, 0.01, IN(0), IN(1), w, mean, var,
+                            OUT(0), OUT(1), OUT(2));
+      for (int64_t c = 0; c < s[1]; c++) {
+        list_channel(s, step, c, &e);
+        e.mean = mean[c], e.var = var[c];
+        judge_norm_back(t, &e, 0.01, !training, IN(0), IN(1), w, OUT(0), dw, db);
+        check_near(t, OUT(1), c, dw[c], 8, 32);
+        check_near(t, OUT(2), c, db[c], 8, 32);
+      }
+    }
+  }
+}
+
+/* Row r of (N G,D,L): weights are (G,D). */
+static void list_row(int64_t G, int64_t D, int64_t L, int64_t r, shared *e) {
+  e->n = 0;
+  for (int64_t d = 0; d < D; d++)
+    for (int64_t l = 0; l < L; l++) e->w[e->n] = r % G * D + d, e->at[e->n++] = (r * D + d) * L + l;
+}
+
+static void test_norm_rows(const sq_kern *kern, sq_dtype t) {
+  static shared e;
+  double mean[256], rstd[256];
+  EACH_NORM {
+    const int64_t *s = norm_shapes[k / 2], N = 3, G = s[0], D = s[1], L = s[2];
+    const void *w = k % 2 ? IN(1) : NULL, *b = k % 2 ? IN(2) : NULL;
+    if (D * L < 2) continue;
+    fill(t, IN(0), N * G * D * L, 5, 9);
+    fill(t, IN(1), G * D, -2, 2);
+    fill(t, IN(2), G * D, -2, 2);
+    kern->norm_rows(N, G, D, L, 0.01, IN(0), w, b, mean, rstd, OUT(0));
+    for (int64_t r = 0; r < N * G; r++) {
+      list_row(G, D, L, r, &e);
+      find_stats(t, IN(0), &e);
+      check_near(SQ_F64, mean, r, e.mean, 64, 0);
+      check_near(SQ_F64, rstd, r, 1 / sqrtl(e.var + 0.01L), 64, 1);
+      judge_norm(t, &e, 0.01, IN(0), w, b, OUT(0));
+    }
+  }
+}
+
+static void test_norm_rows_back(const sq_kern *kern, sq_dtype t) {
+  static shared e;
+  static real dw[4096], db[4096];
+  double mean[256], rstd[256];
+  EACH_NORM {
+    const int64_t *s = norm_shapes[k / 2], N = 3, G = s[0], D = s[1], L = s[2];
+    const void *w = k % 2 ? IN(2) : NULL;
+    fill(t, IN(0), N * G * D * L, -2, 2);
+    fill(t, IN(1), N * G * D * L, 5, 9);
+    fill(t, IN(2), G * D, -2, 2);
+    for (int64_t r = 0; r < N * G; r++) {
+      list_row(G, D, L, r, &e);
+      find_stats(t, IN(1), &e);
+      mean[r] = (double)e.mean, rstd[r] = (double)(1 / sqrtl(e.var + 0.01L));
+    }
+    kern->norm_rows_back(N, G, D, L, IN(0), IN(1), w, mean, rstd, OUT(0), OUT(1), OUT(2));
+    memset(dw, 0, sizeof dw);
+    memset(db, 0, sizeof db);
+    for (int64_t r = 0; r < N * G; r++) {
+      list_row(G, D, L, r, &e);
+      find_stats(t, IN(1), &e);
+      judge_norm_back(t, &e, 0.01, false, IN(0), IN(1), w, OUT(0), dw, db);
+    }
+    for (int64_t i = 0; i < G * D; i++) {
+      check_near(SQ_F64, OUT(1), i, dw[i], 1024, 32);
+      check_near(SQ_F64, OUT(2), i, db[i], 1024, 32);
+    }
+  }
+}
