@@ -93,7 +93,8 @@ local function first_difference(fn, inputs, checked, options)
         for j = 1, #row do
           local got, want = row[j][i][n + 1], columns[k][j]
           local allowed = options.rtol * math.max(math.abs(got), math.abs(want)) + options.atol + noise[k][j]
-          if not (math.abs(got - want) <= allowed) then -- NaN comes here too -- luacheck: ignore 581 (NaN fails)
+          local close = math.abs(got - want) <= allowed
+          if not close then -- NaN comes here too
             return ("input %d, %s, for output %d, %s: backward gives %.10g, differences give %.10g"):format(
               number_of(inputs, x), place(x.shape, n), k, place(row.shape, j - 1), got, want)
           end
