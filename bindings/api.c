@@ -160,11 +160,24 @@ static void add_row(lua_State *L, const char *kind, const char *owner, const cha
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
+/* Sets has_backward, lo and hi of the last row: what a check of gradients goes by. */
+static void set_checked_range(lua_State *L, const sq_op *op) {
+  lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
+  lua_pushboolean(L, sq_op_has_backward(op));
+  lua_setfield(L, -2, "has_backward");
+  lua_pushnumber(L, op->lo);
+  lua_setfield(L, -2, "lo");
+  lua_pushnumber(L, op->hi);
+  lua_setfield(L, -2, "hi");
+  lua_pop(L, 1);
+}
+
 static void list_ops(lua_State *L) {
   for (int i = 0; i < SQ_OPS; i++) {
     const sq_op *op = sq_op_at((sq_op_id)i);
     if (!api_op_is_public(i)) continue;
     add_row(L, "op", "sq", op->name, op->signature, op->doc);
+    set_checked_range(L, op);
     if (api_op_is_method(i)) add_row(L, "method", "Tensor", op->name, op->signature, op->doc);
     if (sq_op_has_inplace(op))
       add_row(L, "method", "Tensor", api_inplace_name(i), op->signature, op->doc);
@@ -194,7 +207,8 @@ static void push_documented(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &documented);
 }
 
-/* list() -> rows {kind, owner, name, signature, doc, params, returns, type}. */
+/* list() -> rows {kind, owner, name, signature, doc, params, returns, type}; an op's also has
+ * has_backward, lo, hi. */
 static int api_list(lua_State *L) {
   lua_newtable(L);
   list_ops(L);

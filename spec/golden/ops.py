@@ -649,7 +649,7 @@ for s in ((3,), (2, 3), (2, 4, 3), (0, 3)):
 
 def recurrent(op, T, B, I, H, batch_first=False, reverse=False, bias=True, start=True, relu=False):
     """One direction of torch's layer: the reversed one is computed on x turned round."""
-    G = 4 * H if op == "lstm" else H
+    G = dict(lstm=4, gru=3, rnn=1)[op] * H
     lo, hi = (0.125, 0.5) if relu else (-1, 1)
     x = draw(*((B, T, I) if batch_first else (T, B, I)), lo=lo, hi=hi)
     states = [draw(B, H, lo=lo, hi=hi) if start else None for _ in range(2 if op == "lstm" else 1)]
@@ -668,17 +668,17 @@ def recurrent(op, T, B, I, H, batch_first=False, reverse=False, bias=True, start
             y, h, c = torch._VF.lstm(x, hx, tuple(t), bias, 1, 0.0, False, False, False)
             last = [h[0], c[0]]
         else:
-            f = torch._VF.rnn_relu if relu else torch._VF.rnn_tanh
+            f = torch._VF.gru if op == "gru" else torch._VF.rnn_relu if relu else torch._VF.rnn_tanh
             y, h = f(x, hx[0], tuple(t), bias, 1, 0.0, False, False, False)
             last = [h[0]]
         y = y.transpose(0, 1) if batch_first else y
         return [y.flip(time) if reverse else y] + last
 
-    mode = [] if op == "lstm" else ["relu" if relu else "tanh"]
+    mode = [] if op != "rnn" else ["relu" if relu else "tanh"]
     case(op, [x, *states, *w, *mode, batch_first, reverse], run, tol=20)
 
 
-for op in ("rnn", "lstm"):
+for op in ("rnn", "lstm", "gru"):
     recurrent(op, 3, 2, 2, 3)
     recurrent(op, 3, 2, 2, 3, batch_first=True)
     recurrent(op, 3, 2, 2, 3, reverse=True, bias=False)
