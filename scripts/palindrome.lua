@@ -18,7 +18,7 @@ local options = sq.cli {
   T = { { 5, 10, 15, 20, 25, 30 }, min = 2, help = "palindrome lengths" },
   hidden = { 128, min = 1, help = "hidden units" },
   batch = { 128, min = 1, help = "palindromes per step" },
-  steps = { 500, min = 1, help = "training steps per run" },
+  steps = { 1000, min = 1, help = "training steps per run" },
   lr = { 1e-3, min = 0, help = "learning rate of RMSprop" },
   clip = { 10.0, min = 0, help = "largest global norm of the gradients" },
   test = { 5000, min = 1, help = "fresh palindromes to measure accuracy on" },

@@ -50,7 +50,7 @@ describe("memory", function()
     assert.equal(before.live_blocks, settle().live_blocks)
   end)
 
-  it("stays flat over 100,000 dropped tensors of 1 MB", function()
+  it("stays flat over 100,000 dropped tensors of 1 MB #long", function()
     settle()
     local base, peak = rss(), 0
     for i = 1, 100000 do
@@ -62,7 +62,7 @@ describe("memory", function()
       ("%.1f MB more than before"):format((peak - base) / 2 ^ 20))
   end)
 
-  it("stays within three times of a live set that is always renewed", function()
+  it("stays within three times of a live set that is always renewed #long", function()
     settle()
     local ring, live, base, peak = {}, 64 * 2 ^ 20, rss(), 0
     for i = 1, 4000 do
@@ -73,7 +73,7 @@ describe("memory", function()
     assert.is_true(peak - base <= 3 * live)
   end)
 
-  it("stays flat over training steps", function()
+  it("stays flat over training steps #long", function()
     local w = sq.randn{64, 64, requires_grad = true}
     local x = sq.randn(64, 64)
     local function step()

@@ -166,7 +166,7 @@ describe("a training", function()
     end
   end)
 
-  it("has a flat memory over 2,000 steps", function()
+  it("has a flat memory over 2,000 steps #long", function()
     local code = training:gsub("length = 12", "length = 4"):gsub("batch%(128%)", "batch(8)") .. [[
       local function rss()
         for line in io.lines "/proc/self/status" do
