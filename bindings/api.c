@@ -1,6 +1,7 @@
 /* api.c: the list of functions, classes and ops, and how Lua parts read it. */
 #include "api.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "autograd/op.h"
@@ -99,6 +100,10 @@ bool api_op_is_method(int op) {
 
 /* --- nearest names ---------------------------------------------------------------------------- */
 
+static int by_letters(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 const char *api_nearest_key(lua_State *L, int table, const char *word) {
   luaL_checkstack(L, 6, NULL);
   table = lua_absindex(L, table);
@@ -109,6 +114,7 @@ const char *api_nearest_key(lua_State *L, int table, const char *word) {
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1))
     if (lua_type(L, -2) == LUA_TSTRING) words[at++] = lua_tostring(L, -2);
   words[at] = NULL;
+  qsort(words, at, sizeof *words, by_letters); /* of equally near ones always the same */
   const char *near = sq_nearest(word, words);
   lua_pop(L, 1);
   return near;

@@ -232,7 +232,8 @@ static int bind_call(lua_State *L) {
   a.L = L;
   a.name = e->name;
   a.sig = e->sig;
-  if (e->most) lua_settop(L, e->most);
+  a.plain = e->most > 0;
+  if (a.plain) lua_settop(L, e->most);
   a.given = lua_gettop(L);
   bind_args_read(&a);
   int results = e->op >= 0 ? call_op(L, e, &a) : e->call(L, a.arg);

@@ -489,7 +489,7 @@ void bind_args_read(bind_args *a) {
   bind_enter(L);
   for (int p = 0; p < s->params; p++) a->place[p] = 0;
   bool open = s->params > 0 && is_open(a, s->params - 1);
-  if (!open && a->given > 0 && lua_type(L, a->given) == LUA_TTABLE) {
+  if (!open && !a->plain && a->given > 0 && lua_type(L, a->given) == LUA_TTABLE) {
     place_with_table(a);
   } else if (place_in_order(a, a->given) > s->params) {
     too_many(a);

@@ -12,7 +12,8 @@ typedef struct bind_args {
   lua_State *L;
   const char *name;
   const sq_signature *sig;
-  int given; /* arguments on the stack */
+  int given;  /* arguments on the stack */
+  bool plain; /* an operator's operands: a table is no options table */
   int used;
   int place[SQ_MAX_PARAMS]; /* the stack index of each parameter's value, 0: left out */
   int count[SQ_MAX_PARAMS]; /* how many values from there on belong to it */
@@ -20,8 +21,8 @@ typedef struct bind_args {
   int64_t few[BIND_FEW];
 } bind_args;
 
-/* Reads the stack's arguments into a->arg; raises where they do not fit. L, name, sig and given are
- * set. */
+/* Reads the stack's arguments into a->arg; raises where they do not fit. L, name, sig, given
+ * and plain are set. */
 void bind_args_read(bind_args *a);
 
 /* A whole number at a stack index. `what` names it in the error. */

@@ -149,6 +149,9 @@ static int tensor(lua_State *L, const sq_arg *arg) {
 /* --- of one value ----------------------------------------------------------------------------- */
 
 static int fill_with(lua_State *L, sq_tensor *t, double value, const sq_arg *requires_grad) {
+  if (!sq_is_float(t->dtype) && value != floor(value))
+    return bind_error(L, "[full] fill_value is %.14g: that is no %s", value,
+                      sq_dtype_name(t->dtype));
   if (value == 0 && !signbit(value)) {
     memset(sq_data(t), 0, (size_t)t->storage->bytes);
   } else {
@@ -221,6 +224,8 @@ static int arange(lua_State *L, const sq_arg *arg) {
   bool one = arg[1].kind == SQ_ARG_NIL;
   double start = one ? 0 : arg[0].number, stop = one ? arg[0].number : arg[1].number;
   double step = arg[2].number;
+  if (isnan(start) || isnan(stop) || isnan(step))
+    return bind_error(L, "[arange] an end or the step is nan");
   if (!isfinite(start) || !isfinite(stop) || !isfinite(step) || step == 0)
     return bind_error(
         L, "[arange] from %.14g to %.14g by %.14g: the step must not be 0, all must be finite",

@@ -48,7 +48,7 @@ static int set_memory_limit(lua_State *L, const sq_arg *arg) {
 }
 
 static int set_num_threads(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, sq_set_threads(arg[0].integer));
+  BIND_TRY(L, sq_fail_in(sq_set_threads(arg[0].integer), "[set_num_threads] "));
   return 0;
 }
 

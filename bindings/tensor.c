@@ -98,8 +98,17 @@ static int get_grad(lua_State *L, void *self) {
   return 1;
 }
 
+/* The Tensor that is assigned to a field. */
+static sq_tensor *assigned(lua_State *L, const char *field, int value) {
+  if (!bind_test(L, value, &bind_tensor_class)) {
+    const char *got = bind_describe(L, value);
+    bind_error(L, "[%s] expected a Tensor, got %s", field, got);
+  }
+  return bind_tensor(L, value);
+}
+
 static void set_grad(lua_State *L, void *self, int value) {
-  sq_tensor *grad = lua_isnil(L, value) ? NULL : bind_tensor(L, value);
+  sq_tensor *grad = lua_isnil(L, value) ? NULL : assigned(L, "grad", value);
   BIND_TRY(L, sq_set_grad(self, grad));
 }
 
@@ -123,7 +132,7 @@ static int get_data(lua_State *L, void *self) {
 }
 
 static void set_data(lua_State *L, void *self, int value) {
-  sq_tensor *to = self, *from = bind_tensor(L, value);
+  sq_tensor *to = self, *from = assigned(L, "data", value);
   if (!sq_shape_equal(to->ndim, to->shape, from->ndim, from->shape))
     bind_error(L, "[data] x is %s, the value is %s: they must be equal",
                sq_tensor_shape_text(to, SQ_SHAPE_BUF), sq_tensor_shape_text(from, SQ_SHAPE_BUF));
