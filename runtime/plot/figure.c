@@ -110,9 +110,10 @@ sq_status sq_axes_set_ylabel(sq_axes *axes, const char *text) {
 }
 
 static sq_status set_limits(sq_axis *axis, const char *name, double lo, double hi) {
-  if (isinf(lo) || isinf(hi) || lo >= hi)
-    return sq_fail(SQ_EARG, "[plot] %s is {%g, %g}: finite, the first less than the second", name,
-                   lo, hi);
+  if (fabs(lo) > SQ_PLOT_MOST || fabs(hi) > SQ_PLOT_MOST || lo >= hi || hi - lo < 1 / SQ_PLOT_MOST)
+    return sq_fail(
+        SQ_EARG, "[plot] %s is {%g, %g}: the first must be less than the second, both within 1e300",
+        name, lo, hi);
   axis->lo = lo;
   axis->hi = hi;
   return SQ_OK;

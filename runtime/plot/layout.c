@@ -40,19 +40,23 @@ static int labelled(const sq_ticks *ticks) {
   return n;
 }
 
-/* A name under each bar; where there are too many bars, under every second, third, ... */
-static void name_ticks(const sq_series *s, sq_ticks *out) {
+/* A name under each bar that shows; where there are too many bars, under every second, third, ...
+ */
+static void name_ticks(sq_view *v, const sq_series *s) {
   int64_t stride = (s->n + TICKS_MOST - 1) / TICKS_MOST;
+  sq_ticks *out = &v->xticks;
   out->n = 0;
-  for (int64_t i = 0; i < s->n && out->n < TICKS_MOST; i += stride)
-    out->tick[out->n++] = (sq_tick){.at = s->x[i], .name = s->names[i]};
+  for (int64_t i = 0; i < s->n && out->n < TICKS_MOST; i += stride) {
+    double at = sq__range_place(&v->x, s->x[i]);
+    if (at >= 0 && at <= 1) out->tick[out->n++] = (sq_tick){.at = s->x[i], .name = s->names[i]};
+  }
 }
 
 /* The most ticks whose numbers leave room between them. */
 static void choose_x(cairo_t *cr, sq_view *v) {
   const sq_series *bars = named_bars(v->axes);
   if (bars) {
-    name_ticks(bars, &v->xticks);
+    name_ticks(v, bars);
     v->slanted = (widest(cr, &v->xticks) + 6) * labelled(&v->xticks) > v->box.w;
     return;
   }

@@ -262,10 +262,11 @@ static void draw_band(cairo_t *cr, const sq_view *v, const sq_series *s) {
 
 static void draw_image(cairo_t *cr, const sq_view *v, const sq_series *s) {
   int w = (int)s->pixels_x, h = (int)s->pixels_y;
-  cairo_surface_t *pixels = cairo_image_surface_create_for_data((unsigned char *)s->pixels,
-                                                                CAIRO_FORMAT_ARGB32, w, h, w * 4);
   double x0 = sq__view_x(v, 0.5), x1 = sq__view_x(v, w + 0.5);
   double y0 = sq__view_y(v, 0.5), y1 = sq__view_y(v, h + 0.5);
+  if (!(fabs(x1 - x0) > 0.01 && fabs(y1 - y0) > 0.01)) return; /* limits that leave nothing of it */
+  cairo_surface_t *pixels = cairo_image_surface_create_for_data((unsigned char *)s->pixels,
+                                                                CAIRO_FORMAT_ARGB32, w, h, w * 4);
   cairo_save(cr);
   cairo_translate(cr, x0, y0);
   cairo_scale(cr, (x1 - x0) / w, (y1 - y0) / h);

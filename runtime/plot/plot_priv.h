@@ -6,6 +6,9 @@
 
 #include "plot/plot.h"
 
+/* The greatest value that an axis reaches. */
+#define SQ_PLOT_MOST 1e300
+
 /* --- the model: what was asked for (figure.c, series.c)
  * ---------------------------------------------------------- */
 

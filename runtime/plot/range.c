@@ -3,6 +3,10 @@
 
 #include "plot/plot_priv.h"
 
+/* Values beyond do not count, so that widths and ratios stay finite. */
+#define MOST SQ_PLOT_MOST
+#define LEAST_LOG (1 / SQ_PLOT_MOST)
+
 typedef struct extent {
   double lo, hi;
   bool log;   /* only positive values count */
@@ -10,7 +14,8 @@ typedef struct extent {
 } extent;
 
 static void take(extent *e, double v) {
-  if (!isfinite(v) || (e->log && v <= 0)) return;
+  if (!(fabs(v) <= MOST) || (e->log && v < LEAST_LOG)) return;
+  if (fabs(v) < LEAST_LOG) v = 0;
   if (v < e->lo) e->lo = v;
   if (v > e->hi) e->hi = v;
   if (v != floor(v)) e->whole = false;
@@ -79,8 +84,8 @@ static void take_series(const sq_axes *axes, const sq_series *s, extent *x, exte
 static void add_margin(sq_range *r, double part, bool ground) {
   if (r->log) {
     double by = exp(part * (log(r->hi) - log(r->lo)));
-    r->lo = fmax(r->lo / by, 1e-300);
-    r->hi *= by;
+    r->lo = fmax(r->lo / by, LEAST_LOG);
+    r->hi = fmin(r->hi * by, MOST);
     return;
   }
   double by = (r->hi - r->lo) * part;
@@ -103,23 +108,24 @@ static void settle(const extent *e, double part, bool ground, sq_range *r) {
     lo -= half;
     hi += half;
   }
-  *r = (sq_range){.lo = fmax(lo, e->log ? 1e-300 : -1e300),
-                  .hi = fmin(hi, 1e300),
-                  .log = e->log,
-                  .whole = e->whole};
+  *r = (sq_range){.lo = lo, .hi = hi, .log = e->log, .whole = e->whole};
   add_margin(r, part, ground);
 }
 
-/* What was set holds; the other end makes room where it must. */
+/* What was set holds; the other end makes room where it must. A log axis does not take what it
+ * cannot show. */
 static void apply_limits(const sq_axis *axis, sq_range *r) {
-  bool low = !isnan(axis->lo) && !(r->log && axis->lo <= 0);
-  bool high = !isnan(axis->hi) && !(r->log && axis->hi <= 0);
+  bool low = !isnan(axis->lo) && !(r->log && axis->lo < LEAST_LOG);
+  bool high = !isnan(axis->hi) && !(r->log && axis->hi < 10 * LEAST_LOG);
   if (low) r->lo = axis->lo;
   if (high) r->hi = axis->hi;
-  if (r->lo < r->hi) return;
-  double by = r->log ? 0 : fmax(1, fabs(r->lo) * 0.1);
-  if (low) r->hi = r->log ? r->lo * 10 : r->lo + by;
-  if (!low) r->lo = r->log ? r->hi / 10 : r->hi - by;
+  if (r->hi - r->lo > 1e-12 * fmax(fabs(r->lo), fabs(r->hi))) return;
+  double by = fmax(1, fabs(low ? r->lo : r->hi) * 0.1);
+  if (low) {
+    r->hi = r->log ? r->lo * 10 : r->lo + by;
+  } else {
+    r->lo = r->log ? r->hi / 10 : r->hi - by;
+  }
 }
 
 void sq__range_find(const sq_axes *axes, sq_range *x, sq_range *y) {

@@ -190,7 +190,7 @@ static int64_t choose_bins(int64_t n, const double *sorted) {
 static sq_status count_bins(sq_series *s, int64_t bins, int64_t n, const double *sorted) {
   double lo = n > 0 ? sorted[0] : 0, hi = n > 0 ? sorted[n - 1] : 1;
   if (lo == hi) {
-    double half = lo == 0 ? 0.5 : fabs(lo) * 0.05;
+    double half = fabs(lo) > 1 / SQ_PLOT_MOST ? fabs(lo) * 0.05 : 0.5;
     lo -= half;
     hi += half;
   }
@@ -203,8 +203,8 @@ static sq_status count_bins(sq_series *s, int64_t bins, int64_t n, const double 
     double t = (double)i / (double)bins;
     s->x[i] = lo * (1 - t) + hi * t;
   }
-  for (int64_t i = 0; i < n; i++) { /* halves: hi - lo may pass the largest double */
-    double t = (sorted[i] / 2 - lo / 2) / (hi / 2 - lo / 2);
+  for (int64_t i = 0; i < n; i++) {
+    double t = (sorted[i] - lo) / (hi - lo);
     int64_t bin = (int64_t)(t * (double)bins);
     s->y[bin < bins ? bin : bins - 1] += 1;
   }
@@ -219,7 +219,7 @@ static sq_status fill_hist(sq_series *s, int64_t n, const double *values, int64_
   double *sorted = block;
   int64_t finite = 0;
   for (int64_t i = 0; i < n; i++) {
-    if (isfinite(values[i])) sorted[finite++] = values[i];
+    if (fabs(values[i]) <= SQ_PLOT_MOST) sorted[finite++] = values[i];
   }
   qsort(sorted, (size_t)finite, sizeof *sorted, by_value);
   if (bins == 0) bins = finite > 0 ? choose_bins(finite, sorted) : 1;

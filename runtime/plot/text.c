@@ -28,7 +28,7 @@ double sq__text_height(cairo_t *cr) {
 void sq__text_fit(cairo_t *cr, int kind, const char *text, double room) {
   sq__text_font(cr, kind);
   double width = sq__text_width(cr, text);
-  if (width > room && room > 0) cairo_set_font_size(cr, sizes[kind] * room / width);
+  if (width > room && room > 0) cairo_set_font_size(cr, fmax(1, sizes[kind] * room / width));
 }
 
 void sq__text_draw(cairo_t *cr, double x, double y, double align, double angle, const char *text) {
