@@ -228,7 +228,8 @@ static void preload_module(lua_State *L) {
 
 /* --api and --luacats. */
 static bool print_reference(lua_State *L, const char *form) {
-  const char *text = lua_pushfstring(L, "require 'seqrt' print(require('seqrt.reference').%s())", form);
+  const char *text =
+      lua_pushfstring(L, "require 'seqrt' print(require('seqrt.reference').%s())", form);
   return run_string(L, text, "=(command line)");
 }
 

@@ -202,6 +202,8 @@ function samples.copy()
   local s = shape()
   return {real(s), real(partner(s))}
 end
+function samples.fill() return {real(shape()), 0.5} end
+unary "zero"
 function samples.cat()
   local s = full_shape()
   local d, list = pick(#s), {}

@@ -143,7 +143,8 @@ static bool wants_node(const sq_op *op, const inputs *x) {
   for (int i = 0; i < x->n; i++) {
     if (!x->in[i] || !x->in[i]->extra) continue;
     const sq_meta *m = sq__meta_of(x->in[i]);
-    if (m->requires_grad || m->node || (m->viewed && sq_requires_grad(m->viewed))) return true;
+    bool outdated = m->viewed && m->view_version != x->in[i]->storage->version;
+    if (m->requires_grad || m->node || (outdated && sq_requires_grad(m->viewed))) return true;
   }
   return false;
 }

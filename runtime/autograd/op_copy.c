@@ -55,7 +55,11 @@ const sq_op_impl sq__op_copy = {.forward = copy_forward,
                                 .inplace = true,
                                 .mixed = true};
 
-/* y = value everywhere: no gradient. */
+/* y = value everywhere;  dx = 0 */
+static sq_status nothing_backward(sq_back *b) {
+  return sq_tensor_full(sq__in_dtype(b, 0), sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &b->dx[0]);
+}
+
 static sq_status fill_forward(sq_call *c) {
   const sq_tensor *x = c->in[0];
   sq_status st = sq_tensor_full(x->dtype, x->ndim, x->shape, c->arg[1].number, &c->out[0]);
@@ -65,7 +69,8 @@ static sq_status fill_forward(sq_call *c) {
 static sq_status fill_into(sq_call *c) {
   return sq_fail_in(sq_tensor_fill(c->in[0], c->arg[1].number), "[fill_] ");
 }
-const sq_op_impl sq__op_fill = {.forward = fill_forward, .into = fill_into, .inplace = true};
+const sq_op_impl sq__op_fill = {
+    .forward = fill_forward, .backward = nothing_backward, .into = fill_into, .inplace = true};
 
 static sq_status zero_forward(sq_call *c) {
   const sq_tensor *x = c->in[0];
@@ -73,7 +78,8 @@ static sq_status zero_forward(sq_call *c) {
 }
 
 static sq_status zero_into(sq_call *c) { return sq_tensor_fill(c->in[0], 0); }
-const sq_op_impl sq__op_zero = {.forward = zero_forward, .into = zero_into, .inplace = true};
+const sq_op_impl sq__op_zero = {
+    .forward = zero_forward, .backward = nothing_backward, .into = zero_into, .inplace = true};
 
 /* --- joins ---------------------------------------------------------------------------------------
  */

@@ -61,7 +61,7 @@ typedef struct sq_op_impl {
  * fails: nomem] */
 SQ_CHECKED sq_status sq__save(sq_call *c, sq_tensor *t);
 void sq__save_number(sq_call *c, double x);              /* at most 4 */
-void sq__save_ints(sq_call *c, int n, const int64_t *v); /* at most 24 in all */
+void sq__save_ints(sq_call *c, int n, const int64_t *v); /* at most 28 in all */
 void sq__save_int(sq_call *c, int64_t v);
 
 /* --- backward: reading it, in the order of saving

@@ -239,19 +239,24 @@ sq_status sq__set_node(sq_tensor *t, sq_node *node, int index) {
 /* --- what a block saves and reads --------------------------------------------------------------
  */
 
+/* True for a parameter: no in-place change will hang a graph on it. Any other tensor is saved as a
+ * bare window: were it changed in place to a result of this node, the node would hold itself. */
+static bool is_fixed_leaf(const sq_tensor *t) {
+  const sq_meta *m = sq__meta_of(t);
+  return m && m->requires_grad && !m->node && !m->viewed;
+}
+
 sq_status sq__save(sq_call *c, sq_tensor *t) {
   if (!c->node) return SQ_OK;
   sq_node *n = c->node;
   SQ_ASSERT(n->nsaved < MAX_SAVED);
-  bool input = false;
-  for (int i = 0; i < c->nin; i++) input = input || c->in[i] == t;
   sq_saved *s = &n->saved[n->nsaved];
   s->tensor = NULL;
   if (!t) { /* an optional argument left out */
     n->nsaved++;
     return SQ_OK;
   }
-  if (input) {
+  if (is_fixed_leaf(t)) {
     s->tensor = sq_tensor_keep(t);
   } else {
     SQ_TRY(sq_tensor_alias(t, &s->tensor));
@@ -378,12 +383,14 @@ typedef struct run {
 /* Sends a gradient along an edge. [take value] */
 static sq_status send(run *r, const sq_edge *e, sq_tensor *value) {
   if (e->slot && r->captured) {
-    for (int i = 0; i < r->captures; i++) {
+    sq_status st = SQ_OK;
+    for (int i = 0; i < r->captures && st == SQ_OK; i++) {
       const sq_meta *m = sq__meta_of(r->input[i]);
-      if (m && !m->node && m->slot == e->slot) return accumulate(&r->captured[i], value);
+      if (m && !m->node && m->slot == e->slot)
+        st = accumulate(&r->captured[i], sq_tensor_keep(value));
     }
     sq_tensor_drop(value);
-    return SQ_OK;
+    return st;
   }
   if (e->slot) return accumulate_leaf(e->slot, value);
   sq_node *n = e->node;

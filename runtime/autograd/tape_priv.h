@@ -4,7 +4,7 @@
 
 #include "autograd/op_priv.h"
 
-enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 24 };
+enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 28 };
 
 /* Where a gradient is collected; shared by the tensor that shows it and the graph that brings it.
  */

@@ -16,80 +16,97 @@ sq_status sq__note_view(sq_tensor *view, sq_tensor *of) {
   return SQ_OK;
 }
 
-/* Geometry of a window, as saved by the two ops below: ndim, offset, shape, stride. */
-static void save_geometry(sq_call *c, const sq_tensor *t) {
-  sq__save_int(c, t->ndim);
-  sq__save_int(c, t->offset);
-  sq__save_ints(c, t->ndim, t->shape);
-  sq__save_ints(c, t->ndim, t->stride);
+/* Where a window and the tensor it looks at lie in their storage, as the two ops below save it: the
+ * window's ndim, offset, shape and stride, then the viewed tensor's offset and stride. */
+static void save_geometry(sq_call *c, const sq_tensor *window, const sq_tensor *viewed) {
+  sq__save_int(c, window->ndim);
+  sq__save_int(c, window->offset);
+  sq__save_ints(c, window->ndim, window->shape);
+  sq__save_ints(c, window->ndim, window->stride);
+  sq__save_int(c, viewed->offset);
+  sq__save_ints(c, viewed->ndim, viewed->stride);
 }
 
-/* The part of `whole`, a contiguous gradient of the viewed tensor, that the window looks at. */
-static sq_status window_of(sq_tensor *whole, const int64_t *g, sq_tensor **out) {
+/* Gradients of the viewed tensor, laid out as it lies in its storage. */
+typedef struct layout {
+  sq_tensor *all;    /* the elements from its first to its last; drop it */
+  sq_tensor *viewed; /* the viewed tensor's place in them; drop it */
+  sq_tensor *window; /* the window's; drop it */
+} layout;
+
+static void drop_layout(layout *l) {
+  sq_tensor_drop(l->all);
+  sq_tensor_drop(l->viewed);
+  sq_tensor_drop(l->window);
+}
+
+static sq_status lay_out(const sq_back *b, sq_dtype dtype, layout *l) {
+  const int64_t *g = sq__ints(b), *shape = sq__in_shape(b, 0);
   int ndim = (int)g[0];
-  return sq_tensor_window(whole, ndim, g + 2, g + 2 + ndim, g[1], out);
+  int64_t offset = g[2 + 2 * ndim], n = 1;
+  const int64_t *stride = g + 3 + 2 * ndim;
+  for (int i = 0; i < sq__in_ndim(b, 0); i++) n += (shape[i] - 1) * stride[i];
+  if (n < 0) n = 0; /* no elements */
+  SQ_TRY(sq_tensor_full(dtype, 1, &n, 0, &l->all));
+  SQ_TRY(sq_tensor_window(l->all, sq__in_ndim(b, 0), shape, stride, 0, &l->viewed));
+  return sq_tensor_window(l->all, ndim, g + 2, g + 2 + ndim, g[1] - offset, &l->window);
+}
+
+/* Neither op is called by name: the engine makes their nodes. */
+static sq_status never_called(sq_call *c) {
+  return sq_fail(SQ_EARG, "[%s] is not called from scripts", c->op->name);
+}
+
+/* window += g, position by position where it looks at one element many times. */
+static sq_status add_to_window(sq_tensor *window, sq_tensor *g) {
+  for (int i = 0; i < window->ndim; i++) {
+    if (window->stride[i] != 0 || window->shape[i] <= 1) continue;
+    for (int64_t at = 0; at < window->shape[i]; at++) {
+      SQ_OWN sq_tensor *one = NULL, *value = NULL;
+      SQ_TRY(sq_select(window, i, at, &one));
+      SQ_TRY(sq_select(g, i, at, &value));
+      SQ_TRY(add_to_window(one, value));
+    }
+    return SQ_OK;
+  }
+  return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){window, g}, NULL, window);
 }
 
 /* as_strided: the window w of x.  dx = 0 with dy added where w looks (an expanded window adds up).
  */
-static sq_status as_strided_forward(sq_call *c) {
-  return sq_fail(SQ_EARG, "[%s] is not called from scripts", c->op->name);
-}
-
-/* whole += g at the window, element by element: a window may look at one element many times. */
-static sq_status add_to_window(sq_tensor *whole, const int64_t *geometry, sq_tensor *g) {
-  SQ_OWN sq_tensor *part = NULL;
-  SQ_TRY(window_of(whole, geometry, &part));
-  bool folded = false;
-  for (int i = 0; i < part->ndim; i++)
-    folded = folded || (part->stride[i] == 0 && part->shape[i] > 1);
-  if (!folded) return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){part, g}, NULL, part);
-  for (int i = 0; i < part->ndim; i++) {
-    if (part->stride[i] != 0 || part->shape[i] <= 1) continue;
-    for (int64_t at = 0; at < part->shape[i]; at++) {
-      SQ_OWN sq_tensor *one = NULL, *value = NULL;
-      SQ_TRY(sq_select(part, i, at, &one));
-      SQ_TRY(sq_select(g, i, at, &value));
-      int64_t inner[2 + 2 * SQ_MAX_DIMS] = {one->ndim, one->offset};
-      memcpy(inner + 2, one->shape, (size_t)one->ndim * sizeof *inner);
-      memcpy(inner + 2 + one->ndim, one->stride, (size_t)one->ndim * sizeof *inner);
-      SQ_TRY(add_to_window(whole, inner, value));
-    }
-    return SQ_OK;
-  }
-  return SQ_OK;
-}
-
 static sq_status as_strided_backward(sq_back *b) {
-  SQ_TRY(sq_tensor_full(b->dy[0]->dtype, sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &b->dx[0]));
-  return add_to_window(b->dx[0], sq__ints(b), b->dy[0]);
+  layout l = {0};
+  sq_status st = lay_out(b, b->dy[0]->dtype, &l);
+  if (st == SQ_OK) st = add_to_window(l.window, b->dy[0]);
+  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[0]);
+  drop_layout(&l);
+  return st;
 }
 
-const sq_op_impl sq__op_as_strided = {as_strided_forward, as_strided_backward, .mixed = true};
+const sq_op_impl sq__op_as_strided = {
+    .forward = never_called, .backward = as_strided_backward, .mixed = true};
 
 /* copy_slices: x with its window replaced by v.  dx = dy, 0 at the window; dv = dy at the window.
  */
 static sq_status copy_slices_backward(sq_back *b) {
-  SQ_OWN sq_tensor *dx = NULL;
-  SQ_TRY(sq_tensor_clone(b->dy[0], &dx));
-  SQ_OWN sq_tensor *part = NULL;
-  SQ_TRY(window_of(dx, sq__ints(b), &part));
-  if (sq__needs(b, 1)) SQ_TRY(sq_tensor_clone(part, &b->dx[1]));
-  SQ_TRY(sq_tensor_fill(part, 0));
-  b->dx[0] = sq_tensor_give(&dx);
-  return SQ_OK;
+  layout l = {0};
+  sq_status st = lay_out(b, b->dy[0]->dtype, &l);
+  if (st == SQ_OK) st = sq_tensor_copy(l.viewed, b->dy[0]);
+  if (st == SQ_OK && sq__needs(b, 1)) st = sq_tensor_clone(l.window, &b->dx[1]);
+  if (st == SQ_OK) st = sq_tensor_fill(l.window, 0);
+  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[0]);
+  drop_layout(&l);
+  return st;
 }
 
-const sq_op_impl sq__op_copy_slices = {as_strided_forward, copy_slices_backward, .mixed = true};
+const sq_op_impl sq__op_copy_slices = {
+    .forward = never_called, .backward = copy_slices_backward, .mixed = true};
 
-/* A window's offset and strides count in its storage; a gradient of the viewed tensor is contiguous
- * and starts at 0. That is the same when the viewed tensor is contiguous at offset 0, as every
- * tensor that owns its storage is. */
 static sq_status window_node(sq_op_id op, int nin, sq_tensor *const *in, const sq_tensor *window,
                              sq_node **out) {
   SQ_TRY(sq__node_new(sq_op_at(op), nin, in, out));
   sq_call c = {.node = *out};
-  save_geometry(&c, window);
+  save_geometry(&c, window, in[0]);
   return SQ_OK;
 }
 
@@ -105,7 +122,19 @@ sq_status sq__refresh_view(sq_tensor *t) {
   return st;
 }
 
+/* Fails where two elements of t share memory. */
+static sq_status check_apart(const sq_op *op, const sq_tensor *t) {
+  for (int i = 0; i < t->ndim; i++) {
+    if (t->stride[i] != 0 || t->shape[i] <= 1) continue;
+    return sq_fail(SQ_ESTATE,
+                   "[%s_] x is %s and expanded: elements along dim %d share memory; change a clone",
+                   op->name, sq_tensor_shape_text(t, SQ_SHAPE_BUF), i + 1);
+  }
+  return SQ_OK;
+}
+
 sq_status sq__check_inplace(const sq_op *op, sq_tensor *t) {
+  SQ_TRY(check_apart(op, t));
   if (!sq_grad_enabled()) return SQ_OK;
   const sq_meta *m = sq__meta_of(t);
   const sq_tensor *owner = m && m->viewed ? m->viewed : t;
