@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/normal.h"
+
 enum { N = 624, M = 397 }; /* Matsumoto and Nishimura 1998, MT19937 */
 
 /* PyTorch 1.x and 2.x:
@@ -87,18 +89,7 @@ static double normal_pair(sq_rng *g) {
   return r * cos(theta);
 }
 
-/* Box-Muller over 16 uniforms in place: x[j] and x[j+8] are a pair. float32 keeps PyTorch's float
- * roundings of u and theta and takes log, sine and cosine in double, so that the result does not
- * depend on libm's float variants. */
-static void normal_block32(float *x, float mean, float std) {
-  for (int j = 0; j < 8; j++) {
-    float u1 = 1 - x[j], theta = (float)(2 * PI) * x[j + 8]; /* (0, 1]: the log is finite */
-    float r = (float)sqrt((double)(-2 * (float)log((double)u1)));
-    x[j] = r * (float)cos((double)theta) * std + mean;
-    x[j + 8] = r * (float)sin((double)theta) * std + mean;
-  }
-}
-
+/* Box-Muller over 16 uniforms in place: x[j] and x[j+8] are a pair. */
 static void normal_block64(double *x, double mean, double std) {
   for (int j = 0; j < 8; j++) {
     double u1 = 1 - x[j], theta = 2 * PI * x[j + 8];
@@ -112,10 +103,10 @@ static void normal_block64(double *x, double mean, double std) {
  * left over at the end is made by drawing the last 16 anew. */
 static void normal_fill32(sq_rng *g, int64_t n, float mean, float std, float *x) {
   sq_rng_uniform(g, SQ_F32, n, 0, 1, x);
-  for (int64_t i = 0; i + 16 <= n; i += 16) normal_block32(x + i, mean, std);
+  for (int64_t i = 0; i + 16 <= n; i += 16) sq_normal_block(x + i, mean, std);
   if (n % 16 != 0) {
     sq_rng_uniform(g, SQ_F32, 16, 0, 1, x + n - 16);
-    normal_block32(x + n - 16, mean, std);
+    sq_normal_block(x + n - 16, mean, std);
   }
 }
 

@@ -29,8 +29,8 @@ uint64_t sq_rng_u64(sq_rng *g);
  * two), n contiguous elements. Equal to PyTorch's bit for bit. */
 void sq_rng_uniform(sq_rng *g, sq_dtype dtype, int64_t n, double lo, double hi, void *x);
 
-/* x[i] ~ N(mean, std): torch's normal_ (Box-Muller; from 16 elements on in blocks of 16), to
- * rounding. */
+/* x[i] ~ N(mean, std): torch's normal_ (Box-Muller; from 16 elements on in blocks of 16). Equal to
+ * what PyTorch gives on a processor with AVX2 bit for bit. */
 void sq_rng_normal(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std, void *x);
 
 /* x[i] in lo..hi-1: torch.randint's stream (one 32-bit draw each, two from a range of 2^32 on). lo
