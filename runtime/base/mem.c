@@ -6,13 +6,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum {
   ALIGN = 64,
   CLASSES = 160, /* four per power of two: a block is at most 25 % larger than asked */
   CACHE_FLOOR =
-      16 << 20, /* cached bytes may reach this, or half of the live bytes if that is more */
+      32 << 20,       /* cached bytes may reach this, or half of the live bytes if that is more */
+  MAPPED = 256 << 10, /* blocks from here on are the system's own pages: large aligned blocks that
+                         come and go tear malloc's heap into pieces that it can't give back */
 };
 
 typedef struct head {
@@ -65,6 +68,34 @@ static int64_t default_limit(void) {
   return least / 5 * 4;
 }
 
+/* Whether a block of that size is mapped. Sanitizers see every block where malloc makes all of
+ * them. */
+static bool is_mapped(int64_t room) {
+#ifdef SQ_NO_CACHE
+  (void)room;
+  return false;
+#else
+  return room >= MAPPED;
+#endif
+}
+
+/* NULL when the system has no more. */
+static head *system_block(int64_t room) {
+  size_t bytes = (size_t)room + ALIGN;
+  void *raw = NULL;
+  if (!is_mapped(room)) return posix_memalign(&raw, ALIGN, bytes) == 0 ? raw : NULL;
+  raw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return raw == MAP_FAILED ? NULL : raw;
+}
+
+static void system_free(head *h) {
+  if (is_mapped(h->room)) {
+    munmap(h, (size_t)h->room + ALIGN);
+  } else {
+    free(h);
+  }
+}
+
 void sq_mem_set_limit(int64_t bytes) { stats.limit_bytes = bytes > 0 ? bytes : default_limit(); }
 
 void sq_mem_trim(void) {
@@ -72,7 +103,7 @@ void sq_mem_trim(void) {
     while (cache[i]) {
       head *h = cache[i];
       cache[i] = h->next;
-      free(h);
+      system_free(h);
     }
   }
   stats.cached_bytes = 0;
@@ -104,10 +135,8 @@ static sq_status fresh_block(int64_t n, int64_t room, head **out) {
   if (stats.limit_bytes == 0) sq_mem_set_limit(0);
   if (stats.live_bytes + stats.cached_bytes + room > stats.limit_bytes) sq_mem_trim();
   if (stats.live_bytes + room > stats.limit_bytes) return refuse(n, "");
-  void *raw = NULL;
-  if (posix_memalign(&raw, ALIGN, (size_t)room + ALIGN) != 0)
-    return refuse(n, " (the system has no more)");
-  *out = raw;
+  *out = system_block(room);
+  if (!*out) return refuse(n, " (the system has no more)");
   return SQ_OK;
 }
 
@@ -149,7 +178,7 @@ void sq_free(void *block) {
   most = 0;
 #endif
   if (stats.cached_bytes + h->room > most) {
-    free(h);
+    system_free(h);
     return;
   }
   h->next = cache[h->class];
