@@ -302,9 +302,10 @@ static void test_batch(sq_dtype t) {
 }
 
 static void test_gemm(sq_dtype t) {
-  static const int64_t shapes[][3] = {
-      {1, 1, 1}, {2, 3, 4}, {1, 10, 128},  {10, 1, 7},   {17, 33, 65}, {129, 5, 31}, {64, 64, 0},
-      {0, 5, 3}, {5, 0, 3}, {3, 130, 200}, {150, 40, 9}, {1, 1, 600},  {40, 300, 2}, {130, 257, 3}};
+  static const int64_t shapes[][3] = {{1, 1, 1},    {2, 3, 4},     {1, 10, 128},   {10, 1, 7},
+                                      {17, 33, 65}, {129, 5, 31},  {64, 64, 0},    {0, 5, 3},
+                                      {5, 0, 3},    {3, 130, 200}, {150, 40, 9},   {1, 1, 600},
+                                      {40, 300, 2}, {130, 257, 3}, {65, 130, 128}, {130, 65, 128}};
   static const double scales[][2] = {{1, 0}, {1, 1}, {0.5, -2}, {0, 1}};
   snprintf(context, sizeof context, "gemm %s", sq_dtype_name(t));
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
