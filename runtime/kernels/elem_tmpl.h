@@ -89,10 +89,39 @@ CORE1(log1p, S(mlog1p)(a))
 CORE2(log1p_back, a / (K(1) + b))
 CORE1(expm1, S(mexpm1)(a))
 CORE2(expm1_back, a *(b + K(1)))
-CORE1(sin, S(msin)(a))
-CORE2(sin_back, a *S(mcos)(b))
-CORE1(cos, S(mcos)(a))
-CORE2(cos_back, -a *S(msin)(b))
+
+#if BITS == 32
+/* Blocks whose angles (input `angle`) are all near 0 vectorise; others, and NaN, go to libm. */
+static void S(by_angle)(elem_core *near, elem_core *far, int angle, int64_t n,
+                        const void *const *in, void *out) {
+  for (int64_t i = 0; i < n; i += ELEM_BLOCK) {
+    const int64_t count = n - i < ELEM_BLOCK ? n - i : ELEM_BLOCK;
+    const T *x = (const T *)in[angle] + i;
+    int outside = 0;
+    for (int64_t j = 0; j < count; j++) outside |= !(FABS(x[j]) <= K(NEAR));
+    const void *part[2] = {(const T *)in[0] + i, angle ? x : NULL};
+    (outside ? far : near)(count, part, (T *)out + i, NULL);
+  }
+}
+
+#define WAVE(name, angle, near_expr, far_expr, CORE_N)                                       \
+  CORE_N(name##_near, near_expr)                                                             \
+  CORE_N(name##_far, far_expr)                                                               \
+  static void S(core_##name)(int64_t n, const void *const *in, void *out, const double *p) { \
+    (void)p;                                                                                 \
+    S(by_angle)(S(core_##name##_near), S(core_##name##_far), angle, n, in, out);             \
+  }
+WAVE(sin, 0, S(wave)(a, 0), S(msin)(a), CORE1)
+WAVE(sin_back, 1, a *S(wave)(b, 1), a *S(mcos)(b), CORE2)
+WAVE(cos, 0, S(wave)(a, 1), S(mcos)(a), CORE1)
+WAVE(cos_back, 1, -a *S(wave)(b, 0), -a *S(msin)(b), CORE2)
+#else
+CORE1(sin, sin(a))
+CORE2(sin_back, a *cos(b))
+CORE1(cos, cos(a))
+CORE2(cos_back, -a *sin(b))
+#endif
+
 CORE1(erf, S(merf)(a))
 CORE2(erf_back, a *(K(1.12837916709551257390) * S(mexp)(-b * b)))
 

@@ -208,6 +208,36 @@ INLINE T S(merf)(T x) {
 
 INLINE T S(msin)(T x) { return K(sin((double)x)); }
 INLINE T S(mcos)(T x) { return K(cos((double)x)); }
+
+/* sin (quarter 0) or cos (1) for |x| <= NEAR: x = n pi/2 + r in double, where n times 33 bits of
+ * pi/2 is exact. */
+#define NEAR 131072 /* 2^17 */
+INLINE T S(wave)(T x, uint64_t quarter) {
+  const double magic = 6755399441055744.0, a = (double)x;
+  const double rounded = a * 0.63661977236758134308 + magic, n = rounded - magic;
+  uint64_t k;
+  memcpy(&k, &rounded, sizeof k);
+  k += quarter;
+  const double r = (a - n * 0x1.921fb544p+0) - n * 0x1.0b4611a626331p-34, u = r * r;
+  double s = 2.724914679681316649e-6; /* (sin r / r - 1) / r^2; error 3e-11 */
+  s = s * u - 0.0001984008071991224356;
+  s = s * u + 0.008333331863560767561;
+  s = s * u - 0.1666666666382658236;
+  double c = -2.730030902052221953e-7; /* (cos r - 1 + r^2/2) / r^4; error 3e-12 */
+  c = c * u + 0.00002480059535659450347;
+  c = c * u - 0.00138888876627117721;
+  c = c * u + 0.04166666666429724683;
+  s = r + r * u * s;
+  c = 1 - 0.5 * u + u * u * c;
+  const uint64_t cosine = (uint64_t)0 - (k & 1), sign = (k & 2) << 62;
+  uint64_t sb, cb;
+  memcpy(&sb, &s, sizeof sb);
+  memcpy(&cb, &c, sizeof cb);
+  const uint64_t yb = ((cb & cosine) | (sb & ~cosine)) ^ sign;
+  double y;
+  memcpy(&y, &yb, sizeof y);
+  return (T)y;
+}
 INLINE T S(mpow)(T a, T b) { return K(pow((double)a, (double)b)); }
 
 #else
@@ -219,8 +249,6 @@ INLINE T S(mtanh)(T x) {
 }
 
 INLINE T S(merf)(T x) { return erf(x); }
-INLINE T S(msin)(T x) { return sin(x); }
-INLINE T S(mcos)(T x) { return cos(x); }
 INLINE T S(mpow)(T a, T b) { return pow(a, b); }
 
 #endif
