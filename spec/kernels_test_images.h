@@ -1,130 +1,139 @@
-/* kernels_test_images.h: windows over images against the plainest loops: for each result, each tap.
- */
+/* kernels_test_images.h: windows over images, tap by tap; a part of kernels_test.c. */
 
-static const sq_window windows[] = {
-    /* C Y X  KY KX  SY SX  PY PX  DY DX */
-    {1, 4, 4, 2, 2, 2, 2, 0, 0, 1, 1, 2, 2}, {3, 5, 6, 3, 2, 1, 1, 1, 1, 1, 1, 5, 7},
-    {2, 7, 5, 2, 3, 2, 1, 0, 1, 1, 1, 3, 5}, {2, 7, 7, 3, 3, 2, 2, 1, 1, 2, 2, 3, 3},
-    {1, 1, 9, 1, 3, 1, 1, 0, 0, 1, 3, 1, 3}, {1, 3, 40, 2, 5, 1, 3, 1, 2, 1, 1, 4, 14},
-    {2, 5, 5, 2, 2, 2, 2, 0, 0, 1, 1, 3, 3}, /* the last windows end outside, as in ceil_mode */
-};
-#define EACH_WINDOW \
-  for (const sq_window *w = windows; w < windows + sizeof windows / sizeof *windows; w++)
-#define EACH_RESULT                        \
-  for (int64_t c = 0; c < w->C; c++)       \
-    for (int64_t oy = 0; oy < w->OY; oy++) \
-      for (int64_t ox = 0; ox < w->OX; ox++)
-
-static int64_t result_of(const sq_window *w, int64_t c, int64_t oy, int64_t ox) {
-  return (c * w->OY + oy) * w->OX + ox;
+static int64_t window_count(int64_t size, int64_t kernel, int64_t step, int64_t padding,
+                            int64_t dilation) {
+  return (size + 2 * padding - dilation * (kernel - 1) - 1) / step + 1;
 }
 
-/* What tap (ky,kx) of a window reads: a place in x, -1 for padding. */
-static int64_t tap_of(const sq_window *w, int64_t c, int64_t oy, int64_t ox, int64_t ky,
+static void set_out_size(sq_window *w) {
+  w->OY = window_count(w->Y, w->KY, w->SY, w->PY, w->DY);
+  w->OX = window_count(w->X, w->KX, w->SX, w->PX, w->DX);
+}
+
+typedef void window_fn(const sq_kern *kern, sq_dtype t, const sq_window *w);
+
+/* Kernels, steps, paddings, dilations; `spread`: whether dilation is tried. */
+static void each_window(const sq_kern *kern, sq_dtype t, bool spread, window_fn *f) {
+  for (int mode = 0; mode < 48; mode++) {
+    sq_window w = {.C = 1 + mode % 3,
+                   .Y = 6 + mode % 5,
+                   .X = 9 - mode % 4,
+                   .KY = 1 + mode % 3,
+                   .KX = 1 + mode / 3 % 4};
+    w.SY = 1 + mode / 2 % 3, w.SX = 1 + mode % 2, w.PY = mode / 4 % 2 * (w.KY / 2),
+    w.PX = mode / 8 % 2 * (w.KX / 2);
+    w.DY = spread ? 1 + mode / 16 % 2 : 1, w.DX = spread ? 1 + mode / 5 % 2 : 1;
+    set_out_size(&w);
+    fill(t, IN(0), w.C * w.Y * w.X, -1, 1);
+    if (w.OY > 0 && w.OX > 0) f(kern, t, &w);
+  }
+}
+
+/* Where a tap of a window reads in its image, or -1 in the padding. */
+static int64_t tap_at(const sq_window *w, int64_t c, int64_t oy, int64_t ox, int64_t ky,
                       int64_t kx) {
   const int64_t y = oy * w->SY - w->PY + ky * w->DY, x = ox * w->SX - w->PX + kx * w->DX;
   return y < 0 || y >= w->Y || x < 0 || x >= w->X ? -1 : (c * w->Y + y) * w->X + x;
 }
 
-static void test_im2col(const sq_kern *kern, sq_dtype t) {
-  EACH_WINDOW {
-    fill(t, IN(0), w->C * w->Y * w->X, -2, 2);
-    kern->im2col(w, IN(0), OUT(0));
-    EACH_RESULT {
-      for (int64_t k = 0; k < w->KY * w->KX; k++) {
-        const int64_t from = tap_of(w, c, oy, ox, k / w->KX, k % w->KX);
-        const int64_t to = result_of(w, c * w->KY * w->KX + k, oy, ox);
-        check_near(t, OUT(0), to, from < 0 ? 0 : get(t, IN(0), from), 0, 0);
-      }
-    }
+#define EACH_OUTPUT                        \
+  for (int64_t c = 0; c < w->C; c++)       \
+    for (int64_t oy = 0; oy < w->OY; oy++) \
+      for (int64_t ox = 0; ox < w->OX; ox++)
+#define EACH_TAP                         \
+  for (int64_t ky = 0; ky < w->KY; ky++) \
+    for (int64_t kx = 0; kx < w->KX; kx++)
+#define OUTPUT_AT ((c * w->OY + oy) * w->OX + ox)
+#define COLUMN_AT ((((c * w->KY + ky) * w->KX + kx) * w->OY + oy) * w->OX + ox)
+
+static void im2col_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
+  kern->im2col(w, IN(0), OUT(0));
+  EACH_OUTPUT EACH_TAP {
+    const int64_t at = tap_at(w, c, oy, ox, ky, kx);
+    check_near(t, OUT(0), COLUMN_AT, at < 0 ? 0 : get(t, IN(0), at), 0, 0);
   }
 }
 
-/* Whole numbers, so that sums are exact. */
-static void test_col2im(const sq_kern *kern, sq_dtype t) {
-  EACH_WINDOW {
-    const int64_t n = w->C * w->Y * w->X, taps = w->KY * w->KX;
-    for (int64_t i = 0; i < n; i++) set(t, OUT(0), i, i % 5), set(SQ_F64, OUT(1), i, i % 5);
-    for (int64_t i = 0; i < w->C * taps * w->OY * w->OX; i++) set(t, IN(0), i, i % 7 - 3);
-    EACH_RESULT {
-      for (int64_t k = 0; k < taps; k++) {
-        const int64_t at = tap_of(w, c, oy, ox, k / w->KX, k % w->KX);
-        const real g = get(t, IN(0), result_of(w, c * taps + k, oy, ox));
-        if (at >= 0) set(SQ_F64, OUT(1), at, get(SQ_F64, OUT(1), at) + g);
-      }
+static void judge_image(sq_dtype t, const sq_window *w, const real *want) {
+  for (int64_t i = 0; i < w->C * w->Y * w->X; i++) check_near(t, OUT(0), i, want[i], 32, 1);
+}
+
+static void col2im_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
+  real want[4096] = {0};
+  fill(t, IN(1), w->C * w->KY * w->KX * w->OY * w->OX, -1, 1);
+  memset(OUT(0), 0, ROOM);
+  kern->col2im(w, IN(1), OUT(0));
+  EACH_OUTPUT EACH_TAP {
+    const int64_t at = tap_at(w, c, oy, ox, ky, kx);
+    if (at >= 0) want[at] += get(t, IN(1), COLUMN_AT);
+  }
+  judge_image(t, w, want);
+}
+
+static void max_pool_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
+  static int64_t where[ROOM];
+  kern->max_pool(w, IN(0), OUT(0), where);
+  EACH_OUTPUT {
+    int64_t best = -1;
+    EACH_TAP {
+      const int64_t at = tap_at(w, c, oy, ox, ky, kx);
+      if (at >= 0 && (best < 0 || get(t, IN(0), at) > get(t, IN(0), best))) best = at;
     }
-    kern->col2im(w, IN(0), OUT(0));
-    for (int64_t i = 0; i < n; i++) check_near(t, OUT(0), i, get(SQ_F64, OUT(1), i), 0, 0);
+    check_near(t, OUT(0), OUTPUT_AT, get(t, IN(0), best), 0, 0);
+    check(where[OUTPUT_AT] == best - c * w->Y * w->X, "lies elsewhere");
   }
 }
 
-static void test_max_pool(const sq_kern *kern, sq_dtype t) {
-  int64_t *where = OUT(1);
-  EACH_WINDOW {
-    fill_special(t, IN(0), w->C * w->Y * w->X, 9);
-    kern->max_pool(w, IN(0), OUT(0), where);
-    EACH_RESULT {
-      const int64_t r = result_of(w, c, oy, ox), plane = c * w->Y * w->X;
-      real best = -INFINITY;
-      bool nan = false;
-      for (int64_t k = 0; k < w->KY * w->KX; k++) {
-        const int64_t at = tap_of(w, c, oy, ox, k / w->KX, k % w->KX);
-        if (at < 0) continue;
-        nan = nan || isnan(get(t, IN(0), at));
-        best = fmaxl(best, get(t, IN(0), at));
-      }
-      check_near(t, OUT(0), r, nan ? NAN : best, 0, 0);
-      const real there = get(t, IN(0), plane + where[r]), got = get(t, OUT(0), r);
-      check(there == got || (isnan(there) && isnan(got)), "[%" PRId64 "] lies elsewhere", r);
-    }
-  }
-}
-
-/* The taps inside the plane, and what their sum is divided by. */
-static real pool_taps(const sq_window *w, int64_t oy, int64_t ox, bool pads) {
+/* What PyTorch divides by: the window cut to the padded image, or to the image. */
+static real pool_divisor(const sq_window *w, int64_t oy, int64_t ox, bool pads) {
   real n = 0;
-  for (int64_t k = 0; k < w->KY * w->KX; k++) {
-    const int64_t y = oy * w->SY - w->PY + k / w->KX, x = ox * w->SX - w->PX + k % w->KX;
-    n += pads ? y < w->Y + w->PY && x < w->X + w->PX
-              : tap_of(w, 0, oy, ox, k / w->KX, k % w->KX) >= 0;
+  EACH_TAP {
+    const int64_t y = oy * w->SY - w->PY + ky, x = ox * w->SX - w->PX + kx;
+    if (pads ? y < w->Y + w->PY && x < w->X + w->PX : tap_at(w, 0, oy, ox, ky, kx) >= 0) n++;
   }
   return n;
 }
 
-static void test_avg_pool(const sq_kern *kern, sq_dtype t) {
-  EACH_WINDOW {
-    if (w->DY != 1 || w->DX != 1) continue;
-    for (int pads = 0; pads < 2; pads++) {
-      fill(t, IN(0), w->C * w->Y * w->X, -2, 2);
-      kern->avg_pool(w, pads, IN(0), OUT(0));
-      EACH_RESULT {
-        real sum = 0;
-        for (int64_t k = 0; k < w->KY * w->KX; k++) {
-          const int64_t at = tap_of(w, c, oy, ox, k / w->KX, k % w->KX);
-          if (at >= 0) sum += get(t, IN(0), at);
-        }
-        check_near(t, OUT(0), result_of(w, c, oy, ox), sum / pool_taps(w, oy, ox, pads), 2, 2);
+static void avg_pool_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
+  for (int pads = 0; pads < 2; pads++) {
+    kern->avg_pool(w, pads, IN(0), OUT(0));
+    EACH_OUTPUT {
+      real sum = 0;
+      EACH_TAP {
+        const int64_t at = tap_at(w, c, oy, ox, ky, kx);
+        if (at >= 0) sum += get(t, IN(0), at);
       }
+      check_near(t, OUT(0), OUTPUT_AT, sum / pool_divisor(w, oy, ox, pads), 4, 1);
     }
   }
 }
 
-static void test_avg_pool_back(const sq_kern *kern, sq_dtype t) {
-  EACH_WINDOW {
-    if (w->DY != 1 || w->DX != 1) continue;
-    for (int pads = 0; pads < 2; pads++) {
-      const int64_t n = w->C * w->Y * w->X;
-      fill(t, IN(0), w->C * w->OY * w->OX, -2, 2);
-      for (int64_t i = 0; i < n; i++) set(t, OUT(0), i, 1), set(SQ_F64, OUT(1), i, 1);
-      EACH_RESULT {
-        const real g = get(t, IN(0), result_of(w, c, oy, ox)) / pool_taps(w, oy, ox, pads);
-        for (int64_t k = 0; k < w->KY * w->KX; k++) {
-          const int64_t at = tap_of(w, c, oy, ox, k / w->KX, k % w->KX);
-          if (at >= 0) set(SQ_F64, OUT(1), at, get(SQ_F64, OUT(1), at) + g);
-        }
-      }
-      kern->avg_pool_back(w, pads, IN(0), OUT(0));
-      for (int64_t i = 0; i < n; i++) check_near(t, OUT(0), i, get(SQ_F64, OUT(1), i), 8, 4);
+static void avg_pool_back_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
+  for (int pads = 0; pads < 2; pads++) {
+    real want[4096] = {0};
+    fill(t, IN(1), w->C * w->OY * w->OX, -1, 1);
+    memset(OUT(0), 0, ROOM);
+    kern->avg_pool_back(w, pads, IN(1), OUT(0));
+    EACH_OUTPUT EACH_TAP {
+      const int64_t at = tap_at(w, c, oy, ox, ky, kx);
+      if (at >= 0) want[at] += get(t, IN(1), OUTPUT_AT) / pool_divisor(w, oy, ox, pads);
     }
+    judge_image(t, w, want);
   }
+}
+
+static void test_im2col(const sq_kern *kern, sq_dtype t) {
+  each_window(kern, t, true, im2col_case);
+}
+static void test_col2im(const sq_kern *kern, sq_dtype t) {
+  each_window(kern, t, true, col2im_case);
+}
+static void test_max_pool(const sq_kern *kern, sq_dtype t) {
+  each_window(kern, t, true, max_pool_case);
+}
+static void test_avg_pool(const sq_kern *kern, sq_dtype t) {
+  each_window(kern, t, false, avg_pool_case);
+}
+static void test_avg_pool_back(const sq_kern *kern, sq_dtype t) {
+  each_window(kern, t, false, avg_pool_back_case);
 }

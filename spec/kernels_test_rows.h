@@ -35,7 +35,7 @@ static void sum_extent(const sq_kern *kern, sq_dtype t, const extent *e) {
   kern->sum(e->outer, e->R, e->inner, IN(0), OUT(0));
   EACH_COLUMN {
     real size, want = column_sum(t, e, FIRST, &size);
-    check_near(t, OUT(0), to, want, 1, size);
+    check_near(t, OUT(0), to, want, 4, size);
   }
 }
 
