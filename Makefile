@@ -172,7 +172,7 @@ uninstall:
 # Specs tagged #slow run only by `make test TAGS=slow`; #long ones not under a sanitizer.
 BUSTED    = $$(command -v busted)
 SPEC_TAGS = $(if $(TAGS),--tags=$(TAGS),--exclude-tags=slow$(if $(SANITIZE),$(comma)long))
-SPEC_ENV  = SEQRT=$(OUT)/seqrt \
+SPEC_ENV  = SEQRT=$(OUT)/seqrt SEQRT_PAUSE=0 \
             ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
             LSAN_OPTIONS=suppressions=spec/lsan.supp:print_suppressions=0 \
             UBSAN_OPTIONS=print_stacktrace=1 \

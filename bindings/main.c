@@ -16,8 +16,6 @@
 #include "repl.h"
 #include "trace.h"
 
-enum { EXIT_INTERRUPTED = 130 };
-
 /* What the command line asks for. Options are read twice: first all are checked, then -e, -l and -W
  * run in order. */
 typedef struct command {
@@ -133,13 +131,17 @@ static bool report(lua_State *L, int status) {
 }
 
 /* Calls the function below its args. */
-static int call(lua_State *L, int args, int results) {
+static int call_with(lua_State *L, int args, int results, lua_CFunction handler) {
   int base = lua_gettop(L) - args;
-  lua_pushcfunction(L, sq_trace_handler);
+  lua_pushcfunction(L, handler);
   lua_insert(L, base);
   int status = lua_pcall(L, args, results, base);
   lua_remove(L, base);
   return status;
+}
+
+static int call(lua_State *L, int args, int results) {
+  return call_with(L, args, results, sq_trace_handler);
 }
 
 static bool run_chunk(lua_State *L, int load_status) {
@@ -212,7 +214,8 @@ static bool run_script(lua_State *L, const command *c) {
   bool is_stdin = strcmp(file, "-") == 0 && strcmp(c->argv[c->script - 1], "--") != 0;
   int status = luaL_loadfilex(L, is_stdin ? NULL : file, "t");
   if (status != LUA_OK) return report(L, status);
-  return report(L, call(L, push_args(L), LUA_MULTRET));
+  lua_CFunction handler = c->interactive ? sq_repl_keep_handler : sq_trace_handler;
+  return report(L, call_with(L, push_args(L), 0, handler));
 }
 
 /* --- the program
@@ -237,11 +240,18 @@ static bool run_command(lua_State *L, command *c) {
   if (c->reference != NULL) return print_reference(L, c->reference);
   if (!c->no_env && !run_init(L)) return false;
   if (!run_options(L, c)) return false;
-  if (c->script < c->argc && !run_script(L, c)) return false;
-  if (c->interactive) return sq_repl_run(L) == 0;
-  if (c->script < c->argc || c->runs_code) return true;
-  if (isatty(STDIN_FILENO)) return sq_repl_run(L) == 0;
+  bool ok = c->script >= c->argc || run_script(L, c);
+  if (c->interactive && (ok || sq_pause_seen() == 0)) return (sq_repl_run(L, false) == 0) && ok;
+  if (c->script < c->argc || c->runs_code) return ok;
+  if (isatty(STDIN_FILENO)) return sq_repl_run(L, true) == 0;
   return run_chunk(L, luaL_loadfilex(L, NULL, "t"));
+}
+
+/* On a terminal Ctrl-C pauses a script; SEQRT_PAUSE=0 makes it end there too. */
+static bool can_pause(void) {
+  const char *wish = getenv("SEQRT_PAUSE");
+  if (wish != NULL && strcmp(wish, "0") == 0) return false;
+  return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
 static int protected_main(lua_State *L) {
@@ -255,6 +265,7 @@ static int protected_main(lua_State *L) {
   set_arg(L, c);
   lua_gc(L, LUA_GCGEN, 0, 0);
   sq_pause_install(L);
+  if (can_pause()) sq_pause_set_mode(SQ_PAUSE_OPEN);
   lua_pushboolean(L, run_command(L, c));
   return 1;
 }
@@ -301,7 +312,7 @@ int main(int argc, char **argv) {
   lua_pushcfunction(L, protected_main);
   lua_pushlightuserdata(L, &c);
   bool ok = report(L, lua_pcall(L, 1, 1, 0)) && lua_toboolean(L, -1);
-  bool interrupted = !ok && sq_pause_seen();
+  int signal = ok ? 0 : sq_pause_seen();
   lua_close(L);
-  return finish_output(ok ? EXIT_SUCCESS : interrupted ? EXIT_INTERRUPTED : EXIT_FAILURE);
+  return finish_output(ok ? EXIT_SUCCESS : signal != 0 ? 128 + signal : EXIT_FAILURE);
 }

@@ -1,12 +1,14 @@
-/* pause.c: SIGINT stops the script at its next instruction; a second one within a second ends the
- * process. */
+/* pause.c: signals that stop or pause the script. The handler only arms a hook, so Lua code is met
+ * between two instructions; a second signal within a second ends the process. */
 #include "pause.h"
 
 #include <lauxlib.h>
 #include <signal.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/parallel.h"
+#include "repl.h"
 
 enum {
   ECHO_MS = 20, /* timeout(1) and others signal a process and then its group: that is one Ctrl-C */
@@ -15,7 +17,8 @@ enum {
 
 static lua_State *main_state;
 static lua_State *volatile running; /* main_state, or the coroutine that runs */
-static volatile sig_atomic_t seen;
+static volatile sig_atomic_t seen;  /* SIGINT, SIGTERM, 0 */
+static volatile sig_atomic_t mode = SQ_PAUSE_SAVE;
 static volatile int64_t last_ms;
 
 static int64_t now_ms(void) {
@@ -24,21 +27,71 @@ static int64_t now_ms(void) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* --- the hook --------------------------------------------------------------------------------- */
+
 static void disarm(void) {
-  lua_sethook(main_state, NULL, 0, 0);
   lua_State *L = running;
+  lua_sethook(main_state, NULL, 0, 0);
   if (L != main_state) lua_sethook(L, NULL, 0, 0);
 }
 
-static void stop(lua_State *L, lua_Debug *event) {
+static int save_body(lua_State *L) {
+  if (luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) &&
+      lua_getfield(L, -1, "seqrt.stop") == LUA_TTABLE) {
+    lua_getfield(L, -1, "save");
+    lua_call(L, 0, 0);
+  }
+  return 0;
+}
+
+/* What sq.on_stop registered, in a coroutine: hooks are off inside a hook, there they are on. */
+static void save(lua_State *L) {
+  lua_State *co = lua_newthread(L), *before = sq_pause_set_running(co);
+  int results;
+  lua_pushcfunction(co, save_body);
+  (void)lua_resume(co, L, 0, &results);
+  sq_pause_set_running(before);
+  lua_pop(L, 1);
+}
+
+static void on_line(lua_State *L, lua_Debug *event);
+
+/* Opens the prompt inside the script, which is `L` between two instructions, and does as told. */
+static void open_prompt(lua_State *L, bool stepping) {
+  sq_pause_mode before = sq_pause_set_mode(SQ_PAUSE_STOP);
+  sq_pause_reset();
+  sq_repl_action action = sq_repl_pause(L, stepping);
+  sq_pause_set_mode(before);
+  sq_pause_reset();
+  if (action == SQ_REPL_STEP) lua_sethook(L, on_line, LUA_MASKLINE, 0);
+  if (action == SQ_REPL_ABORT) luaL_error(L, "aborted");
+}
+
+/* The hook of `step`: the next line that is not the module's own. */
+static void on_line(lua_State *L, lua_Debug *event) {
+  if (!lua_getinfo(L, "S", event) || strncmp(event->source, "=seqrt:", 7) == 0) return;
+  open_prompt(L, true);
+}
+
+/* The hook of a signal. */
+static void arrive(lua_State *L, lua_Debug *event) {
+  int sig = seen;
   (void)event;
   disarm();
   lua_sethook(L, NULL, 0, 0);
   sq_interrupt_clear();
-  luaL_error(L, "interrupted!");
+  if (mode == SQ_PAUSE_OPEN && sig == SIGINT) {
+    open_prompt(L, false);
+    return;
+  }
+  if (mode != SQ_PAUSE_STOP) save(L);
+  lua_pushstring(L, sig == SIGTERM ? "terminated!" : "interrupted!");
+  lua_error(L);
 }
 
-static void on_sigint(int sig) {
+/* A C call of the runtime ends by itself soon and at a point that makes sense; so it is asked to
+ * break off only for a chunk at the prompt, or when the first signal was not enough. */
+static void on_signal(int sig) {
   int64_t now = now_ms();
   if (seen && now - last_ms < ECHO_MS) return;
   if (seen && now - last_ms < KILL_MS) {
@@ -46,23 +99,36 @@ static void on_sigint(int sig) {
     raise(sig);
     return;
   }
-  seen = 1;
+  if (mode == SQ_PAUSE_STOP || seen) sq_interrupt_raise();
+  seen = sig;
   last_ms = now;
-  sq_interrupt_raise();
   int every = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
   lua_State *L = running;
-  lua_sethook(main_state, stop, every, 1);
-  if (L != main_state) lua_sethook(L, stop, every, 1);
+  lua_sethook(main_state, arrive, every, 1);
+  if (L != main_state) lua_sethook(L, arrive, every, 1);
 }
 
-bool sq_pause_seen(void) { return seen != 0; }
+int sq_pause_seen(void) { return seen; }
+
+sq_pause_mode sq_pause_set_mode(sq_pause_mode next) {
+  sq_pause_mode before = (sq_pause_mode)mode;
+  mode = (sig_atomic_t)next;
+  return before;
+}
+
+lua_State *sq_pause_set_running(lua_State *L) {
+  lua_State *before = running;
+  running = L;
+  return before;
+}
 
 void sq_pause_reset(void) {
-  running = main_state;
   disarm();
   seen = 0;
   sq_interrupt_clear();
 }
+
+/* --- coroutines ------------------------------------------------------------------------------- */
 
 /* coroutine.resume(co, ...): the original, in the first upvalue, with `running` set around it. */
 static int co_resume(lua_State *L) {
@@ -111,11 +177,13 @@ static int co_wrap(lua_State *L) {
 }
 
 void sq_pause_install(lua_State *L) {
-  struct sigaction old, act = {.sa_handler = on_sigint, .sa_flags = SA_RESTART};
+  struct sigaction old, act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   main_state = running = L;
   sigemptyset(&act.sa_mask);
-  if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+  sigaction(SIGTERM, &act, NULL);
+  if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
     sigaction(SIGINT, &act, NULL);
+  }
   lua_getglobal(L, "coroutine");
   lua_getfield(L, -1, "resume");
   lua_pushcclosure(L, co_resume, 1);

@@ -1,20 +1,33 @@
-/* pause.h: what Ctrl-C does to a running script. */
+/* pause.h: what Ctrl-C and SIGTERM do to a running script. */
 #ifndef SQ_BINDINGS_PAUSE_H
 #define SQ_BINDINGS_PAUSE_H
 
 #include <lua.h>
 #include <stdbool.h>
 
-/* Takes over SIGINT (unless the process was started with it ignored), and replaces coroutine.resume
- * and coroutine.wrap by equals that note which coroutine runs, so that a loop inside one can be
- * stopped. `L` is the main state. [Lua thread] */
+/* What an interrupt does when it meets running Lua code. */
+typedef enum sq_pause_mode {
+  SQ_PAUSE_SAVE, /* a script off the terminal: calls what sq.on_stop registered, then raises */
+  SQ_PAUSE_OPEN, /* a script on the terminal: Ctrl-C opens the prompt, SIGTERM saves and raises */
+  SQ_PAUSE_STOP  /* a chunk typed at the prompt: raises, at once also in long C calls */
+} sq_pause_mode;
+
+/* Takes over SIGINT (unless the process was started with it ignored) and SIGTERM, and replaces
+ * coroutine.resume and coroutine.wrap by equals that note which coroutine runs, so that a loop
+ * inside one can be stopped. `L` is the main state. [Lua thread] */
 void sq_pause_install(lua_State *L);
+
+/* Sets the mode and returns the one before. [Lua thread] */
+sq_pause_mode sq_pause_set_mode(sq_pause_mode mode);
+
+/* Says which state runs now and returns the one before. [Lua thread] */
+lua_State *sq_pause_set_running(lua_State *L);
 
 /* Forgets an interrupt that has been dealt with; what a top level calls after each chunk it ran.
  * [Lua thread] */
 void sq_pause_reset(void);
 
-/* True when SIGINT has come since the last reset. [Lua thread] */
-bool sq_pause_seen(void);
+/* The signal that has come since the last reset: SIGINT, SIGTERM, or 0. [any thread] */
+int sq_pause_seen(void);
 
 #endif

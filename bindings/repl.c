@@ -18,6 +18,7 @@
 #endif
 
 #include "pause.h"
+#include "trace.h"
 
 /* --- plain input
  * ---------------------------------------------------------------------------------- */
@@ -253,44 +254,135 @@ static void push_line_table(lua_State *L) {
   luaL_newlib(L, line);
 }
 
-/* Leaves the prompt's step function on the stack, or an error text. */
-static int start(lua_State *L) {
+/* Calls a function of repl.lua: name, then arguments; the line table goes first. */
+static int call_part(lua_State *L) {
+  const char *name = lua_touserdata(L, 1);
   lua_getglobal(L, "require");
   lua_pushvalue(L, -1);
   lua_pushliteral(L, "seqrt");
-  lua_call(L, 1, 1);
-  lua_pop(L, 1);
+  lua_call(L, 1, 0);
   lua_pushliteral(L, "seqrt.repl");
   lua_call(L, 1, 1);
-  lua_getfield(L, -1, "start");
+  lua_getfield(L, -1, name);
+  lua_replace(L, 1);
+  lua_pop(L, 1);
   push_line_table(L);
-  lua_call(L, 1, 1);
+  lua_insert(L, 2);
+  lua_call(L, lua_gettop(L) - 1, 1);
   return 1;
 }
 
-/* The loop is in C: an interrupt cannot end it, only the step that it hit. */
-int sq_repl_run(lua_State *L) {
-  int top = lua_gettop(L);
-  bool leave = false;
+static void complain(lua_State *L) {
+  fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
+  lua_pop(L, 1);
+}
+
+static void prepare(void) {
   setlocale(LC_CTYPE, "");
   prepare_readline();
-  lua_pushcfunction(L, start);
-  if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
-    fprintf(stderr, "seqrt: %s\n", luaL_tolstring(L, -1, NULL));
+}
+
+/* The loop is in C: an interrupt cannot end it, only the step that it hit. */
+int sq_repl_run(lua_State *L, bool greeting) {
+  static char name[] = "start";
+  int top = lua_gettop(L);
+  bool leave = false;
+  prepare();
+  sq_pause_mode before = sq_pause_set_mode(SQ_PAUSE_STOP);
+  lua_pushcfunction(L, call_part);
+  lua_pushlightuserdata(L, name);
+  lua_pushboolean(L, greeting);
+  if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
+    complain(L);
     lua_settop(L, top);
     return 1;
   }
   while (!leave) {
+    sq_pause_set_running(L);
     lua_pushvalue(L, top + 1);
     if (lua_pcall(L, 0, 1, 0) == LUA_OK) {
       leave = !lua_toboolean(L, -1);
     } else {
       sq_pause_reset();
-      fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
+      complain(L);
     }
     sq_pause_reset();
     lua_settop(L, top + 1);
   }
   lua_settop(L, top);
+  sq_pause_set_mode(before);
   return 0;
+}
+
+/* Runs a function with its arguments, on the stack's top, in a coroutine of its own: hooks are off
+ * inside a hook, but on there, so a chunk that never ends can be interrupted. Leaves one result;
+ * false and the error's text on a failure. */
+static bool call_apart(lua_State *L, int args) {
+  lua_State *co = lua_newthread(L), *before = sq_pause_set_running(co);
+  int results = 0;
+  lua_insert(L, -args - 2);
+  lua_xmove(L, co, args + 1);
+  int status = lua_resume(co, L, args, &results);
+  sq_pause_set_running(before);
+  if (status == LUA_YIELD) {
+    lua_pushliteral(L, "attempt to yield from the prompt");
+  } else if (lua_gettop(co) > 0) {
+    lua_xmove(co, L, 1);
+  } else {
+    lua_pushnil(L);
+  }
+  lua_remove(L, -2);
+  return status == LUA_OK;
+}
+
+static sq_repl_action action_of(const char *word) {
+  if (strcmp(word, "step") == 0) return SQ_REPL_STEP;
+  return strcmp(word, "abort") == 0 ? SQ_REPL_ABORT : SQ_REPL_CONT;
+}
+
+sq_repl_action sq_repl_pause(lua_State *L, bool stepping) {
+  static char name[] = "pause";
+  sq_repl_action action = SQ_REPL_CONT;
+  int top = lua_gettop(L);
+  bool leave = false;
+  if (!lua_checkstack(L, 10)) return action;
+  prepare();
+  lua_pushcfunction(L, call_part);
+  lua_pushlightuserdata(L, name);
+  lua_pushthread(L);
+  lua_pushboolean(L, stepping);
+  if (!call_apart(L, 3)) {
+    complain(L);
+    leave = true;
+  }
+  while (!leave) {
+    lua_pushvalue(L, top + 1);
+    if (!call_apart(L, 0)) {
+      complain(L);
+    } else if (lua_type(L, -1) == LUA_TSTRING) {
+      action = action_of(lua_tostring(L, -1));
+      leave = true;
+    } else {
+      leave = !lua_toboolean(L, -1);
+    }
+    sq_pause_reset();
+    lua_settop(L, top + 1);
+  }
+  lua_settop(L, top);
+  return action;
+}
+
+static int keep_frames(lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "seqrt.repl");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "keep");
+  lua_call(L, 0, 0);
+  return 0;
+}
+
+int sq_repl_keep_handler(lua_State *L) {
+  lua_pushcfunction(L, keep_frames);
+  if (lua_pcall(L, 0, 0, 0) != LUA_OK) lua_pop(L, 1);
+  return sq_trace_handler(L);
 }

@@ -4,9 +4,21 @@
 #define SQ_BINDINGS_REPL_H
 
 #include <lua.h>
+#include <stdbool.h>
 
-/* Runs the prompt until the end of input; 0, or 1 when it could not start (the reason is on
- * stderr). [Lua thread] */
-int sq_repl_run(lua_State *L);
+/* Runs the prompt until the end of input, after two lines of greeting if wanted; 0, or 1 when it
+ * could not start (the reason is on stderr). [Lua thread] */
+int sq_repl_run(lua_State *L, bool greeting);
+
+/* What the user wants of the paused script. */
+typedef enum sq_repl_action { SQ_REPL_CONT, SQ_REPL_STEP, SQ_REPL_ABORT } sq_repl_action;
+
+/* Runs the prompt inside a hook of `L`, whose frames it shows and changes, until the user goes on.
+ * Never raises. [Lua thread] */
+sq_repl_action sq_repl_pause(lua_State *L, bool stepping);
+
+/* A message handler: sq_trace_handler's text, and the frames are kept for the next sq_repl_run.
+ * [Lua thread] */
+int sq_repl_keep_handler(lua_State *L);
 
 #endif

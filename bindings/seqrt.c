@@ -178,8 +178,8 @@ static void open_parts(lua_State *L) {
 
 /* What Lua parts add to `sq` itself. */
 static const bind_lazy_row parts[] = {
-    {"cli", "cli"},       {"progress", "progress"}, {"Log", "log"}, {"sweep", "sweep"},
-    {"report", "report"}, {"help", "help"},         {NULL, NULL}};
+    {"cli", "cli"},       {"progress", "progress"}, {"Log", "log"},      {"sweep", "sweep"},
+    {"report", "report"}, {"help", "help"},         {"on_stop", "stop"}, {NULL, NULL}};
 
 /* Those that add to the module's table, which is on the stack's top. A new file's opener goes here.
  */

@@ -87,6 +87,46 @@ local function unknown_text(name)
   return ("nothing is called '%s'%s"):format(name, near and (": did you mean '%s'?"):format(near) or "")
 end
 
+-- One line for each entry whose name or text holds the word, names first; nil without any.
+local function search_text(word)
+  local named, told, low, seen = {}, {}, word:lower(), {}
+  for _, row in ipairs(all_rows()) do
+    local in_name = row.name:lower():find(low, 1, true)
+    local line = ("%-28s %s"):format(row.owner and row.owner .. "." .. row.name or row.name, row.doc or "")
+    if (in_name or row.doc and row.doc:lower():find(low, 1, true)) and row.kind ~= "field" and not seen[line] then
+      seen[line] = true
+      local list = in_name and named or told
+      list[#list + 1] = #line > 100 and line:sub(1, 97) .. "..." or line
+    end
+  end
+  table.move(told, 1, #told, #named + 1, named)
+  if #named > 30 then
+    local rest = #named - 30
+    named = table.move(named, 1, 30, 1, {})
+    named[31] = ("... and %d more"):format(rest)
+  end
+  return #named > 0 and table.concat(named, "\n") or nil
+end
+
+-- The comment above a function of a script, its first line, and where it stands.
+local function script_text(fn)
+  local info = debug.getinfo(fn, "S")
+  local path, comments, n = info.source:match "^@(.*)", {}, 0
+  local file = path and io.open(path)
+  local place = ("function at %s:%d"):format(info.short_src, info.linedefined)
+  if not file then return info.what ~= "C" and place or nil end
+  for line in file:lines() do
+    n = n + 1
+    if n == info.linedefined then
+      place = table.concat(comments) .. line .. "\n    " .. place
+      break
+    end
+    if line:find "^%s*%-%-" then comments[#comments + 1] = line .. "\n" else comments = {} end
+  end
+  file:close()
+  return place
+end
+
 local function table_text(value)
   for name, module in pairs(package.loaded.seqrt) do
     if rawequal(module, value) then return owner_text("sq." .. name) end
@@ -99,7 +139,7 @@ local help = {}
 -- The text for a value or a name; nil and a message where there is none.
 function help.text(value)
   if type(value) == "string" then
-    local text = name_text(value)
+    local text = name_text(value) or search_text(value)
     if text then return text end
     return nil, unknown_text(value)
   end
@@ -109,6 +149,10 @@ function help.text(value)
   end
   local row = api.describe(value)
   if type(row) == "string" then return class_text(row) end
+  if not row and type(value) == "function" then
+    local text = script_text(value)
+    if text then return text end
+  end
   if not row then return nil, ("there is no help for a %s"):format(type(value)) end
   for _, each in ipairs(all_rows()) do
     if not row.owner and each.name == row.name and each.signature == row.signature then
