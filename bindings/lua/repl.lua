@@ -337,7 +337,7 @@ end
 local function help_on(text)
   local help = require "seqrt.help"
   text = text:match "^%s*(.-)%s*$"
-  if text == "" then return help.help(nil) end
+  if text == "" then return print "?x explains x, ?word searches; look at sq, nn, optim, data, image, plot" end
   local chunk = load("return " .. text:gsub(":", "."), "=help", "t", session.env)
   local ok, value
   if chunk then ok, value = pcall(chunk) end
