@@ -3,7 +3,7 @@
 local sq = require "seqrt"
 local api = require "seqrt.api"
 
-local function folder() return (debug.getinfo(1, "S").source:match "^@(.*/)" or "./") .. "golden/" end
+local golden = require "spec.golden.cases"
 
 -- What has no numbers, and why.
 local without = {
@@ -12,41 +12,6 @@ local without = {
 
 local rtol = {float64 = 1e-10, float32 = 5.2e-6}
 local atol = {float64 = 1e-12, float32 = 4e-6}
-
--- A tensor of the file: {shape}, {values} or dtype, {shape}, {values}.
-local function read(t, float)
-  local dtype, shape, data = "float64", t[1], t[2]
-  if type(shape) == "string" then dtype, shape, data = t[1], t[2], t[3] end
-  return {dtype = dtype == "float64" and float or dtype, wanted = dtype, shape = shape, data = data}
-end
-
-local function make(spec)
-  local flat = #spec.data == 0 and sq.zeros{size = {0}, dtype = spec.dtype} or sq.tensor(spec.data, {dtype = spec.dtype})
-  return flat:reshape(spec.shape)
-end
-
--- The same values with other strides.
-local layouts = {
-  contiguous = function(x) return x end,
-  transposed = function(x)
-    local n = x:dim()
-    if n < 2 then return x end
-    local back = {}
-    for i = 1, n do back[i] = n + 1 - i end
-    return x:permute(back):contiguous():permute(back)
-  end,
-  sliced = function(x)
-    local n = x:dim()
-    if n == 0 or x:numel() == 0 then return x end
-    local shape = {}
-    for i = 1, n do shape[i] = x:size(i) end
-    shape[n] = 2 * shape[n] + 1
-    local wide = sq.zeros{size = shape, dtype = x.dtype}
-    local view = wide:slice(n, 2, shape[n] - 1, 2)
-    view:copy_(x)
-    return view
-  end,
-}
 
 -- nil when got is near want, else what is wrong.
 local function differs(got, want, dtype, tol)
@@ -73,43 +38,12 @@ local function differs(got, want, dtype, tol)
   end
 end
 
-local cases, ops = {}, {}
-do
-  local chunk = assert(loadfile(folder() .. "ops.lua", "t"))
-  local function T(t) return t end
-  local function I(i) return {input = i} end
-  local function case(op, tol, only64, tensors, out, dy, grad, args)
-    cases[#cases + 1] = {op = op, tol = tol, only64 = only64, tensors = tensors, out = out, dy = dy, grad = grad,
-                         args = args}
-    ops[op] = ops[op] or {}
-    table.insert(ops[op], cases[#cases])
-  end
-  chunk(T, I, case, 0 / 0, math.huge)
-end
-
--- The arguments with their tensors in place.
-local function arguments(case, inputs, dtype)
-  local args = {n = case.args.n}
-  local function fill(v)
-    if type(v) ~= "table" then return v end
-    if v.input then return inputs[v.input] end
-    local list = {}
-    for i, item in ipairs(v) do list[i] = fill(item) end
-    return list
-  end
-  for i = 1, args.n do args[i] = fill(case.args[i]) end
-  if case.op == "to" and args[2] == "float64" then args[2] = dtype end
-  return args
-end
+local ops, layouts = golden.ops, golden.layouts
+local read, make = golden.read, golden.make
 
 -- Runs a case; raises what is wrong with it.
 local function run(case, dtype, layout)
-  local inputs = {}
-  for i, t in ipairs(case.tensors) do
-    inputs[i] = layouts[layout](make(read(t, dtype)))
-    if case.grad[i] then inputs[i] = inputs[i]:detach():requires_grad_() end
-  end
-  local args = arguments(case, inputs, dtype)
+  local inputs, args = golden.draw(case, dtype, layout)
   local out = table.pack(sq[case.op](table.unpack(args, 1, args.n)))
   for i, want in ipairs(case.out) do
     local result = out[i]
