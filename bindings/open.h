@@ -31,6 +31,11 @@ extern const bind_class bind_layer_class, bind_optim_class;
 int tensor_index(lua_State *L);    /* x[key]: pushes one result */
 int tensor_newindex(lua_State *L); /* x[key] = value */
 
+/* Methods that give several windows: each a result. */
+int tensor_chunk(lua_State *L, const sq_arg *arg);
+int tensor_split(lua_State *L, const sq_arg *arg);
+int tensor_unbind(lua_State *L, const sq_arg *arg);
+
 /* Pushes element `at` of contiguous data as a Lua number or boolean. */
 void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t at);
 

@@ -381,6 +381,13 @@ static const bind_fn methods[] = {
      "one element.",
      backward},
     {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", detach},
+    {"chunk", "(x: Tensor, chunks: int, dim: dim = 1) -> Tensor, Tensor",
+     "That many parts of one size along dim (the last may be smaller), each a result.",
+     tensor_chunk},
+    {"split", "(x: Tensor, split_size: ints, dim: dim = 1) -> Tensor, Tensor",
+     "Parts of that size along dim, or of the sizes in a list, each a result.", tensor_split},
+    {"unbind", "(x: Tensor, dim: dim = 1) -> Tensor, Tensor",
+     "The slice at every position of dim, each a result.", tensor_unbind},
     {"float", "(x: Tensor) -> Tensor", "x as float32.", to_float},
     {"double", "(x: Tensor) -> Tensor", "x as float64.", to_double},
     {"long", "(x: Tensor) -> Tensor", "x as int64, rounded towards 0.", to_long},
@@ -418,7 +425,8 @@ const bind_class bind_tensor_class = {.name = "Tensor",
 
 /* Methods that are functions too: sq.allclose(x, y). */
 static void open_functions(lua_State *L) {
-  static const char *const names[] = {"equal", "allclose", "numel", NULL};
+  static const char *const names[] = {"equal", "allclose", "numel",  "detach",
+                                      "chunk", "split",    "unbind", NULL};
   for (const bind_fn *f = methods; f->name; f++) {
     for (const char *const *name = names; *name; name++) {
       if (strcmp(f->name, *name) != 0) continue;

@@ -330,3 +330,53 @@ describe("the module", function()
     assert.equal(0, status)
   end)
 end)
+
+describe("parts", function()
+  local x
+  before_each(function() x = sq.arange(10):float():view(2, 5) end)
+
+  local function sizes(dim, ...)
+    local list = {}
+    for i, part in ipairs{...} do list[i] = part:size(dim) end
+    return list
+  end
+
+  it("are windows on the whole, each a result", function()
+    assert.same({2, 2, 1}, sizes(2, x:chunk(3, 2)))
+    assert.same({1, 1}, sizes(1, x:chunk(5)))
+    assert.same({2, 2, 1}, sizes(2, x:split(2, -1)))
+    assert.same({1, 4}, sizes(2, x:split({1, 4}, 2)))
+    assert.same({5}, sizes(2, x:split(5, 2)))
+    assert.same({5}, sizes(2, x:split(99, 2)))
+    assert.same({0, 5}, sizes(2, x:split({0, 5}, 2)))
+    assert.same({0}, sizes(1, sq.zeros(0, 2):chunk(3)))
+    local a, b = x:unbind()
+    assert.same({0, 1, 2, 3, 4}, a:tolist())
+    b:fill_(1)
+    assert.equal(5, x[2]:sum():item())
+    assert.equal(5, select("#", x:unbind(2)))
+    assert.equal(0, select("#", sq.zeros(0):unbind()))
+    assert.same({1, 2}, sizes(1, sq.split(sq.ones(3), {1, 2})))
+  end)
+
+  it("carry gradients", function()
+    local w = sq.ones{2, 4, requires_grad = true}
+    local a, b = w:chunk(2, 2)
+    local c = w:unbind()
+    local loss = (a * 2):sum() + (b * 3):sum() + c:sum()
+    loss:backward()
+    assert.same({{3, 3, 4, 4}, {2, 2, 3, 3}}, w.grad:tolist())
+  end)
+
+  it("refuse what does not add up", function()
+    local function fails(text, fn, ...)
+      assert.equal(text, (select(2, pcall(fn, ...)):gsub("^[^:]+:%d+: ", "")))
+    end
+    fails("[chunk] chunks is 0: it must be at least 1", x.chunk, x, 0)
+    fails("[split] split_size is 0: it must be at least 1", x.split, x, 0)
+    fails("[split] the sizes must be at least 0 and add up to 5, dim 2 of x (2,5)", x.split, x, {1, 2}, 2)
+    fails("[split] the sizes must be at least 0 and add up to 5, dim 2 of x (2,5)", x.split, x, {6, -1}, 2)
+    fails("[unbind] x is 0-d: it has no dim", sq.ones{}.unbind, sq.ones{})
+    fails("[chunk] dim 3 is out of range: the tensor has 2 dims (1 to 2, or -1 to -2)", x.chunk, x, 2, 3)
+  end)
+end)
