@@ -208,6 +208,9 @@ void bind_push_tensor(lua_State *L, sq_tensor *t) {
 static int call_op(lua_State *L, const api_entry *e, const bind_args *a) {
   int params = a->sig->params, returns = a->sig->returns;
   if (e->inplace) {
+    if (a->arg[0].kind != SQ_ARG_TENSOR)
+      return bind_error(L, "[%s] %s is a number: what is changed in place must be a Tensor",
+                        a->name, a->sig->param[0].name);
     BIND_TRY(L, sq_apply_inplace((sq_op_id)e->op, params, a->arg));
     lua_settop(L, 1);
     return 1;

@@ -25,7 +25,7 @@ static void make_room(lua_State *L, const char *name, int64_t results) {
 
 /* Parts of one size, the last one smaller where the size does not divide the dim. */
 static int push_equal_parts(lua_State *L, const char *name, sq_tensor *t, int dim, int64_t size) {
-  int64_t whole = t->shape[dim], parts = whole == 0 ? 1 : (whole + size - 1) / size;
+  int64_t whole = t->shape[dim], parts = whole / size + (whole % size != 0 || whole == 0);
   make_room(L, name, parts);
   for (int64_t i = 0; i < parts; i++) {
     int64_t left = whole - i * size;

@@ -210,6 +210,8 @@ local MISUSES = {
     "[copy] shapes do not broadcast: a is (5), b is (2,3): dim -1 is 5 and 3, they must be equal or one of them 1"},
   {[==[x:fill_("a")]==],
     [==[[fill_] value: expected a number, got the string "a"; it is called as fill_*]==]},
+  {"sq.add_(1, x)",
+    "[add_] x is a number: what is changed in place must be a Tensor"},
   {"x:fill_()",
     "[fill_] value is missing; it is called as fill_*"},
   {"sq.manual_seed()",

@@ -321,7 +321,7 @@ describe("the module", function()
 
   it("loads into stock Lua", function()
     local support = require "spec.support"
-    if support.seqrt:find "build/%w+/" then return pending "a sanitizer's library does not load into a plain lua5.4" end
+    if support.seqrt:find "build/[^/]+/" then return pending "a sanitizer's library does not load into a plain lua5.4" end
     local so = support.seqrt:gsub("[^/]*$", "") .. "?.so"
     local out, err, status = support.shell(([[lua5.4 -e 'package.cpath = "%s" local sq = require "seqrt"
       print(sq.ones(2):sum():item(), sq.autograd.gradcheck ~= nil)']]):format(so))
