@@ -19,10 +19,11 @@ void open_plot(lua_State *L);
 /* Adds gradient clipping to the table on the top: nn.utils. [Lua thread] */
 void open_clip(lua_State *L);
 
-/* require "seqrt.layer" and "seqrt.optimizer": what module.lua and optim.lua build on. [Lua thread]
- */
+/* require "seqrt.layer" and its kin: what the Lua parts module, optim, data and files build on.
+ * [Lua thread] */
 int luaopen_seqrt_layer(lua_State *L);
 int luaopen_seqrt_optimizer(lua_State *L);
+int luaopen_seqrt_dataset(lua_State *L);
 
 /* Classes that others derive from or look for. */
 extern const bind_class bind_layer_class, bind_optim_class;

@@ -169,6 +169,8 @@ static void open_parts(lua_State *L) {
   lua_setfield(L, -2, "seqrt.layer");
   lua_pushcfunction(L, luaopen_seqrt_optimizer);
   lua_setfield(L, -2, "seqrt.optimizer");
+  lua_pushcfunction(L, luaopen_seqrt_dataset);
+  lua_setfield(L, -2, "seqrt.dataset");
   lua_pushcfunction(L, luaopen_seqrt_api);
   lua_setfield(L, -2, "seqrt.api");
   lua_pop(L, 1);

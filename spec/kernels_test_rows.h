@@ -294,6 +294,18 @@ static void test_add_at(const sq_kern *kern, sq_dtype t) {
   }
 }
 
+static void test_from_bytes(const sq_kern *kern, sq_dtype t) {
+  uint8_t x[256 + 13];
+  for (int i = 0; i < 256 + 13; i++) x[i] = (uint8_t)i;
+  for (int64_t n = 0; n <= 256 + 13; n += 269 - 256) {
+    kern->from_bytes(n, x, -1, 1, OUT(0));
+    for (int64_t i = 0; i < n; i++) {
+      real part = round_to(t, (real)x[i] / 255), want = round_to(t, -1 + round_to(t, 2 * part));
+      check_near(t, OUT(0), i, want, 0, 0);
+    }
+  }
+}
+
 /* --- recurrent cells
  * ---------------------------------------------------------------------------------------- */
 

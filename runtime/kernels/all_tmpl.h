@@ -10,6 +10,7 @@
 #include "kernels/index_tmpl.h"
 #undef SUM
 #include "kernels/others_tmpl.h"
+#include "kernels/bytes_tmpl.h"
 #include "kernels/reduce_tmpl.h"
 #include "kernels/image_tmpl.h"
 #include "kernels/where_tmpl.h"
