@@ -334,6 +334,14 @@ function samples.linear()
   return {real(some({I}, {2, I}, {2, 2, I}, {0, I})), real{O, I}, some(real{O}, nil)}
 end
 
+function samples.bilinear()
+  local I, J, O = pick(3), pick(3), pick(3)
+  local front = some({}, {2}, {2, 2}, {0})
+  local a, b = {table.unpack(front)}, {table.unpack(front)}
+  a[#a + 1], b[#b + 1] = I, J
+  return {real(a), real(b), real{O, I, J}, some(real{O}, nil)}
+end
+
 -- elements by index
 local function indexed(n)
   local s = full_shape()

@@ -688,6 +688,11 @@ for op in ("rnn", "lstm", "gru"):
     recurrent(op, 2, 33, 1, 2, batch_first=True)
 recurrent("rnn", 3, 2, 2, 3, relu=True)
 
+for s, i, j, o in [((3,), 2, 3, 4), ((), 2, 2, 1), ((2, 3), 1, 2, 2), ((0,), 2, 3, 2)]:
+    w = draw(o, i, j)
+    case("bilinear", [draw(*s, i), draw(*s, j), w, draw(o)], F.bilinear, tol=4)
+    case("bilinear", [draw(*s, i), draw(*s, j), w], F.bilinear, tol=4)
+
 # --- writing --------------------------------------------------------------------------------------
 
 
