@@ -237,10 +237,37 @@ static void open_classes(lua_State *L) {
 
 /* nn.functional: the ops that stand for a layer or a loss, under PyTorch's names. */
 static void open_functional(lua_State *L) {
-  static const int ops[] = {SQ_OP_linear,  SQ_OP_tanh,        SQ_OP_sigmoid,
-                            SQ_OP_relu,    SQ_OP_leaky_relu,  SQ_OP_elu,
-                            SQ_OP_gelu,    SQ_OP_silu,        SQ_OP_softplus,
-                            SQ_OP_softmax, SQ_OP_log_softmax, SQ_OP_cross_entropy};
+  static const int ops[] = {SQ_OP_linear,
+                            SQ_OP_bilinear,
+                            SQ_OP_tanh,
+                            SQ_OP_sigmoid,
+                            SQ_OP_relu,
+                            SQ_OP_leaky_relu,
+                            SQ_OP_elu,
+                            SQ_OP_gelu,
+                            SQ_OP_silu,
+                            SQ_OP_softplus,
+                            SQ_OP_softmax,
+                            SQ_OP_log_softmax,
+                            SQ_OP_dropout,
+                            SQ_OP_embedding,
+                            SQ_OP_one_hot,
+                            SQ_OP_batch_norm,
+                            SQ_OP_layer_norm,
+                            SQ_OP_group_norm,
+                            SQ_OP_conv1d,
+                            SQ_OP_conv2d,
+                            SQ_OP_conv_transpose2d,
+                            SQ_OP_max_pool2d,
+                            SQ_OP_avg_pool2d,
+                            SQ_OP_cross_entropy,
+                            SQ_OP_nll_loss,
+                            SQ_OP_binary_cross_entropy,
+                            SQ_OP_binary_cross_entropy_with_logits,
+                            SQ_OP_mse_loss,
+                            SQ_OP_l1_loss,
+                            SQ_OP_smooth_l1_loss,
+                            SQ_OP_kl_div};
   lua_newtable(L);
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     bind_push_op(L, ops[i], false, 0);
@@ -253,13 +280,11 @@ static void open_functional(lua_State *L) {
 static const bind_lazy_row utils_rows[] = {
     {"parameters_to_vector", "init"}, {"vector_to_parameters", "init"}, {NULL, NULL}};
 
-static const bind_lazy_row nn_rows[] = {{"Module", "module"},
-                                        {"Sequential", "module"},
-                                        {"ModuleList", "module"},
-                                        {"Identity", "module"},
-                                        {"Parameter", "module"},
-                                        {"init", "init"},
-                                        {NULL, NULL}};
+static const bind_lazy_row nn_rows[] = {
+    {"Module", "module"},     {"Sequential", "module"},
+    {"ModuleList", "module"}, {"Identity", "module"},
+    {"Parameter", "module"},  {"MultiheadAttention", "attention"},
+    {"init", "init"},         {NULL, NULL}};
 
 void open_nn(lua_State *L) {
   lua_newtable(L);
