@@ -6,6 +6,7 @@
 
 #include "autograd/op.h"
 #include "base/mem.h"
+#include "bind_args.h"
 
 enum { MOST_GROUPS = 64, MOST_CLASSES = 96 };
 
@@ -278,6 +279,97 @@ static int api_document(lua_State *L) {
   return 0;
 }
 
+/* --- functions that are written in Lua ---------------------------------------------------------- */
+
+/* What a parameter is when it is left out. */
+static void push_default(lua_State *L, const sq_param *p) {
+  const sq_arg *a = &p->fallback;
+  switch (a->kind) {
+    case SQ_ARG_NUMBER:
+      lua_pushnumber(L, a->number);
+      break;
+    case SQ_ARG_INT:
+      lua_pushinteger(L, a->integer);
+      break;
+    case SQ_ARG_DIM:
+    case SQ_ARG_POSITION: /* as scripts count */
+      lua_pushinteger(L, a->integer < 0 ? a->integer : a->integer + 1);
+      break;
+    case SQ_ARG_BOOL:
+      lua_pushboolean(L, a->flag);
+      break;
+    case SQ_ARG_STRING:
+      lua_pushstring(L, a->string);
+      break;
+    case SQ_ARG_DTYPE:
+      lua_pushstring(L, sq_dtype_name(a->dtype));
+      break;
+    default:
+      lua_pushnil(L);
+  }
+}
+
+/* The checked value of parameter p, as the script wrote it; several numbers as a list. */
+static void push_value(const bind_args *a, int p) {
+  lua_State *L = a->L;
+  if (a->arg[p].kind == SQ_ARG_NIL || a->place[p] == 0 || lua_isnil(L, a->place[p])) {
+    push_default(L, &a->sig->param[p]);
+    return;
+  }
+  if (a->count[p] == 1) {
+    lua_pushvalue(L, a->place[p]);
+    return;
+  }
+  lua_createtable(L, a->count[p], 0);
+  for (int i = 0; i < a->count[p]; i++) {
+    lua_pushvalue(L, a->place[p] + i);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+/* Upvalues: the signature, the name, the Lua function. */
+static int call_defined(lua_State *L) {
+  bind_args a = {.L = L,
+                 .name = lua_tostring(L, lua_upvalueindex(2)),
+                 .sig = lua_touserdata(L, lua_upvalueindex(1)),
+                 .given = lua_gettop(L)};
+  bind_args_read(&a);
+  luaL_checkstack(L, a.sig->params + 4, NULL);
+  int top = lua_gettop(L);
+  lua_pushvalue(L, lua_upvalueindex(3));
+  for (int p = 0; p < a.sig->params; p++) push_value(&a, p);
+  lua_call(L, a.sig->params, LUA_MULTRET);
+  return lua_gettop(L) - top;
+}
+
+/* define{owner=, name=, signature=, doc=, call=} -> the function, listed: it reads its arguments by
+ * the signature as those in C do, and gives `call` one checked value for each parameter. */
+static int api_define(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  const sq_signature *s;
+  lua_getfield(L, 1, "signature");
+  const char *text = luaL_checkstring(L, -1);
+  BIND_TRY(L, signature_copy(text, &s));
+  lua_pushlightuserdata(L, (void *)s);
+  lua_getfield(L, 1, "name");
+  lua_getfield(L, 1, "call");
+  lua_pushcclosure(L, call_defined, 3);
+  lua_pushvalue(L, -1);
+  lua_setfield(L, 1, "value");
+  lua_pushliteral(L, "function");
+  lua_setfield(L, 1, "kind");
+  lua_pushnil(L);
+  lua_setfield(L, 1, "call");
+  lua_replace(L, 2);
+  lua_settop(L, 2);
+  lua_pushvalue(L, 2);
+  lua_pushcfunction(L, api_document);
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 0);
+  return 1;
+}
+
 /* nearest(word, words) -> a word or nil. */
 static int api_nearest(lua_State *L) {
   const char *word = luaL_checkstring(L, 1);
@@ -299,6 +391,7 @@ int luaopen_seqrt_api(lua_State *L) {
   static const luaL_Reg functions[] = {{"list", api_list},
                                        {"describe", api_describe},
                                        {"document", api_document},
+                                       {"define", api_define},
                                        {"nearest", api_nearest},
                                        {NULL, NULL}};
   luaL_newlib(L, functions);
