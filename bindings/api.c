@@ -279,7 +279,8 @@ static int api_document(lua_State *L) {
   return 0;
 }
 
-/* --- functions that are written in Lua ---------------------------------------------------------- */
+/* --- functions that are written in Lua ----------------------------------------------------------
+ */
 
 /* What a parameter is when it is left out. */
 static void push_default(lua_State *L, const sq_param *p) {
@@ -388,12 +389,9 @@ static int api_nearest(lua_State *L) {
 }
 
 int luaopen_seqrt_api(lua_State *L) {
-  static const luaL_Reg functions[] = {{"list", api_list},
-                                       {"describe", api_describe},
-                                       {"document", api_document},
-                                       {"define", api_define},
-                                       {"nearest", api_nearest},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"list", api_list},         {"describe", api_describe},
+                                       {"document", api_document}, {"define", api_define},
+                                       {"nearest", api_nearest},   {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -169,8 +169,8 @@ static const bind_fn functions[] = {
      "n digits drawn from strokes, as MNIST: a set that needs no files.", in_lua},
     {"find", "(name: \"mnist\"|\"fashion-mnist\", root: string? = nil) -> any",
      "The folder that holds a set's files; nil and where it was looked for.", in_lua},
-    {"TensorDataset", "(...: any? = nil) -> any", "Tensors of one length: item i is {row i of each}.",
-     in_lua_open},
+    {"TensorDataset", "(...: any? = nil) -> any",
+     "Tensors of one length: item i is {row i of each}.", in_lua_open},
     {"DataLoader",
      "(dataset: any, batch_size: int = 1, shuffle: bool = false, drop_last: bool = false, "
      "generator: Generator? = nil) -> any",
