@@ -177,7 +177,8 @@ void sq_free(void *block) {
 #ifdef SQ_NO_CACHE /* sanitizer builds: every free is seen */
   most = 0;
 #endif
-  if (stats.cached_bytes + h->room > most) {
+  if (stats.cached_bytes + h->room > most) sq_mem_trim(); /* what is there is older */
+  if (h->room > most) {
     system_free(h);
     return;
   }
