@@ -254,15 +254,20 @@ static void push_line_table(lua_State *L) {
   luaL_newlib(L, line);
 }
 
-/* Calls a function of repl.lua: name, then arguments; the line table goes first. */
-static int call_part(lua_State *L) {
-  const char *name = lua_touserdata(L, 1);
+/* Pushes repl.lua's table; the module itself comes first, it says where its parts are. */
+static void push_part(lua_State *L) {
   lua_getglobal(L, "require");
   lua_pushvalue(L, -1);
   lua_pushliteral(L, "seqrt");
   lua_call(L, 1, 0);
   lua_pushliteral(L, "seqrt.repl");
   lua_call(L, 1, 1);
+}
+
+/* Calls a function of repl.lua: name, then arguments; the line table goes first. */
+static int call_part(lua_State *L) {
+  const char *name = lua_touserdata(L, 1);
+  push_part(L);
   lua_getfield(L, -1, name);
   lua_replace(L, 1);
   lua_pop(L, 1);
@@ -373,9 +378,7 @@ sq_repl_action sq_repl_pause(lua_State *L, bool stepping) {
 }
 
 static int keep_frames(lua_State *L) {
-  lua_getglobal(L, "require");
-  lua_pushliteral(L, "seqrt.repl");
-  lua_call(L, 1, 1);
+  push_part(L);
   lua_getfield(L, -1, "keep");
   lua_call(L, 0, 0);
   return 0;

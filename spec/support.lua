@@ -85,6 +85,71 @@ function support.cwd()
   return path
 end
 
+-- The program on a pseudo-terminal of 80 columns (script(1) makes it): send keys, expect texts.
+local Terminal = {}
+Terminal.__index = Terminal
+
+-- options: env, as shell's.
+function support.terminal(args, options)
+  local dir = support.tmpdir()
+  local vars = {TERM = "xterm", LC_ALL = "C.UTF-8", INPUTRC = "/dev/null", SEQRT_PAUSE = "1",
+    SEQRT_HISTORY = dir .. "/history"}
+  for name, value in pairs(options and options.env or {}) do vars[name] = value end
+  local words = {"cd " .. support.quote(support.cwd()) .. "; stty cols 80 rows 24; exec env",
+    "--default-signal=INT"} -- a shell's & has it ignored
+  for name, value in pairs(vars) do words[#words + 1] = name .. "=" .. support.quote(value) end
+  words[#words + 1] = support.quote(support.seqrt)
+  for _, word in ipairs(args) do words[#words + 1] = support.quote(word) end
+  local inner = support.quote(table.concat(words, " "))
+  assert(os.execute(("mkfifo %s/in && touch %s/log"):format(dir, dir)))
+  local command = [[
+    { timeout -k 1 60 script -qfec %s log <in; echo $? >rc.new; mv rc.new rc; } >/dev/null 2>&1 &]]
+  assert(os.execute(("export SHELL=/bin/sh; cd %s && %s"):format(dir, command:format(inner))))
+  local keys = assert(io.open(dir .. "/in", "w"))
+  keys:setvbuf "no"
+  return setmetatable({dir = dir, keys = keys, at = 1}, Terminal)
+end
+
+function Terminal:send(text)
+  self.keys:write(text)
+  return self
+end
+
+-- All that the program has written, without bells and without what turns bracketed paste on and off.
+function Terminal:text()
+  local text = support.read(self.dir .. "/log"):gsub("\27%[%?2004h", ""):gsub("\27%[%?2004l\r?", "")
+  return (text:gsub("\7", ""):gsub("\r\n", "\n"))
+end
+
+-- Waits until the text stands after what was expected before; raises after `seconds` (5).
+function Terminal:expect(text, seconds)
+  local tries = (seconds or 5) / 0.02
+  for _ = 1, tries do
+    local all = self:text()
+    local first, last = all:find(text, self.at, true)
+    if last then
+      self.at = last + 1
+      return first
+    end
+    os.execute "sleep 0.02"
+  end
+  self.keys:close() -- script then types Ctrl-D
+  error(("the terminal does not show %q; since the last match it shows %q"):format(text, self:text():sub(self.at)), 2)
+end
+
+-- Waits for the end; returns the exit status.
+function Terminal:status(seconds)
+  for _ = 1, (seconds or 5) / 0.02 do
+    if support.exists(self.dir .. "/rc") then
+      self.keys:close()
+      return tonumber(support.read(self.dir .. "/rc"))
+    end
+    os.execute "sleep 0.02"
+  end
+  self.keys:close() -- script then types Ctrl-D
+  error(("the program does not end; it shows %q"):format(self:text():sub(-500)), 2)
+end
+
 -- |a - b| <= atol + rtol |b|; false for NaN.
 function support.close(a, b, rtol, atol)
   return math.abs(a - b) <= (atol or 0) + (rtol or 1e-6) * math.abs(b)
