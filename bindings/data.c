@@ -6,6 +6,7 @@
 #include "datasets/loader.h"
 #include "datasets/palindrome.h"
 #include "open.h"
+#include "part.h"
 
 /* --- Palindrome ------------------------------------------------------------------------------- */
 
@@ -93,64 +94,14 @@ static const bind_class palindrome_class = {
     .drop = drop_palindrome,
 };
 
-/* --- what data.lua does: its function of the same name gets the checked arguments ----------------
+/* --- what data.lua does ------------------------------------------------------------------------
  */
 
-static void push_numbers(lua_State *L, const sq_arg *arg) {
-  lua_createtable(L, arg->numbers.n, 0);
-  for (int i = 0; i < arg->numbers.n; i++) {
-    lua_pushnumber(L, arg->numbers.v[i]);
-    lua_rawseti(L, -2, i + 1);
-  }
-}
+static int in_lua(lua_State *L, const sq_arg *arg) { return part_call(L, "data", arg); }
 
-static void push_argument(lua_State *L, const sq_arg *arg) {
-  switch (arg->kind) {
-    case SQ_ARG_INT:
-      lua_pushinteger(L, arg->integer);
-      break;
-    case SQ_ARG_BOOL:
-      lua_pushboolean(L, arg->flag);
-      break;
-    case SQ_ARG_STRING:
-      lua_pushstring(L, arg->string);
-      break;
-    case SQ_ARG_NUMBERS:
-      push_numbers(L, arg);
-      break;
-    case SQ_ARG_GENERATOR:
-      bind_push_argument(L, arg->generator);
-      break;
-    case SQ_ARG_ANY:
-      lua_pushvalue(L, arg->stack);
-      break;
-    default:
-      lua_pushnil(L);
-  }
-}
-
-static void push_part_function(lua_State *L) {
-  bind_require_part(L, "data");
-  lua_getfield(L, -1, bind_running(L));
-  lua_remove(L, -2);
-}
-
-static int in_lua(lua_State *L, const sq_arg *arg) {
-  int n = bind_running_params(L), top = lua_gettop(L);
-  luaL_checkstack(L, n + 8, NULL);
-  push_part_function(L);
-  for (int i = 0; i < n; i++) push_argument(L, &arg[i]);
-  lua_call(L, n, LUA_MULTRET);
-  return lua_gettop(L) - top;
-}
-
-/* The same for any number of arguments. */
 static int in_lua_open(lua_State *L, const sq_arg *arg) {
   (void)arg;
-  push_part_function(L);
-  lua_insert(L, 1);
-  lua_call(L, lua_gettop(L) - 1, 1);
-  return 1;
+  return part_call_open(L, "data");
 }
 
 #define PLACE "(root: string? = nil, split: \"train\"|\"test\" = train, range: numbers? = nil)"

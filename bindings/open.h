@@ -9,12 +9,15 @@ void open_tensor(lua_State *L);   /* the class Tensor and its functions */
 void open_make(lua_State *L);     /* constructors */
 void open_random(lua_State *L);   /* Generator, manual_seed, default_generator */
 void open_autograd(lua_State *L); /* no_grad and its kin, sq.autograd */
+void open_files(lua_State *L);    /* save, load, Checkpoint */
 
 /* Each leaves a table, which becomes sq.<name>. [Lua thread] */
 void open_nn(lua_State *L);
 void open_optim(lua_State *L);
 void open_data(lua_State *L);
 void open_plot(lua_State *L);
+void open_image(lua_State *L);
+void open_npy(lua_State *L);
 
 /* Adds gradient clipping to the table on the top: nn.utils. [Lua thread] */
 void open_clip(lua_State *L);
@@ -24,6 +27,7 @@ void open_clip(lua_State *L);
 int luaopen_seqrt_layer(lua_State *L);
 int luaopen_seqrt_optimizer(lua_State *L);
 int luaopen_seqrt_dataset(lua_State *L);
+int luaopen_seqrt_store(lua_State *L);
 
 /* Classes that others derive from or look for. */
 extern const bind_class bind_layer_class, bind_optim_class;

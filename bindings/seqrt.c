@@ -171,6 +171,8 @@ static void open_parts(lua_State *L) {
   lua_setfield(L, -2, "seqrt.optimizer");
   lua_pushcfunction(L, luaopen_seqrt_dataset);
   lua_setfield(L, -2, "seqrt.dataset");
+  lua_pushcfunction(L, luaopen_seqrt_store);
+  lua_setfield(L, -2, "seqrt.store");
   lua_pushcfunction(L, luaopen_seqrt_api);
   lua_setfield(L, -2, "seqrt.api");
   lua_pop(L, 1);
@@ -185,18 +187,16 @@ static const bind_lazy_row parts[] = {
 
 /* Those that add to the module's table, which is on the stack's top. A new file's opener goes here.
  */
-static void (*const openers[])(lua_State *L) = {
-    open_tensor, open_make, open_random, open_autograd, open_ops, open_operators, open_dtypes};
+static void (*const openers[])(lua_State *L) = {open_tensor,    open_make,  open_random,
+                                                open_autograd,  open_files, open_ops,
+                                                open_operators, open_dtypes};
 
 /* Sub-tables `sq.<name>`: each opener leaves its table; NULL: an empty one as yet. */
 static const struct {
   const char *name;
   void (*opener)(lua_State *L);
-} tables[] = {{"nn", open_nn},
-              {"optim", open_optim},
-              {"data", open_data},
-              {"image", NULL},
-              {"plot", open_plot}};
+} tables[] = {{"nn", open_nn},       {"optim", open_optim}, {"data", open_data},
+              {"image", open_image}, {"npy", open_npy},     {"plot", open_plot}};
 
 static void open_tables(lua_State *L) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {

@@ -1,0 +1,164 @@
+-- checkpoint.lua: sq.Checkpoint: a folder of safetensors files, one a step, each whole or not there. The folder belongs to
+-- one process at a time; what a killed one left half written is removed.
+
+local sq = require "seqrt"
+local files = require "seqrt.files"
+local store = require "seqrt.store"
+local sys = require "seqrt.sys"
+
+local Checkpoint = {}
+Checkpoint.__index = Checkpoint
+Checkpoint.__name = "Checkpoint"
+
+local DEFAULT = "default_generator" -- its state goes into every checkpoint
+local STEP = "step"
+
+local function fail(text, ...) require("seqrt.dataset").fail("[Checkpoint] " .. text:format(...)) end
+
+-- Files of the folder that match: glob's own characters in its name are taken as they are.
+local function matching(dir, pattern)
+  local plain = dir:gsub("[%[%]*?\\~]", "\\%0")
+  local found, why = sys.fs.glob(sys.fs.join(plain, pattern))
+  if not found then fail("%s", why) end
+  return found
+end
+
+-- Half-written files of processes that are gone.
+local function sweep(dir)
+  for _, path in ipairs(matching(dir, ".seqrt-*.tmp")) do
+    local pid = tonumber(path:match "%.seqrt%-(%d+)%-%d+%.tmp$")
+    if pid and (pid == sys.pid() or not sys.fs.exists("/proc/" .. pid)) then os.remove(path) end
+  end
+end
+
+-- {step, path} of all checkpoints, the newest first.
+local function list(dir)
+  local found = {}
+  for _, path in ipairs(matching(dir, "checkpoint-*.safetensors")) do
+    local step = math.tointeger(tonumber(path:match "checkpoint%-(%d+)%.safetensors$"))
+    if step then found[#found + 1] = { step = step, path = path } end
+  end
+  table.sort(found, function(a, b) return a.step > b.step end)
+  return found
+end
+
+local function check_open(self)
+  if not self.lock then fail("the checkpoints of '%s' were closed", self.dir) end
+end
+
+local function check_parts(parts, what)
+  if type(parts) ~= "table" then fail("%s takes a table of what is to be saved, got a %s", what, type(parts)) end
+  for name in pairs(parts) do
+    if type(name) ~= "string" then fail("%s takes names: %s{model = model, ...}", what, what) end
+    if name == STEP or name == DEFAULT then fail("'%s' is saved anyway: choose another name", name) end
+  end
+end
+
+local function has_state(value)
+  local kind = type(value)
+  if sq.is_tensor(value) or (kind ~= "table" and kind ~= "userdata") then return false end
+  return value.state_dict ~= nil
+end
+
+-- checkpoint:save(step, {model = model, opt = opt, loader = loader, epoch = 3}): objects by their state_dict, all else as
+-- it is. Then removes all but the `keep` newest, and any of a later step: those are of a run that was given up.
+function Checkpoint:save(step, parts)
+  check_open(self)
+  if math.type(step) ~= "integer" or step < 0 then fail("step is %s: it must be a whole number from 0 on", tostring(step)) end
+  check_parts(parts, "save")
+  local state = { [STEP] = step, [DEFAULT] = sq.default_generator:state_dict() }
+  for name, value in pairs(parts) do state[name] = has_state(value) and value:state_dict() or value end
+  local path = sys.fs.join(self.dir, ("checkpoint-%08d.safetensors"):format(step))
+  files.save(path, state)
+  local kept = 0
+  for _, old in ipairs(list(self.dir)) do
+    if old.step <= step then kept = kept + 1 end
+    if old.step > step or kept > self.keep then os.remove(old.path) end
+  end
+  return path
+end
+
+-- The newest checkpoint that can be read. A damaged one is named on standard error if an older one stands in for it.
+local function newest(self)
+  local problems = {}
+  for _, item in ipairs(list(self.dir)) do
+    local ok, state = pcall(files.load, item.path)
+    if ok and (type(state) ~= "table" or state[STEP] ~= item.step) then
+      ok, state = false, ("'%s' holds no checkpoint of step %d"):format(item.path, item.step)
+    end
+    if ok then
+      if #problems > 0 then
+        io.stderr:write(("seqrt: %s; going on from step %d\n"):format(table.concat(problems, "; "), item.step))
+      end
+      return state, item.path
+    end
+    problems[#problems + 1] = tostring(state)
+  end
+  if #problems > 0 then fail("no checkpoint can be read: %s", table.concat(problems, "; ")) end
+end
+
+local function check_names(state, parts, path)
+  local missing = {}
+  for name in pairs(parts) do
+    if state[name] == nil then missing[#missing + 1] = name end
+  end
+  table.sort(missing)
+  if #missing > 0 then fail("'%s' has no %s", path, table.concat(missing, ", ")) end
+end
+
+-- checkpoint:resume{model = model, opt = opt, ...} loads the newest checkpoint into these objects. Returns its step and a
+-- table of what was saved without a state_dict; nil where there is none.
+function Checkpoint:resume(parts)
+  check_open(self)
+  check_parts(parts or {}, "resume")
+  local state, path = newest(self)
+  if not state then return nil end
+  check_names(state, parts or {}, path)
+  local names = {}
+  for name, value in pairs(parts or {}) do
+    if type(value) ~= "table" and type(value) ~= "userdata" or not value.load_state_dict then
+      fail("%s is a %s without load_state_dict", name, type(value))
+    end
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local ok, why = pcall(parts[name].load_state_dict, parts[name], state[name])
+    if not ok then fail("'%s': %s: %s", path, name, tostring(why)) end
+    state[name] = nil
+  end
+  sq.default_generator:load_state_dict(state[DEFAULT])
+  local step = state[STEP]
+  state[STEP], state[DEFAULT] = nil, nil
+  return step, state
+end
+
+-- The step of the newest checkpoint, or nil.
+function Checkpoint:latest()
+  local all = list(self.dir)
+  return all[1] and all[1].step
+end
+
+-- Gives the folder up; nothing can be saved any more.
+function Checkpoint:close()
+  local lock <close> = self.lock -- luacheck: ignore 211
+  self.lock = nil
+end
+Checkpoint.__close = Checkpoint.close
+
+function Checkpoint:__tostring()
+  local step = self:latest()
+  return ("Checkpoint in '%s': %s"):format(self.dir, step and "step " .. step or "empty")
+end
+
+return function(dir, keep)
+  if dir == "" then fail "dir must be the name of a folder" end
+  if keep < 1 then fail("keep is %d: it must be at least 1", keep) end
+  local ok, why = sys.fs.mkdir_p(dir)
+  if ok then ok, why = sys.probe(dir) end
+  if not ok then fail("%s", why) end
+  local lock, taken = store.lock(dir)
+  if not lock then fail("%s: give this run a folder of its own, or end the other one", taken) end
+  sweep(dir)
+  return setmetatable({ dir = dir, keep = keep, lock = lock }, Checkpoint)
+end

@@ -1,0 +1,86 @@
+-- image.lua: pictures as tensors (C,Y,X), bytes or floats 0 to 1, and grids of them as torchvision makes them.
+
+local sq = require "seqrt"
+local store = require "seqrt.store"
+
+local image = {}
+
+local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
+
+function image.load(path, dtype)
+  local t = store.png_read(path)
+  if dtype == "uint8" then return t end
+  if not dtype:find "^float" then fail("[image.load] dtype is %s: it must be uint8, float32 or float64", dtype) end
+  return t:to(dtype):div_(255)
+end
+
+-- Bytes of a picture: floats are cut to 0..1, and v becomes floor(255 v + 0.5).
+local function bytes(t)
+  if t.dtype == "uint8" then return t end
+  if not t.dtype:find "^float" then fail("[image.save] the picture is %s: it must be uint8 or float", t.dtype) end
+  return t:detach():mul(255):add_(0.5):clamp_(0, 255):to "uint8"
+end
+
+function image.save(path, t)
+  if t:dim() == 2 then t = t:unsqueeze(1) end
+  if t:dim() ~= 3 then fail("[image.save] the picture is %s: it must be (C,Y,X) or (Y,X); save_grid takes a batch", t.shape) end
+  store.png_write(path, bytes(t))
+end
+
+-- --- grids ---------------------------------------------------------------------------------------------------
+
+-- (B,C,Y,X) with C at least 3 out of what make_grid takes.
+local function as_batch(x)
+  if type(x) == "table" then
+    if #x == 0 then fail "[make_grid] the list is empty" end
+    x = sq.stack(x)
+  end
+  if not sq.is_tensor(x) then fail("[make_grid] tensor is a %s: it must be a Tensor or a list of them", type(x)) end
+  x = x:detach()
+  local dims = x:dim()
+  if dims < 2 or dims > 4 then fail("[make_grid] tensor is %s: it must be (B,C,Y,X), (C,Y,X) or (Y,X)", x.shape) end
+  if dims == 2 then x = x:unsqueeze(1) end
+  if dims < 4 then x = x:unsqueeze(1) end
+  if x:size(2) == 1 then x = sq.cat({ x, x, x }, 2) end
+  return x
+end
+
+-- (x - lo) / max(hi - lo, 1e-5), cut to 0..1
+local function stretch(x, range)
+  local lo = range and range[1] or x:min():item()
+  local hi = range and range[2] or x:max():item()
+  return x:clamp(lo, hi):sub_(lo):div_(math.max(hi - lo, 1e-5))
+end
+
+local function normalized(x, range, scale_each)
+  if not x.dtype:find "^float" then x = x:float() end
+  if not scale_each then return stretch(x, range) end
+  local each = {}
+  for i = 1, x:size(1) do each[i] = stretch(x[i], range) end
+  return sq.stack(each)
+end
+
+function image.make_grid(tensor, nrow, padding, normalize, value_range, scale_each, pad_value)
+  if nrow < 1 then fail("[make_grid] nrow is %d: it must be at least 1", nrow) end
+  if padding < 0 then fail("[make_grid] padding is %d: it must be at least 0", padding) end
+  if value_range and #value_range ~= 2 then fail "[make_grid] value_range must be {lo, hi}" end
+  local x = as_batch(tensor)
+  local B, C, Y, X = x:size(1), x:size(2), x:size(3), x:size(4)
+  if B == 0 then fail "[make_grid] there is no picture" end
+  if normalize then x = normalized(x, value_range, scale_each) end
+  if B == 1 then return x[1] end
+  local columns = math.min(nrow, B)
+  local rows = (B + columns - 1) // columns
+  local high, wide = Y + padding, X + padding
+  local grid = sq.full({ C, high * rows + padding, wide * columns + padding }, pad_value, { dtype = x.dtype })
+  for i = 1, B do
+    local top = (i - 1) // columns * high + padding
+    local left = (i - 1) % columns * wide + padding
+    grid[{ {}, { top + 1, top + Y }, { left + 1, left + X } }] = x[i]
+  end
+  return grid
+end
+
+function image.save_grid(path, ...) image.save(path, image.make_grid(...)) end
+
+return image
