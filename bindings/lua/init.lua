@@ -1,7 +1,13 @@
--- init.lua: initial values of parameters, in place and unrecorded, and parameters as one vector. Formulas are PyTorch's.
+-- init.lua: initial values of parameters, in place and unrecorded, and parameters as one vector. Formulas, draws and their
+-- order are PyTorch's.
 
 local sq = require "seqrt"
+local api = require "seqrt.api"
 local init = {}
+
+local function define(name, signature, doc, call, owner)
+  init[name] = api.define {owner = owner or "sq.nn.init", name = name, signature = signature, doc = doc, call = call}
+end
 
 -- Runs change() without recording; gives the tensor back.
 local function quietly(t, change)
@@ -9,77 +15,137 @@ local function quietly(t, change)
   return t
 end
 
-function init.uniform_(t, a, b) return quietly(t, function() t:uniform_(a or 0, b or 1) end) end
-function init.normal_(t, mean, std) return quietly(t, function() t:normal_(mean or 0, std or 1) end) end
-function init.constant_(t, value) return quietly(t, function() t:fill_(value) end) end
-function init.zeros_(t) return init.constant_(t, 0) end
-function init.ones_(t) return init.constant_(t, 1) end
+local function uniform(t, a, b, generator)
+  return quietly(t, function() t:uniform_(a, b, {generator = generator}) end)
+end
+
+local function normal(t, mean, std, generator)
+  return quietly(t, function() t:normal_(mean, std, {generator = generator}) end)
+end
+
+local function constant(t, value) return quietly(t, function() t:fill_(value) end) end
+
+define("uniform_", "(tensor: Tensor, a: number = 0, b: number = 1, generator: Generator? = nil) -> Tensor", "U(a, b).",
+  uniform)
+define("normal_", "(tensor: Tensor, mean: number = 0, std: number = 1, generator: Generator? = nil) -> Tensor",
+  "N(mean, std).", normal)
+define("constant_", "(tensor: Tensor, val: number) -> Tensor", "All val.", constant)
+define("zeros_", "(tensor: Tensor) -> Tensor", "All 0.", function(t) return constant(t, 0) end)
+define("ones_", "(tensor: Tensor) -> Tensor", "All 1.", function(t) return constant(t, 1) end)
+
+-- --- by fan ------------------------------------------------------------------------------------------
 
 -- Inputs and outputs of one unit: dims 2 and 1, times the field of a convolution.
 local function fans(t)
-  if t:dim() < 2 then error(("[nn.init] a tensor %s has no fan: it needs 2 dims or more"):format(t.shape), 3) end
-  local field = t:numel() // math.max(1, t:size(1) * t:size(2))
+  if t:dim() < 2 then error(("[nn.init] the tensor is %s: it needs 2 dims or more"):format(t.shape), 4) end
+  local field = 1
+  for i = 3, t:dim() do field = field * t:size(i) end
   return t:size(2) * field, t:size(1) * field
 end
 
 local gains = {
-  linear = 1, conv1d = 1, conv2d = 1, sigmoid = 1, tanh = 5 / 3, relu = math.sqrt(2), selu = 3 / 4,
+  linear = 1, conv1d = 1, conv2d = 1, conv_transpose2d = 1, sigmoid = 1, tanh = 5 / 3, relu = math.sqrt(2), selu = 3 / 4,
 }
 
 -- The factor that keeps a signal's size through that nonlinearity.
-function init.calculate_gain(nonlinearity, param)
+local function gain_of(nonlinearity, param)
   if nonlinearity == "leaky_relu" then return math.sqrt(2 / (1 + (param or 0.01) ^ 2)) end
   local gain = gains[nonlinearity]
-  if not gain then error(("[nn.init] no gain is known for '%s'"):format(nonlinearity), 2) end
+  if not gain then error(("[nn.init] no gain is known for '%s'"):format(nonlinearity), 4) end
   return gain
 end
 
--- U(-a, a), a = gain sqrt(6 / (fan_in + fan_out))
-function init.xavier_uniform_(t, gain)
+define("calculate_gain", "(nonlinearity: string, param: number? = nil) -> number",
+  "The factor that keeps a signal's size through that nonlinearity.", gain_of)
+
+local function xavier_std(t, gain)
   local fan_in, fan_out = fans(t)
-  local std = (gain or 1) * math.sqrt(2 / (fan_in + fan_out))
-  local a = math.sqrt(3) * std
-  return init.uniform_(t, -a, a)
+  return gain * math.sqrt(2 / (fan_in + fan_out))
 end
 
--- N(0, std), std = gain sqrt(2 / (fan_in + fan_out))
-function init.xavier_normal_(t, gain)
-  local fan_in, fan_out = fans(t)
-  return init.normal_(t, 0, (gain or 1) * math.sqrt(2 / (fan_in + fan_out)))
-end
-
-local function kaiming_std(t, options)
-  local fan_in, fan_out = fans(t)
-  local fan = options.mode == "fan_out" and fan_out or fan_in
-  return init.calculate_gain(options.nonlinearity or "leaky_relu", options.a or 0) / math.sqrt(fan)
-end
-
--- U(-b, b), b = gain sqrt(3 / fan); options: a, mode "fan_in" | "fan_out", nonlinearity
-function init.kaiming_uniform_(t, options)
-  local bound = math.sqrt(3) * kaiming_std(t, options or {})
-  return init.uniform_(t, -bound, bound)
-end
-
--- N(0, gain / sqrt fan); options as above
-function init.kaiming_normal_(t, options) return init.normal_(t, 0, kaiming_std(t, options or {})) end
-
--- All parameters as one vector, recorded.
-function init.parameters_to_vector(parameters)
-  local flat = {}
-  for i, p in ipairs(parameters) do flat[i] = p:reshape(-1) end
-  return sq.cat(flat)
-end
-
--- The vector's parts written into the parameters.
-function init.vector_to_parameters(vector, parameters)
-  local first = 1
-  sq.no_grad(function()
-    for _, p in ipairs(parameters) do
-      local n = p:numel()
-      p:copy_(vector[{ { first, first + n - 1 } }]:reshape(table.unpack(p.shape)))
-      first = first + n
-    end
+define("xavier_uniform_", "(tensor: Tensor, gain: number = 1, generator: Generator? = nil) -> Tensor",
+  "U(-a, a), a = gain sqrt(6 / (fan_in + fan_out)). Glorot and Bengio 2010.",
+  function(t, gain, generator)
+    local a = math.sqrt(3) * xavier_std(t, gain)
+    return uniform(t, -a, a, generator)
   end)
+
+define("xavier_normal_", "(tensor: Tensor, gain: number = 1, generator: Generator? = nil) -> Tensor",
+  "N(0, gain sqrt(2 / (fan_in + fan_out))).",
+  function(t, gain, generator) return normal(t, 0, xavier_std(t, gain), generator) end)
+
+local KAIMING = "(tensor: Tensor, a: number = 0, mode: \"fan_in\"|\"fan_out\" = fan_in, "
+  .. "nonlinearity: string = leaky_relu, generator: Generator? = nil) -> Tensor"
+
+local function kaiming_std(t, a, mode, nonlinearity)
+  local fan_in, fan_out = fans(t)
+  return gain_of(nonlinearity, a) / math.sqrt(mode == "fan_out" and fan_out or fan_in)
 end
+
+define("kaiming_uniform_", KAIMING, "U(-b, b), b = gain sqrt(3 / fan). He et al. 2015.",
+  function(t, a, mode, nonlinearity, generator)
+    local bound = math.sqrt(3) * kaiming_std(t, a, mode, nonlinearity)
+    return uniform(t, -bound, bound, generator)
+  end)
+
+define("kaiming_normal_", KAIMING, "N(0, gain / sqrt fan).",
+  function(t, a, mode, nonlinearity, generator)
+    return normal(t, 0, kaiming_std(t, a, mode, nonlinearity), generator)
+  end)
+
+-- --- orthogonal: Saxe et al. 2013 ----------------------------------------------------------------------
+
+-- The q of x = q r, r with a positive diagonal, which makes it unique: x (n,m), n >= m, float64. Gram and Schmidt's
+-- columns, each freed twice of those before it, so that rounding leaves them at right angles.
+local function orthonormal(x)
+  local rows = x:t():contiguous()
+  for i = 1, rows:size(1) do
+    local v = rows[i]
+    if i > 1 then
+      local before = rows[{{1, i - 1}}]
+      for _ = 1, 2 do v = v - before:t():mv(before:mv(v)) end
+    end
+    rows[i] = v / v:norm()
+  end
+  return rows:t()
+end
+
+define("orthogonal_", "(tensor: Tensor, gain: number = 1, generator: Generator? = nil) -> Tensor",
+  "A random matrix (dims 2 and on as one) with orthonormal rows or columns, times gain.",
+  function(t, gain, generator)
+    if t:dim() < 2 then error(("[nn.init] the tensor is %s: it needs 2 dims or more"):format(t.shape), 3) end
+    if t:numel() == 0 then return t end
+    return quietly(t, function()
+      local x = sq.zeros(t.shape, {dtype = t.dtype}):normal_(0, 1, {generator = generator}):double()
+      x = x:reshape(t:size(1), -1)
+      local wide = x:size(1) < x:size(2)
+      local q = orthonormal(wide and x:t() or x)
+      t:copy_((wide and q:t() or q):to(t.dtype):reshape(t.shape) * gain)
+    end)
+  end)
+
+-- --- as one vector ----------------------------------------------------------------------------------------
+
+define("parameters_to_vector", "(parameters: Tensor[]) -> Tensor", "All parameters in a row, recorded.",
+  function(parameters)
+    local flat = {}
+    for i, p in ipairs(parameters) do flat[i] = p:reshape(-1) end
+    return sq.cat(flat)
+  end, "sq.nn.utils")
+
+define("vector_to_parameters", "(vec: Tensor, parameters: Tensor[])", "The vector's parts written into the parameters.",
+  function(vec, parameters)
+    local total, first = 0, 1
+    for _, p in ipairs(parameters) do total = total + p:numel() end
+    if vec:dim() ~= 1 or vec:numel() ~= total then
+      error(("[nn.utils.vector_to_parameters] vec is %s: it must be (%d)"):format(vec.shape, total), 3)
+    end
+    sq.no_grad(function()
+      for _, p in ipairs(parameters) do
+        p:copy_(vec:narrow(1, first, p:numel()):reshape(p.shape))
+        first = first + p:numel()
+      end
+    end)
+  end, "sq.nn.utils")
 
 return init
