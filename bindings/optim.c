@@ -51,6 +51,11 @@ static sq_tensor **check_tensors(lua_State *L, int at, const char *what, int *n)
 /* --- construction
  * ------------------------------------------------------------------------------------------ */
 
+/* A number, or a flag as 0 or 1. */
+static double to_hyper(lua_State *L, int at) {
+  return lua_type(L, at) == LUA_TBOOLEAN ? lua_toboolean(L, at) : luaL_checknumber(L, at);
+}
+
 /* Sets the hyperparameters that a group's table names; other string keys are errors. */
 static void set_group_options(lua_State *L, sq_optim *o, int group, int table) {
   for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
@@ -58,7 +63,7 @@ static void set_group_options(lua_State *L, sq_optim *o, int group, int table) {
     int i = sq_optim_find(o->class, lua_tostring(L, -2));
     if (i < 0)
       bind_error(L, "[optim.%s] a group has no option '%s'", o->class->name, lua_tostring(L, -2));
-    double value = lua_type(L, -1) == LUA_TBOOLEAN ? lua_toboolean(L, -1) : luaL_checknumber(L, -1);
+    double value = to_hyper(L, -1);
     BIND_TRY(L, sq_optim_set(o, group, i, value));
   }
 }
@@ -201,10 +206,6 @@ static void push_hyper(lua_State *L, const sq_optim *o, int group, int i) {
   } else {
     lua_pushnumber(L, value);
   }
-}
-
-static double to_hyper(lua_State *L, int at) {
-  return lua_type(L, at) == LUA_TBOOLEAN ? lua_toboolean(L, at) : luaL_checknumber(L, at);
 }
 
 static int get_hyper(lua_State *L, void *self) {

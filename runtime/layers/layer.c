@@ -33,7 +33,6 @@ static sq_status complete(const sq_layer_class *class, int nargs, const sq_arg *
     full[i] = given ? args[i] : p->fallback;
     if (!given && !p->has_default)
       st = sq_fail(SQ_EARG, "[nn.%s] %s is missing", class->name, p->name);
-    if (!given && p->kind == SQ_ARG_CHOICE) full[i] = p->fallback;
   }
   sq_signature_drop(s);
   return st;
