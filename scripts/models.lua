@@ -1,0 +1,79 @@
+-- models.lua: what the experiments on pictures of 28x28 share: the GAN's two networks, the classifier, their files, and
+-- the pictures themselves. A script finds it beside itself:
+--
+--   package.path = (arg[0]:match "^.*/" or "") .. "?.lua;" .. package.path
+--   local models = require "models"
+
+local sq = require "seqrt"
+local nn, data = sq.nn, sq.data
+
+local models = {}
+
+-- Size of the generator's input.
+models.LATENT = 100
+
+-- z (B,100), from N(0, I) -> pictures (B,1,28,28) in -1..1.
+function models.Generator()
+  return nn.Sequential(
+    nn.Linear(models.LATENT, 128), nn.LeakyReLU(0.2),
+    nn.Linear(128, 256), nn.BatchNorm1d(256), nn.LeakyReLU(0.2),
+    nn.Linear(256, 512), nn.BatchNorm1d(512), nn.LeakyReLU(0.2),
+    nn.Linear(512, 1024), nn.BatchNorm1d(1024), nn.LeakyReLU(0.2),
+    nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(2, { 1, 28, 28 }))
+end
+
+-- Pictures (B,1,28,28) in -1..1 -> how real they look, (B,1) in 0..1.
+function models.Discriminator()
+  return nn.Sequential(
+    nn.Flatten(),
+    nn.Linear(784, 512), nn.LeakyReLU(0.2),
+    nn.Linear(512, 256), nn.LeakyReLU(0.2),
+    nn.Linear(256, 1), nn.Sigmoid())
+end
+
+-- Pictures (B,1,28,28) in -1..1 -> logits of the ten classes (B,10).
+function models.Classifier()
+  return nn.Sequential(
+    nn.Conv2d(1, 8, 5, { padding = 2 }), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 5, { padding = 2 }), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Flatten(),
+    nn.Linear(16 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10))
+end
+
+-- --- files --------------------------------------------------------------------------------------------
+
+-- Writes a network's weights as safetensors; `kind` ("generator", "classifier") and the set's name go with them.
+function models.save(path, model, kind, dataset)
+  sq.save(path, model:state_dict(), { kind = kind, dataset = dataset })
+end
+
+-- Fills a network with weights that save wrote and turns it to evaluation. Returns it and the name of the set it was
+-- trained on. A file of another kind, or of other shapes, is an error that names the file.
+function models.load(path, model, kind)
+  local state, metadata = sq.load(path)
+  metadata = metadata or {}
+  if metadata.kind and metadata.kind ~= kind then
+    error(("%s holds a %s: it must be a %s"):format(path, metadata.kind, kind), 0)
+  end
+  local ok, why = pcall(model.load_state_dict, model, state)
+  if not ok then error(("%s does not fit the %s: %s"):format(path, kind, why), 0) end
+  return model:eval(), metadata.dataset
+end
+
+-- --- pictures ------------------------------------------------------------------------------------------
+
+-- A split ("train" or "test") of mnist, fashion or digits, pixels in -1..1; and its name. Where MNIST's files are not
+-- found: `count` drawn digits (60000 and 10000 where nil), and one line on stderr says so.
+function models.pictures(name, split, count)
+  local range = { -1, 1 }
+  if name == "fashion" then return data.FashionMNIST { split = split, range = range }, name end
+  if name == "mnist" then
+    local folder, missing = data.find "mnist"
+    if folder then return data.MNIST { split = split, range = range }, name end
+    if split == "train" then io.stderr:write(missing, " (`make mnist` downloads it): drawn digits instead\n") end
+  end
+  local n, seed = table.unpack(split == "train" and { 60000, 1 } or { 10000, 2 })
+  return data.Digits { count or n, generator = sq.Generator(seed), range = range }, "digits"
+end
+
+return models
