@@ -37,7 +37,7 @@ VERSION := 0.1.0
 
 CPPFLAGS_ALL = -Iruntime -Ibindings -D_GNU_SOURCE -DSQ_VERSION='"$(VERSION)"' \
                -DSQ_BLAS_LIB='"$(BLAS_LIB)"' $(PKG_CFLAGS) $(CPPFLAGS)
-CFLAGS_ALL   = -std=c11 -O3 -g -fPIC -fvisibility=hidden -fopenmp -ffp-contract=off \
+CFLAGS_ALL   = -std=c11 -O3 -g -fPIC -fvisibility=hidden -pthread -fopenmp-simd -ffp-contract=off \
                -fno-math-errno -fno-trapping-math $(WARN) $(CFLAGS)
 LDLIBS_ALL   = $(PKG_LIBS) -lm -ldl $(LDLIBS)
 
@@ -79,11 +79,11 @@ $(OUT)/libseqrt.a: $(RUNTIME_OBJ)
 
 $(OUT)/seqrt: $(PROGRAM_OBJ) $(BINDING_OBJ) $(OUT)/libseqrt.a
 	@echo "  LD   $@"
-	@$(CC) $(LDFLAGS) -fopenmp -Wl,-E -o $@ $(PROGRAM_OBJ) $(BINDING_OBJ) $(OUT)/libseqrt.a $(REPL_LIBS) $(LDLIBS_ALL)
+	@$(CC) $(LDFLAGS) -pthread -Wl,-E -o $@ $(PROGRAM_OBJ) $(BINDING_OBJ) $(OUT)/libseqrt.a $(REPL_LIBS) $(LDLIBS_ALL)
 
 $(OUT)/seqrt.so: $(BINDING_OBJ) $(OUT)/libseqrt.a
 	@echo "  LD   $@"
-	@$(CC) $(LDFLAGS) -fopenmp -shared -o $@ $(BINDING_OBJ) $(OUT)/libseqrt.a $(LDLIBS_ALL)
+	@$(CC) $(LDFLAGS) -pthread -Wl,-z,nodelete -shared -o $@ $(BINDING_OBJ) $(OUT)/libseqrt.a $(LDLIBS_ALL)
 
 # Objects are remade when the flags change.
 $(OUT)/obj/flags: FORCE
@@ -183,7 +183,7 @@ TEST_PROGRAMS := $(OUT)/kernels_test
 
 $(TEST_PROGRAMS): $(OUT)/%: $(OUT)/obj/spec/%.o $(OUT)/libseqrt.a
 	@echo "  LD   $@"
-	@$(CC) $(LDFLAGS) -fopenmp -o $@ $< $(OUT)/libseqrt.a $(LDLIBS_ALL)
+	@$(CC) $(LDFLAGS) -pthread -o $@ $< $(OUT)/libseqrt.a $(LDLIBS_ALL)
 
 -include $(TEST_PROGRAMS:$(OUT)/%=$(OUT)/obj/spec/%.d)
 

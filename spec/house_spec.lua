@@ -22,7 +22,7 @@ local HEADERS = {
   {"^cairo", {"^runtime/plot/"}},
   {"^jansson%.h$", {"^runtime/files/"}},
   {"^zlib%.h$", {"^runtime/base/", "^runtime/files/", "^runtime/datasets/"}},
-  {"^omp%.h$", {"^runtime/base/"}},
+  {"^pthread%.h$", {"^runtime/base/"}},
   {"^readline/", {"^bindings/repl%.c$"}},
   {"^lua%.h$", {"^bindings/"}},
   {"^lauxlib%.h$", {"^bindings/"}},

@@ -3,6 +3,7 @@
  * and a count; the exit status is the verdict. --isa: only whether SEQRT_ISA can run here.
  * --exhaustive: the transcendental functions of all 2^32 floats against the double libm. */
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -379,19 +380,31 @@ static void scan_chunk(sq_elem e, math_fn *f, int64_t chunk, double worst[SQ_ISA
   }
 }
 
-static void scan(sq_elem e, math_fn *f) {
-  double worst[SQ_ISAS] = {0};
-  float at[SQ_ISAS] = {0};
-#pragma omp parallel for schedule(dynamic, 16)
-  for (int64_t chunk = 0; chunk < ((int64_t)1 << 32) / CHUNK; chunk++) {
-    double w[SQ_ISAS] = {0};
-    float a[SQ_ISAS] = {0};
-    scan_chunk(e, f, chunk, w, a);
-#pragma omp critical
-    for (int isa = 0; isa < SQ_ISAS; isa++) {
-      if (w[isa] > worst[isa]) worst[isa] = w[isa], at[isa] = a[isa];
-    }
+typedef struct scan_job {
+  sq_elem elem;
+  math_fn *f;
+  pthread_mutex_t lock;
+  double worst[SQ_ISAS];
+  float at[SQ_ISAS];
+} scan_job;
+
+static void scan_tile(int64_t chunk, void *context_) {
+  scan_job *s = context_;
+  double w[SQ_ISAS] = {0};
+  float a[SQ_ISAS] = {0};
+  scan_chunk(s->elem, s->f, chunk, w, a);
+  pthread_mutex_lock(&s->lock);
+  for (int isa = 0; isa < SQ_ISAS; isa++) {
+    if (w[isa] > s->worst[isa]) s->worst[isa] = w[isa], s->at[isa] = a[isa];
   }
+  pthread_mutex_unlock(&s->lock);
+}
+
+static void scan(sq_elem e, math_fn *f) {
+  scan_job job = {.elem = e, .f = f, .lock = PTHREAD_MUTEX_INITIALIZER};
+  const double *worst = job.worst;
+  const float *at = job.at;
+  sq_parallel_all(((int64_t)1 << 32) / CHUNK, INT64_MAX, scan_tile, &job);
   for (sq_isa isa = 0; isa < SQ_ISAS; isa++) {
     if (!sq_isa_supported(isa)) continue;
     snprintf(context, sizeof context, "%s %s", sq_elem_name(e), sq_isa_name(isa));
