@@ -7,13 +7,23 @@
 #include "autograd/op.h"
 #include "base/mem.h"
 #include "bind_args.h"
+#include "parts.h"
 
-enum { MOST_GROUPS = 64, MOST_CLASSES = 96 };
+enum { MOST_GROUPS = 64, MOST_CLASSES = 96, MOST_OP_TABLES = 4 };
 
 static struct {
   const char *owner;
   const bind_fn *fns;
 } groups[MOST_GROUPS];
+
+/* Tables that hold ops under their names, beside `sq` itself. */
+static struct {
+  const char *owner;
+  const int *ops;
+  int n;
+} op_tables[MOST_OP_TABLES];
+static int op_table_count;
+
 static const bind_class *classes[MOST_CLASSES];
 static int group_count, class_count;
 
@@ -67,6 +77,15 @@ void api_add_functions(const char *owner, const bind_fn *fns) {
   if (group_count == MOST_GROUPS) return;
   groups[group_count].owner = owner;
   groups[group_count++].fns = fns;
+}
+
+void api_add_ops(const char *owner, const int *ops, int n) {
+  for (int i = 0; i < op_table_count; i++)
+    if (op_tables[i].ops == ops) return;
+  if (op_table_count == MOST_OP_TABLES) return;
+  op_tables[op_table_count].owner = owner;
+  op_tables[op_table_count].ops = ops;
+  op_tables[op_table_count++].n = n;
 }
 
 bool api_is_class(const bind_class *class) {
@@ -129,6 +148,11 @@ static void set_string(lua_State *L, const char *key, const char *value) {
   lua_setfield(L, -2, key);
 }
 
+static void set_string_at(lua_State *L, int table, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, table, key);
+}
+
 /* Sets row.params, a list of {name, type, optional}, and row.returns, of a signature. */
 static void set_signature(lua_State *L, const char *text) {
   const sq_signature *s;
@@ -186,8 +210,18 @@ static void list_ops(lua_State *L) {
     add_row(L, "op", "sq", op->name, op->signature, op->doc);
     set_checked_range(L, op);
     if (api_op_is_method(i)) add_row(L, "method", "Tensor", op->name, op->signature, op->doc);
-    if (sq_op_has_inplace(op))
-      add_row(L, "method", "Tensor", api_inplace_name(i), op->signature, op->doc);
+    if (!sq_op_has_inplace(op)) continue;
+    add_row(L, "function", "sq", api_inplace_name(i), op->signature, op->doc);
+    add_row(L, "method", "Tensor", api_inplace_name(i), op->signature, op->doc);
+  }
+}
+
+static void list_op_tables(lua_State *L) {
+  for (int t = 0; t < op_table_count; t++) {
+    for (int i = 0; i < op_tables[t].n; i++) {
+      const sq_op *op = sq_op_at((sq_op_id)op_tables[t].ops[i]);
+      add_row(L, "function", op_tables[t].owner, op->name, op->signature, op->doc);
+    }
   }
 }
 
@@ -214,11 +248,21 @@ static void push_documented(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &documented);
 }
 
-/* list() -> rows {kind, owner, name, signature, doc, params, returns, type}; an op's also has
- * has_backward, lo, hi. */
+/* Parts list what they offer when they are loaded. */
+static void load_parts(lua_State *L) {
+  for (const lua_part *part = lua_parts; part->name; part++) {
+    bind_require_part(L, part->name);
+    lua_pop(L, 1);
+  }
+}
+
+/* list() -> rows {kind, owner, name, signature, doc, example, params, returns, type}; an op's also
+ * has has_backward, lo, hi. kind is op, function, class, method or field. */
 static int api_list(lua_State *L) {
+  load_parts(L);
   lua_newtable(L);
   list_ops(L);
+  list_op_tables(L);
   for (int i = 0; i < group_count; i++)
     for (const bind_fn *f = groups[i].fns; f->name; f++)
       add_row(L, "function", groups[i].owner, f->name, f->signature, f->doc);
@@ -257,8 +301,8 @@ static int api_describe(lua_State *L) {
   return 1;
 }
 
-/* document{owner=, name=, kind=, signature=, doc=, value=}: lists a function or class that is
- * written in Lua. The signature is checked. */
+/* document{owner=, name=, kind=, signature=, doc=, example=, value=}: lists a function or class
+ * that is written in Lua. The signature is checked. */
 static int api_document(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -333,7 +377,8 @@ static int call_defined(lua_State *L) {
   bind_args a = {.L = L,
                  .name = lua_tostring(L, lua_upvalueindex(2)),
                  .sig = lua_touserdata(L, lua_upvalueindex(1)),
-                 .given = lua_gettop(L)};
+                 .given = lua_gettop(L),
+                 .in_lua = true};
   bind_args_read(&a);
   luaL_checkstack(L, a.sig->params + 4, NULL);
   int top = lua_gettop(L);
@@ -343,31 +388,115 @@ static int call_defined(lua_State *L) {
   return lua_gettop(L) - top;
 }
 
-/* define{owner=, name=, signature=, doc=, call=} -> the function, listed: it reads its arguments by
- * the signature as those in C do, and gives `call` one checked value for each parameter. */
-static int api_define(lua_State *L) {
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
+/* Lists the row at `row`, an absolute index. */
+static void document(lua_State *L, int row) {
+  lua_pushcfunction(L, api_document);
+  lua_pushvalue(L, row);
+  lua_call(L, 1, 0);
+}
+
+/* Pushes the function `fn` behind the signature of the row at `row`. */
+static void push_defined(lua_State *L, int row, int fn) {
   const sq_signature *s;
-  lua_getfield(L, 1, "signature");
+  lua_getfield(L, row, "signature");
   const char *text = luaL_checkstring(L, -1);
   BIND_TRY(L, signature_copy(text, &s));
   lua_pushlightuserdata(L, (void *)s);
-  lua_getfield(L, 1, "name");
-  lua_getfield(L, 1, "call");
+  lua_getfield(L, row, "name");
+  lua_pushvalue(L, fn);
   lua_pushcclosure(L, call_defined, 3);
-  lua_pushvalue(L, -1);
+  lua_remove(L, -2);
+}
+
+/* define{owner=, name=, signature=, doc=, example=, call=} -> the function, listed: it reads its
+ * arguments by the signature as those in C do, and gives `call` one checked value for each
+ * parameter. */
+static int api_define(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "call");
+  push_defined(L, 1, 2);
+  lua_pushvalue(L, 3);
   lua_setfield(L, 1, "value");
-  lua_pushliteral(L, "function");
-  lua_setfield(L, 1, "kind");
+  set_string_at(L, 1, "kind", "function");
   lua_pushnil(L);
   lua_setfield(L, 1, "call");
-  lua_replace(L, 2);
-  lua_settop(L, 2);
+  document(L, 1);
+  return 1;
+}
+
+/* Pushes a method's signature: "(n: int) -> Tensor" of class X is "(self: X, n: int) -> Tensor". */
+static void push_with_self(lua_State *L, const char *class, const char *text) {
+  luaL_argcheck(L, text[0] == '(' && text[1], 2, "a signature begins with '('");
+  lua_pushfstring(L, "(self: %s%s%s", class, text[1] == ')' ? "" : ", ", text + 1);
+}
+
+/* What class() gives: method(name, signature without self, doc, example or nil [, fn]). Upvalues:
+ * the class's name, its methods. With fn, the method is fn behind its signature; without, it is the
+ * field of that name when the class is ready. */
+static int add_method(lua_State *L) {
+  const char *class = lua_tostring(L, lua_upvalueindex(1));
+  const char *name = luaL_checkstring(L, 1), *text = luaL_checkstring(L, 2);
+  luaL_checkstring(L, 3);
+  lua_settop(L, 5);
+  lua_createtable(L, 0, 8);
+  set_string(L, "kind", "method");
+  set_string(L, "owner", class);
+  set_string(L, "name", name);
+  push_with_self(L, class, text);
+  lua_setfield(L, 6, "signature");
+  lua_pushvalue(L, 3);
+  lua_setfield(L, 6, "doc");
+  lua_pushvalue(L, 4);
+  lua_setfield(L, 6, "example");
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setfield(L, 6, "of");
+  if (!lua_isnil(L, 5)) {
+    push_defined(L, 6, 5);
+    lua_setfield(L, lua_upvalueindex(2), name);
+  }
+  document(L, 6);
+  return 0;
+}
+
+/* Lists the fields of a class, {{name, type, doc}, ...}, which are on the top. */
+static void document_fields(lua_State *L) {
+  static const char *const keys[] = {"name", "type", "doc"};
+  int fields = lua_gettop(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, fields);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, fields, i);
+    lua_createtable(L, 0, 5);
+    int row = lua_gettop(L);
+    set_string(L, "kind", "field");
+    lua_getfield(L, 1, "name");
+    lua_setfield(L, row, "owner");
+    for (int k = 0; k < 3; k++) {
+      lua_rawgeti(L, row - 1, k + 1);
+      lua_setfield(L, row, keys[k]);
+    }
+    document(L, row);
+    lua_settop(L, fields);
+  }
+}
+
+/* class{name=, owner= (its base), doc=, example=, methods=, fields=} lists a class that is written
+ * in Lua and gives the function that lists, and where wanted checks, its methods: see add_method.
+ */
+static int api_class(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  set_string_at(L, 1, "kind", "class");
+  lua_getfield(L, 1, "methods");
+  luaL_checktype(L, 2, LUA_TTABLE);
   lua_pushvalue(L, 2);
-  lua_pushcfunction(L, api_document);
-  lua_pushvalue(L, 1);
-  lua_call(L, 1, 0);
+  lua_setfield(L, 1, "value");
+  document(L, 1);
+  if (lua_getfield(L, 1, "fields") == LUA_TTABLE) document_fields(L);
+  lua_getfield(L, 1, "name");
+  luaL_checkstring(L, -1);
+  lua_pushvalue(L, 2);
+  lua_pushcclosure(L, add_method, 2);
   return 1;
 }
 
@@ -389,9 +518,13 @@ static int api_nearest(lua_State *L) {
 }
 
 int luaopen_seqrt_api(lua_State *L) {
-  static const luaL_Reg functions[] = {{"list", api_list},         {"describe", api_describe},
-                                       {"document", api_document}, {"define", api_define},
-                                       {"nearest", api_nearest},   {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"list", api_list},
+                                       {"describe", api_describe},
+                                       {"document", api_document},
+                                       {"define", api_define},
+                                       {"class", api_class},
+                                       {"nearest", api_nearest},
+                                       {NULL, NULL}};
   luaL_newlib(L, functions);
   return 1;
 }

@@ -24,6 +24,8 @@ SQ_CHECKED sq_status api_signature(const char *text, const sq_signature **out);
 /* Notes functions of a table, and a class; a second time is no harm. [keep | Lua thread] */
 void api_add_functions(const char *owner, const bind_fn *fns);
 void api_add_class(const bind_class *class);
+/* Notes that a table holds these ops under their names. [keep | Lua thread] */
+void api_add_ops(const char *owner, const int *ops, int n);
 bool api_is_class(const bind_class *class);
 
 /* "exp_" for op exp. [borrow] */
@@ -37,8 +39,20 @@ bool api_op_is_method(int op);
  * table stands] */
 const char *api_nearest_key(lua_State *L, int table, const char *word);
 
-/* require "seqrt.api": list() and describe(f) for the parts that print help; document(...) for
- * functions that are written in Lua. */
+/* require "seqrt.api": list() and describe(value) for the parts that print help; and, for functions
+ * and classes that are written in Lua, the one registration each has, where it is made:
+ *
+ *   sq.sweep = api.define {owner = "sq", name = "sweep", signature = "(run: function, ...) ->
+ * table", doc = "One line.", example = "sq.sweep(run, {seed = {1, 2}})", call = function(run, ...)
+ * end}
+ *
+ *   local method = api.class {name = "Log", methods = Log, doc = "...", example = "...",
+ *     fields = {{"dir", "string", "Its folder."}}}
+ *   method("write", "(step: int, values: table) -> Log", "One line.", nil)
+ *   function Log:write(step, values) ... end
+ *
+ * define() reads arguments by the signature, as for functions in C; a method that is given as fifth
+ * argument, too. */
 int luaopen_seqrt_api(lua_State *L);
 
 #endif

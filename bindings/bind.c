@@ -236,6 +236,7 @@ static int bind_call(lua_State *L) {
   a.name = e->name;
   a.sig = e->sig;
   a.plain = e->most > 0;
+  a.in_lua = false;
   if (a.plain) lua_settop(L, e->most);
   a.given = lua_gettop(L);
   bind_args_read(&a);

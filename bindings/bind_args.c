@@ -169,6 +169,20 @@ static void read_tensors(bind_args *a, int p, int at) {
   a->arg[p].tensors.v = v;
 }
 
+static bool field_is(lua_State *L, int at, const char *field, const char *text) {
+  if (luaL_getmetafield(L, at, field) == LUA_TNIL) return false;
+  const char *value = lua_tostring(L, -1);
+  bool same = value && strcmp(value, text) == 0;
+  lua_pop(L, 1);
+  return same;
+}
+
+/* True for a table whose metatable says that it is of that class, or based on it. */
+static bool is_lua_object(lua_State *L, int at, const char *type) {
+  return lua_type(L, at) == LUA_TTABLE &&
+         (field_is(L, at, "__name", type) || field_is(L, at, "__base", type));
+}
+
 static void *object(const bind_args *a, int p, int at, const char *type) {
   bind_box *box = bind_box_at(a->L, at);
   bool fits = false;
@@ -298,7 +312,12 @@ static void read_one(bind_args *a, int p) {
       arg->generator = object(a, p, at, "Generator");
       break;
     case SQ_ARG_OBJECT:
-      arg->object = object(a, p, at, param->type);
+      if (a->in_lua && is_lua_object(a->L, at, param->type)) {
+        arg->kind = SQ_ARG_ANY;
+        arg->stack = at;
+      } else {
+        arg->object = object(a, p, at, param->type);
+      }
       break;
     case SQ_ARG_PAIR:
       read_pair(a, p, at, a->count[p]);

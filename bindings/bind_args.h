@@ -12,8 +12,9 @@ typedef struct bind_args {
   lua_State *L;
   const char *name;
   const sq_signature *sig;
-  int given;  /* arguments on the stack */
-  bool plain; /* an operator's operands: a table is no options table */
+  int given;   /* arguments on the stack */
+  bool plain;  /* an operator's operands: a table is no options table */
+  bool in_lua; /* the function is written in Lua: objects of classes that are, too, are taken */
   int used;
   int place[SQ_MAX_PARAMS]; /* the stack index of each parameter's value, 0: left out */
   int count[SQ_MAX_PARAMS]; /* how many values from there on belong to it */

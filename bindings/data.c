@@ -109,22 +109,22 @@ static int in_lua_open(lua_State *L, const sq_arg *arg) {
 static const bind_fn functions[] = {
     {"Palindrome", "(length: int, one_hot: bool = true, generator: Generator? = nil) -> Palindrome",
      "Random digit palindromes of that length.", new_palindrome},
-    {"MNIST", PLACE " -> any",
+    {"MNIST", PLACE " -> Dataset",
      "Handwritten digits: pictures (n,1,28,28) in `range` (0 to 1 if nil), labels 0 to 9. The "
      "files "
      "lie in mnist/ under root, else under $SEQRT_DATA, else under data/ beside the scripts.",
      in_lua},
-    {"FashionMNIST", PLACE " -> any", "Pictures of clothes, as MNIST; in fashion-mnist/ there.",
+    {"FashionMNIST", PLACE " -> Dataset", "Pictures of clothes, as MNIST; in fashion-mnist/ there.",
      in_lua},
-    {"Digits", "(n: int = 60000, generator: Generator? = nil, range: numbers? = nil) -> any",
+    {"Digits", "(n: int = 60000, generator: Generator? = nil, range: numbers? = nil) -> Dataset",
      "n digits drawn from strokes, as MNIST: a set that needs no files.", in_lua},
     {"find", "(name: \"mnist\"|\"fashion-mnist\", root: string? = nil) -> any",
      "The folder that holds a set's files; nil and where it was looked for.", in_lua},
-    {"TensorDataset", "(...: any? = nil) -> any",
+    {"TensorDataset", "(...: any? = nil) -> Dataset",
      "Tensors of one length: item i is {row i of each}.", in_lua_open},
     {"DataLoader",
      "(dataset: any, batch_size: int = 1, shuffle: bool = false, drop_last: bool = false, "
-     "generator: Generator? = nil) -> any",
+     "generator: Generator? = nil) -> DataLoader",
      "Batches of a dataset: for x, y in loader:epoch() do. Shuffled, the order is that of "
      "PyTorch's DataLoader with this generator.",
      in_lua},

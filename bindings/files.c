@@ -249,8 +249,8 @@ static int core_same(lua_State *L) {
 
 static void drop_lock(void *object) { sq_lock_drop(object); }
 
-static const bind_class lock_class = {
-    .name = "FolderLock", .doc = "A folder kept by this process.", .drop = drop_lock};
+static const bind_class lock_class = {.name = "FolderLock",
+                                      .drop = drop_lock}; /* no doc: for Lua parts alone */
 
 /* lock(folder) -> a lock that its collection, its closing or the process's end gives up; or nil and
  * why not */
@@ -293,7 +293,7 @@ static const bind_fn functions[] = {
     {"load", "(path: string) -> any, table",
      "What save wrote, or the tensors by name of any safetensors file; then its metadata.",
      in_files},
-    {"Checkpoint", "(dir: string, keep: int = 2) -> any",
+    {"Checkpoint", "(dir: string, keep: int = 2) -> Checkpoint",
      "A folder of checkpoints: :save(step, {model = model, opt = opt, ...}) keeps the last ones, "
      ":resume{model = model, ...} goes on from the newest and returns its step, or nil.",
      in_files},

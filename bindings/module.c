@@ -130,9 +130,13 @@ static int to_text(lua_State *L) {
 
 static const luaL_Reg meta[] = {{"__call", call_layer}, {"__tostring", to_text}, {NULL, NULL}};
 
+/* What module.lua makes and lists; layers are modules too. */
+static const bind_class module_class = {.name = "Module"};
+
 const bind_class bind_layer_class = {
     .name = "Layer",
     .doc = "A layer: call it with its inputs; parameters are fields.",
+    .base = &module_class,
     .fields = fields,
     .meta = meta,
     .drop = drop_layer,
@@ -224,8 +228,10 @@ int luaopen_seqrt_layer(lua_State *L) {
 
 static void open_classes(lua_State *L) {
   const sq_layer_class *const *c = sq_layer_classes();
+  api_add_class(&bind_layer_class);
   for (int i = 0; c[i]; i++) {
     classes[i] = bind_layer_class;
+    classes[i].fields = NULL;
     classes[i].name = c[i]->name;
     classes[i].doc = c[i]->doc;
     classes[i].base = &bind_layer_class;
@@ -273,12 +279,13 @@ static void open_functional(lua_State *L) {
     bind_push_op(L, ops[i], false, 0);
     lua_setfield(L, -2, sq_op_at((sq_op_id)ops[i])->name);
   }
+  api_add_ops("sq.nn.functional", ops, (int)(sizeof ops / sizeof *ops));
   bind_lazy(L, "nn.functional", NULL);
   lua_setfield(L, -2, "functional");
 }
 
 static const bind_lazy_row utils_rows[] = {
-    {"parameters_to_vector", "init"}, {"vector_to_parameters", "init"}, {NULL, NULL}};
+    {"parameters_to_vector", "vector"}, {"vector_to_parameters", "vector"}, {NULL, NULL}};
 
 static const bind_lazy_row nn_rows[] = {
     {"Module", "module"},     {"Sequential", "module"},

@@ -2,6 +2,7 @@
  * bindings/lua/optim.lua's. */
 #include <string.h>
 
+#include "api.h"
 #include "autograd/tape.h"
 #include "bind.h"
 #include "open.h"
@@ -362,6 +363,7 @@ void open_clip(lua_State *L) { bind_functions(L, "sq.nn.utils", clips); }
 void open_optim(lua_State *L) {
   lua_newtable(L);
   const sq_optim_class *const *c = sq_optim_classes();
+  api_add_class(&bind_optim_class);
   for (int i = 0; c[i]; i++) {
     int k = 0;
     for (; c[i]->hyper[k].name; k++) {

@@ -12,6 +12,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "bind.h"
 
 enum { DEFAULT_WIDTH = 80, MAX_READ = 1 << 30 };
 
@@ -29,12 +30,14 @@ static int push_status(lua_State *L, sq_status status) {
 /* A path argument; a 0 byte inside is refused, the system would cut the name there. */
 static const char *check_path(lua_State *L, int i) {
   size_t n;
-  const char *path = luaL_checklstring(L, i, &n);
-  luaL_argcheck(L, strlen(path) == n, i, "a path cannot hold a 0 byte");
+  const char *path = lua_type(L, i) == LUA_TSTRING ? lua_tolstring(L, i, &n) : NULL;
+  if (!path) bind_error(L, "a path must be a string, got %s", bind_describe(L, i));
+  if (strlen(path) != n) bind_error(L, "a path cannot hold a 0 byte");
   return path;
 }
 
-static int sys_clock(lua_State *L) {
+static int sys_clock(lua_State *L, const sq_arg *arg) {
+  (void)arg;
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   lua_pushnumber(L, (lua_Number)t.tv_sec + (lua_Number)t.tv_nsec * 1e-9);
@@ -63,15 +66,20 @@ static int sys_width(lua_State *L) {
   return 1;
 }
 
-static int fs_mkdir_p(lua_State *L) { return push_status(L, sq_dir_make(check_path(L, 1))); }
+static int fs_mkdir_p(lua_State *L, const sq_arg *arg) {
+  (void)arg;
+  return push_status(L, sq_dir_make(check_path(L, 1)));
+}
 
-static int fs_exists(lua_State *L) {
+static int fs_exists(lua_State *L, const sq_arg *arg) {
+  (void)arg;
   lua_pushboolean(L, access(check_path(L, 1), F_OK) == 0);
   return 1;
 }
 
 /* join("a", "b/", "c") is "a/b/c"; an absolute part starts over, an empty one is left out. */
-static int fs_join(lua_State *L) {
+static int fs_join(lua_State *L, const sq_arg *arg) {
+  (void)arg;
   int n = lua_gettop(L);
   lua_pushliteral(L, "");
   for (int i = 1; i <= n; i++) {
@@ -99,9 +107,11 @@ static int push_matches(lua_State *L) {
 }
 
 /* Names that match a shell pattern, sorted by byte; an empty table when none does. */
-static int fs_glob(lua_State *L) {
+static int fs_glob(lua_State *L, const sq_arg *arg) {
+  (void)arg;
   glob_t found = {0};
   const char *pattern = check_path(L, 1);
+  lua_settop(L, 1);
   lua_pushcfunction(L, push_matches);
   lua_pushlightuserdata(L, &found);
   int status = glob(pattern, GLOB_TILDE_CHECK, NULL, &found);
@@ -158,18 +168,29 @@ static int sys_pid(lua_State *L) {
   return 1;
 }
 
+static const bind_fn fs_functions[] = {
+    {"mkdir_p", "(path: string) -> bool, string?",
+     "Makes a folder and those above it; true, or nil and why not.", fs_mkdir_p},
+    {"exists", "(path: string) -> bool", "True when something of that name is there.", fs_exists},
+    {"join", "(...: any? = nil) -> string",
+     "\"a\", \"b/\", \"c\" is \"a/b/c\"; an absolute part starts over, an empty one is left out.",
+     fs_join},
+    {"glob", "(pattern: string) -> any, string?",
+     "The names that match a shell pattern, sorted; nil and why where that failed.", fs_glob},
+    {0}};
+
+static const bind_fn clock_function[] = {
+    {"clock", "() -> number", "Seconds from some moment on, never backwards.", sys_clock}, {0}};
+
 int luaopen_seqrt_sys(lua_State *L) {
-  static const luaL_Reg fs[] = {{"mkdir_p", fs_mkdir_p},
-                                {"exists", fs_exists},
-                                {"join", fs_join},
-                                {"glob", fs_glob},
-                                {NULL, NULL}};
   static const luaL_Reg sys[] = {
-      {"clock", sys_clock},   {"time", sys_time},   {"isatty", sys_isatty}, {"width", sys_width},
-      {"append", sys_append}, {"write", sys_write}, {"read", sys_read},     {"probe", sys_probe},
-      {"pid", sys_pid},       {NULL, NULL}};
+      {"time", sys_time},     {"isatty", sys_isatty}, {"width", sys_width},
+      {"append", sys_append}, {"write", sys_write},   {"read", sys_read},
+      {"probe", sys_probe},   {"pid", sys_pid},       {NULL, NULL}};
   luaL_newlib(L, sys);
-  luaL_newlib(L, fs);
+  bind_functions(L, "sq", clock_function);
+  lua_newtable(L);
+  bind_functions(L, "sq.fs", fs_functions);
   lua_setfield(L, -2, "fs");
   return 1;
 }

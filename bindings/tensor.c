@@ -427,13 +427,13 @@ const bind_class bind_tensor_class = {.name = "Tensor",
 static void open_functions(lua_State *L) {
   static const char *const names[] = {"equal", "allclose", "numel",  "detach",
                                       "chunk", "split",    "unbind", NULL};
+  static bind_fn functions[sizeof names / sizeof *names];
+  int n = 0;
   for (const bind_fn *f = methods; f->name; f++) {
-    for (const char *const *name = names; *name; name++) {
-      if (strcmp(f->name, *name) != 0) continue;
-      bind_push_function(L, f);
-      lua_setfield(L, -2, *name);
-    }
+    for (const char *const *name = names; *name; name++)
+      if (strcmp(f->name, *name) == 0) functions[n++] = *f;
   }
+  bind_functions(L, "sq", functions);
 }
 
 void open_tensor(lua_State *L) {

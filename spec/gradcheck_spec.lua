@@ -67,7 +67,9 @@ describe("gradcheck", function()
     local function same(x) return x * 1 end
     fails("[gradcheck] input 1 is float32: it must be float64", same, sq.rand{2, requires_grad = true})
     fails("[gradcheck] no input requires a gradient", same, sq.rand(2))
-    fails("[gradcheck] there is no option 'esp'", same, leaf(2), {esp = 1})
+    fails("[gradcheck] there is no option 'esp' (did you mean 'eps'?); it is called as gradcheck(fn: function, inputs: any, "
+      .. "eps: number = 1e-4, rtol: number = 1e-6, atol: number = 0, raise_exception: bool = true) -> bool",
+      same, leaf(2), {esp = 1})
     fails("[gradcheck] no output of the function has a gradient", function(x) return x:detach() end, leaf(2))
   end)
 end)

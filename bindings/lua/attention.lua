@@ -6,6 +6,8 @@ local F = nn.functional
 local api = require "seqrt.api"
 
 local Attention = nn.Module "MultiheadAttention"
+local method = api.class {name = "MultiheadAttention", owner = "Module", methods = Attention,
+  doc = "Attention of several heads."}
 
 local function parameter(shape, dtype) return nn.Parameter(sq.zeros(shape, {dtype = dtype})) end
 
@@ -116,19 +118,20 @@ local function attend(self, query, key, value, options)
   return self.batch_first and y:transpose(1, 2) or y, weights
 end
 
-Attention.forward = api.define {owner = "sq.nn", name = "MultiheadAttention.forward",
-  signature = "(self: any, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor? = nil, "
+method("forward", "(query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor? = nil, "
     .. "need_weights: bool = true, attn_mask: Tensor? = nil, average_attn_weights: bool = true) -> Tensor, Tensor",
-  doc = "The values, weighed by how well their keys meet each query; and the weights, the mean over the heads.",
-  call = function(self, query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights)
+  "The values, weighed by how well their keys meet each query; and the weights, the mean over the heads.",
+  "local y, weights = attention(x, x, x)",
+  function(self, query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights)
     return attend(self, query, key, value, {key_padding_mask = key_padding_mask, need_weights = need_weights,
       attn_mask = attn_mask, average_attn_weights = average_attn_weights})
-  end}
+  end)
 
 return api.define {owner = "sq.nn", name = "MultiheadAttention",
   signature = "(embed_dim: int, num_heads: int, dropout: number = 0, bias: bool = true, add_bias_kv: bool = false, "
     .. "add_zero_attn: bool = false, kdim: int? = nil, vdim: int? = nil, batch_first: bool = false, "
     .. "dtype: dtype = float32) -> MultiheadAttention",
+  example = "local attention = nn.MultiheadAttention(64, 4, {batch_first = true})",
   doc = "Attention of several heads: query (T,B,E), key and value (S,B,E) -> (T,B,E) and the weights (B,T,S).",
   call = function(embed_dim, num_heads, dropout, bias, add_bias_kv, add_zero_attn, kdim, vdim, batch_first, dtype)
     return Attention(embed_dim, num_heads, {dropout = dropout, bias = bias, add_bias_kv = add_bias_kv,

@@ -10,6 +10,11 @@ local Checkpoint = {}
 Checkpoint.__index = Checkpoint
 Checkpoint.__name = "Checkpoint"
 
+local method = require("seqrt.api").class {name = "Checkpoint", methods = Checkpoint,
+  doc = "A folder of checkpoints, one process's at a time.",
+  example = "local checkpoints = sq.Checkpoint(\"runs/a\"); local step = checkpoints:resume {model = model} or 0",
+  fields = {{"dir", "string", "The folder."}, {"keep", "int", "How many of the newest are kept."}}}
+
 local DEFAULT = "default_generator" -- its state goes into every checkpoint
 local STEP = "step"
 
@@ -60,8 +65,10 @@ local function has_state(value)
   return value.state_dict ~= nil
 end
 
--- checkpoint:save(step, {model = model, opt = opt, loader = loader, epoch = 3}): objects by their state_dict, all else as
--- it is. Then removes all but the `keep` newest, and any of a later step: those are of a run that was given up.
+method("save", "(step: int, parts: table) -> string",
+  "Saves objects by their state_dict, all else as it is, and the default generator; gives the file's path. All but the `keep` "
+    .. "newest are removed, and any of a later step: those are of a run that was given up.",
+  "checkpoints:save(step, {model = model, opt = opt, loader = loader, epoch = 3})")
 function Checkpoint:save(step, parts)
   check_open(self)
   if math.type(step) ~= "integer" or step < 0 then fail("step is %s: it must be a whole number from 0 on", tostring(step)) end
@@ -106,8 +113,10 @@ local function check_names(state, parts, path)
   if #missing > 0 then fail("'%s' has no %s", path, table.concat(missing, ", ")) end
 end
 
--- checkpoint:resume{model = model, opt = opt, ...} loads the newest checkpoint into these objects. Returns its step and a
--- table of what was saved without a state_dict; nil where there is none.
+method("resume", "(parts: table? = nil) -> int?, table?",
+  "Loads the newest checkpoint into these objects. Gives its step and a table of what was saved without a state_dict; nil "
+    .. "where there is none.",
+  "local step, more = checkpoints:resume {model = model, opt = opt}")
 function Checkpoint:resume(parts)
   check_open(self)
   check_parts(parts or {}, "resume")
@@ -133,13 +142,13 @@ function Checkpoint:resume(parts)
   return step, state
 end
 
--- The step of the newest checkpoint, or nil.
+method("latest", "() -> int?", "The step of the newest checkpoint, or nil.")
 function Checkpoint:latest()
   local all = list(self.dir)
   return all[1] and all[1].step
 end
 
--- Gives the folder up; nothing can be saved any more.
+method("close", "()", "Gives the folder up; nothing can be saved any more.")
 function Checkpoint:close()
   local lock <close> = self.lock -- luacheck: ignore 211
   self.lock = nil

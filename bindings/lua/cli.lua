@@ -4,6 +4,7 @@
 -- number, string, boolean, or a list of one of these. Without a default `type` names it, and the option is nil.
 -- The type "folder" is a path: it is made, and one that can't be written to is an error now, not after the training.
 
+local api = require "seqrt.api"
 local sys = require "seqrt.sys"
 
 local FIELDS = {choices = true, min = true, max = true, help = true, type = true}
@@ -274,18 +275,15 @@ end
 
 -- --- the function -------------------------------------------------------------------------------------
 
--- cli(spec [, {args, script, exit}]): the options as a table. A wrong command line prints "script.lua: error: ..." and
--- ends with status 2, --help prints the options and ends with 0; with exit = false both return nil and the text.
-return function(spec, how)
-  how = how or {}
-  local args, script = how.args or arg or {}, how.script or arg and arg[0]
+local function cli(spec, exit, script, args)
+  args, script = args or arg or {}, script or arg and arg[0]
   local ok, list, by_name = pcall(declare_all, spec)
-  if not ok then error(list, 2) end
+  if not ok then error(list, 3) end
   local options, message, help = parse(list, by_name, args)
   if options then message = open_folders(list, options) end
   if options and not message then return options end
   if help then message = help_text(list, script) end
-  if how.exit == false then return nil, message end
+  if not exit then return nil, message end
   if help then
     io.stdout:write(message)
     os.exit(0, true)
@@ -296,3 +294,10 @@ return function(spec, how)
   io.stderr:write(("%s: --help lists the options\n"):format(name))
   os.exit(2, true)
 end
+
+return api.define {owner = "sq", name = "cli",
+  signature = "(defaults: table, exit: bool = true, script: string? = nil, args: table? = nil) -> table, string?",
+  doc = "The script's options: the table of defaults, changed by the command line. A wrong command line prints why and ends "
+    .. "with status 2, --help prints the options and ends with 0; with exit = false both give nil and the text.",
+  example = "local options = sq.cli {lr = 1e-3, T = {5, 10}, model = {\"lstm\", choices = {\"rnn\", \"lstm\"}}}",
+  call = cli}

@@ -4,6 +4,8 @@ local sq = require "seqrt"
 local core = require "seqrt.dataset"
 local sys = require "seqrt.sys"
 
+local api = require "seqrt.api"
+
 local data = {}
 
 local function fail(text, ...) core.fail(text:format(...)) end
@@ -14,7 +16,14 @@ local Dataset = {}
 Dataset.__name = "Dataset"
 Dataset.__len = function(self) return self.n end
 
--- Rows first + 1 .. first + n of an order, or of the set itself where order is nil; one tensor for each of the set's.
+local set_method = api.class {name = "Dataset", methods = Dataset,
+  doc = "Tensors of one length: set[i] is {row i of each}, #set counts the rows.",
+  example = "local set = data.TensorDataset(x, y); print(#set, set[1][1])",
+  fields = {{"name", "string", "What it is."}, {"n", "int", "How many rows it has."},
+    {"tensors", "table", "Its tensors."}, {"classes", "any", "The names of the labels, where they have some."}}}
+
+set_method("batch", "(order: Tensor?, first: int, n: int) -> any", "Rows first + 1 to first + n of an order (int64, from 0), "
+  .. "or of the set itself where order is nil; one tensor for each of the set's.", "local x, y = set:batch(nil, 0, 32)")
 function Dataset:batch(order, first, n)
   local out = {}
   for i, t in ipairs(self.tensors) do
@@ -176,6 +185,11 @@ local Loader = {}
 Loader.__index = Loader
 Loader.__name = "DataLoader"
 
+local loader_method = api.class {name = "DataLoader", methods = Loader,
+  doc = "Cuts a dataset into batches; #loader counts them.",
+  example = "for x, y in loader:epoch() do step(x, y) end",
+  fields = {{"dataset", "any", "What it cuts."}, {"batch_size", "int", "Rows of a batch."}}}
+
 function data.DataLoader(dataset, batch_size, shuffle, drop_last, generator)
   if getmetatable(dataset) ~= Dataset then
     fail("[DataLoader] dataset is a %s: it must be a dataset of sq.data (TensorDataset makes one of tensors)",
@@ -215,7 +229,9 @@ local function run_out(self, now)
   if self.shuffle and self.generator then sq.randperm(self.dataset.n, { generator = self.generator }) end
 end
 
--- for x, y in loader:epoch() do: all batches once; after load_state_dict the rest of the epoch that was saved.
+loader_method("epoch", "() -> function",
+  "Goes over all batches once; after load_state_dict over the rest of the epoch that was saved.",
+  "for x, y in loader:epoch() do step(x, y) end")
 function Loader:epoch()
   local now = self.restored or begin(self)
   self.restored, self.now = nil, now
@@ -235,7 +251,8 @@ function Loader:epoch()
   end
 end
 
--- Between epochs {generator}; within one also the order and the place in it.
+loader_method("state_dict", "() -> table",
+  "For a checkpoint: its generator; within an epoch also the order and the place in it.")
 function Loader:state_dict()
   local state, now = { n = self.dataset.n }, self.restored or self.now
   if self.generator then state.generator = self.generator:state_dict() end
@@ -267,7 +284,7 @@ local function check_state(self, state)
   end
 end
 
--- The next epoch() goes on where the state was saved.
+loader_method("load_state_dict", "(state_dict: table) -> DataLoader", "The next epoch() goes on where the state was saved.")
 function Loader:load_state_dict(state)
   check_state(self, state)
   if self.generator then self.generator:load_state_dict(state.generator) end

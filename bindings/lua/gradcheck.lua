@@ -2,8 +2,6 @@
 local sq = require "seqrt"
 local api = require "seqrt.api"
 
-local DEFAULTS = {eps = 1e-4, rtol = 1e-6, atol = 0, raise_exception = true}
-
 -- Element number n (from 0) of a tensor of that shape as positions from 1.
 local function positions(shape, n)
   local at = {}
@@ -115,17 +113,7 @@ local function fail(text)
   error("[gradcheck] " .. text, level)
 end
 
-local function read_options(given)
-  local options = setmetatable({}, {__index = DEFAULTS})
-  for name, value in pairs(given or {}) do
-    if DEFAULTS[name] == nil then fail(("there is no option '%s'"):format(name)) end
-    options[name] = value
-  end
-  return options
-end
-
 local function gradcheck(fn, inputs, options)
-  options = read_options(options)
   if sq.is_tensor(inputs) then inputs = {inputs} end
   if type(inputs) ~= "table" then fail "inputs: expected a Tensor or a list of Tensors" end
   local checked = {}
@@ -141,10 +129,12 @@ local function gradcheck(fn, inputs, options)
   return not wrong
 end
 
-api.document {owner = "sq.autograd", name = "gradcheck", value = gradcheck, kind = "function",
-  signature = "(fn: function, inputs: Tensor[], eps: number = 1e-4, rtol: number = 1e-6, atol: number = 0, "
+return api.define {owner = "sq.autograd", name = "gradcheck",
+  signature = "(fn: function, inputs: any, eps: number = 1e-4, rtol: number = 1e-6, atol: number = 0, "
     .. "raise_exception: bool = true) -> bool",
   doc = "Compares the gradients of fn(inputs...) with differences, element by element, in float64; raises with "
-    .. "the first that differs."}
-
-return gradcheck
+    .. "the first that differs.",
+  example = "sq.autograd.gradcheck(sq.tanh, sq.rand(2, 3, {dtype = \"float64\", requires_grad = true}))",
+  call = function(fn, inputs, eps, rtol, atol, raise_exception)
+    return gradcheck(fn, inputs, {eps = eps, rtol = rtol, atol = atol, raise_exception = raise_exception})
+  end}

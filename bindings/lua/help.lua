@@ -3,6 +3,7 @@ local api = require "seqrt.api"
 
 local rows
 
+-- All that is listed. Parts list themselves when they are loaded, and list() loads them all: once is enough.
 local function all_rows()
   rows = rows or api.list()
   return rows
@@ -31,7 +32,9 @@ local function heading(row)
   return ("%s.%s(%s)%s"):format(row.owner or "sq", row.name, parameters(row.signature), results)
 end
 
-local function entry(row) return heading(row) .. "\n    " .. (row.doc or "") end
+local function entry(row)
+  return heading(row) .. "\n    " .. (row.doc or "") .. (row.example and "\n    example: " .. row.example or "")
+end
 
 -- A class with all it has, those of its base too.
 local function class_text(name)
@@ -127,11 +130,23 @@ local function script_text(fn)
   return place
 end
 
-local function table_text(value)
-  for name, module in pairs(package.loaded.seqrt) do
-    if rawequal(module, value) then return owner_text("sq." .. name) end
+-- The path of one of our tables: "sq.nn.utils"; nil for others.
+local function path_of(value, from, path)
+  if rawequal(value, from) then return path end
+  for name, each in pairs(from) do
+    local found = type(name) == "string" and type(each) == "table" and not api.describe(each)
+      and path_of(value, each, path .. "." .. name)
+    if found then return found end
   end
-  if rawequal(value, package.loaded.seqrt) then return owner_text "sq" end
+end
+
+-- One of our tables of functions, or an object of a class that is written in Lua.
+local function table_text(value)
+  local path = path_of(value, package.loaded.seqrt, "sq")
+  if path then return owner_text(path) end
+  local meta = getmetatable(value)
+  if type(meta) ~= "table" then return nil end
+  return class_text(rawget(meta, "__name") or "") or rawget(meta, "__base") and class_text(meta.__base)
 end
 
 local help = {}
@@ -143,12 +158,13 @@ function help.text(value)
     if text then return text end
     return nil, unknown_text(value)
   end
-  if type(value) == "table" then
+  local row = api.describe(value)
+  if type(value) == "table" and not row then
     local text = table_text(value)
     if text then return text end
   end
-  local row = api.describe(value)
   if type(row) == "string" then return class_text(row) end
+  if row and row.kind == "class" then return name_text(row.name) end
   if not row and type(value) == "function" then
     local text = script_text(value)
     if text then return text end
@@ -162,17 +178,15 @@ function help.text(value)
   return entry(row)
 end
 
--- Prints it.
-function help.help(value)
-  if value == nil then value = "sq" end
-  local text, message = help.text(value)
-  print(text or message)
-end
-
 help.heading = heading
 
-api.document {owner = "sq", name = "help", kind = "function", value = help.help,
-  signature = "(value: any? = nil)",
-  doc = "Prints what a function, an object or a name is: sq.help(sq.zeros), sq.help(x), sq.help \"LSTM\"."}
+help.help = api.define {owner = "sq", name = "help", signature = "(value: any? = nil)",
+  doc = "Prints what a function, an object or a name is.",
+  example = "sq.help(sq.zeros) sq.help(x) sq.help \"LSTM\"",
+  call = function(value)
+    if value == nil then value = "sq" end
+    local text, message = help.text(value)
+    print(text or message)
+  end}
 
 return help

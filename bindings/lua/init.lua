@@ -1,12 +1,13 @@
--- init.lua: initial values of parameters, in place and unrecorded, and parameters as one vector. Formulas, draws and their
--- order are PyTorch's.
+-- init.lua: initial values of parameters, in place and unrecorded. Formulas, draws and their order are PyTorch's.
 
 local sq = require "seqrt"
 local api = require "seqrt.api"
 local init = {}
 
-local function define(name, signature, doc, call, owner)
-  init[name] = api.define {owner = owner or "sq.nn.init", name = name, signature = signature, doc = doc, call = call}
+-- The example is nn.init.<name>(w) unless one is given.
+local function define(name, signature, doc, call, example)
+  init[name] = api.define {owner = "sq.nn.init", name = name, signature = signature, doc = doc, call = call,
+    example = example or ("nn.init.%s(layer.weight)"):format(name)}
 end
 
 -- Runs change() without recording; gives the tensor back.
@@ -29,7 +30,8 @@ define("uniform_", "(tensor: Tensor, a: number = 0, b: number = 1, generator: Ge
   uniform)
 define("normal_", "(tensor: Tensor, mean: number = 0, std: number = 1, generator: Generator? = nil) -> Tensor",
   "N(mean, std).", normal)
-define("constant_", "(tensor: Tensor, val: number) -> Tensor", "All val.", constant)
+define("constant_", "(tensor: Tensor, val: number) -> Tensor", "All val.", constant,
+  "nn.init.constant_(layer.bias, 0.1)")
 define("zeros_", "(tensor: Tensor) -> Tensor", "All 0.", function(t) return constant(t, 0) end)
 define("ones_", "(tensor: Tensor) -> Tensor", "All 1.", function(t) return constant(t, 1) end)
 
@@ -56,7 +58,7 @@ local function gain_of(nonlinearity, param)
 end
 
 define("calculate_gain", "(nonlinearity: string, param: number? = nil) -> number",
-  "The factor that keeps a signal's size through that nonlinearity.", gain_of)
+  "The factor that keeps a signal's size through that nonlinearity.", gain_of, "nn.init.calculate_gain \"relu\"")
 
 local function xavier_std(t, gain)
   local fan_in, fan_out = fans(t)
@@ -123,29 +125,5 @@ define("orthogonal_", "(tensor: Tensor, gain: number = 1, generator: Generator? 
       t:copy_((wide and q:t() or q):to(t.dtype):reshape(t.shape) * gain)
     end)
   end)
-
--- --- as one vector ----------------------------------------------------------------------------------------
-
-define("parameters_to_vector", "(parameters: Tensor[]) -> Tensor", "All parameters in a row, recorded.",
-  function(parameters)
-    local flat = {}
-    for i, p in ipairs(parameters) do flat[i] = p:reshape(-1) end
-    return sq.cat(flat)
-  end, "sq.nn.utils")
-
-define("vector_to_parameters", "(vec: Tensor, parameters: Tensor[])", "The vector's parts written into the parameters.",
-  function(vec, parameters)
-    local total, first = 0, 1
-    for _, p in ipairs(parameters) do total = total + p:numel() end
-    if vec:dim() ~= 1 or vec:numel() ~= total then
-      error(("[nn.utils.vector_to_parameters] vec is %s: it must be (%d)"):format(vec.shape, total), 3)
-    end
-    sq.no_grad(function()
-      for _, p in ipairs(parameters) do
-        p:copy_(vec:narrow(1, first, p:numel()):reshape(p.shape))
-        first = first + p:numel()
-      end
-    end)
-  end, "sq.nn.utils")
 
 return init

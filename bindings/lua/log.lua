@@ -5,6 +5,11 @@ local Log = {}
 Log.__index = Log
 Log.__name = "Log"
 
+local api = require "seqrt.api"
+local method = api.class {name = "Log", methods = Log, doc = "Metrics on disk; log(step, values) is log:write.",
+  example = "log(step, {loss = loss, accuracy = 0.9})",
+  fields = {{"dir", "string", "Its folder."}, {"path", "string", "The file metrics.jsonl."}}}
+
 local function check(ok, message)
   if not ok then error("[Log] " .. message, 0) end
   return ok
@@ -114,7 +119,9 @@ end
 
 -- --- methods ------------------------------------------------------------------------------------------------
 
--- log:write(step, {loss = 0.5, ...}) or log:write{step = 10, loss = 0.5}: one line, on disk when this returns.
+method("write", "(step: any, values: table? = nil) -> Log",
+  "One line of metrics, on disk when this returns; or all in one table, step too.",
+  "log:write(step, {loss = loss:item()}) log:write {step = step, loss = 0.5}")
 function Log:write(step, values)
   if type(step) == "table" then step, values = step.step, step end
   if math.type(step) ~= "integer" then
@@ -144,12 +151,12 @@ end
 
 Log.__call = Log.write
 
--- Where the log stands, for a checkpoint.
+method("state_dict", "() -> table", "Where the log stands, for a checkpoint.")
 function Log:state_dict()
   return {bytes = self.bytes, rows = self.rows, columns = table.concat(self.columns, "\n")}
 end
 
--- Goes on from a checkpoint: what was written after it is cut off.
+method("load_state_dict", "(state_dict: table) -> Log", "Goes on from a checkpoint: what was written after it is cut off.")
 function Log:load_state_dict(state)
   local bytes, rows = math.tointeger(state.bytes), math.tointeger(state.rows)
   if not (bytes and rows and type(state.columns) == "string") then error("[Log] this is no state of a log", 2) end
@@ -173,16 +180,15 @@ function Log:load_state_dict(state)
   return self
 end
 
--- Log(dir [, {csv = false}]): makes the folder and finds out now whether it can be written.
-return function(dir, options)
-  if type(dir) ~= "string" or dir == "" then error("[Log] dir must be the name of a folder", 2) end
-  options = options or {}
-  for name in pairs(options) do
-    if name ~= "csv" then error(("[Log] unknown option '%s': there is csv"):format(tostring(name)), 2) end
-  end
-  local ok, message = sys.fs.mkdir_p(dir)
-  if ok then ok, message = sys.probe(dir) end
-  if not ok then error("[Log] " .. message, 2) end
-  return setmetatable({dir = dir, path = sys.fs.join(dir, "metrics.jsonl"), bytes = 0, rows = 0, columns = {},
-    csv_path = options.csv and sys.fs.join(dir, "metrics.csv") or nil}, Log)
-end
+return api.define {owner = "sq", name = "Log", signature = "(dir: string, csv: bool = false) -> Log",
+  doc = "Metrics, one JSON object a line, in dir/metrics.jsonl; with csv = true in dir/metrics.csv too. Makes the folder and "
+    .. "finds out now whether it can be written.",
+  example = "local log = sq.Log(\"runs/a\", {csv = true})",
+  call = function(dir, csv)
+    if dir == "" then error("[Log] dir must be the name of a folder", 3) end
+    local ok, message = sys.fs.mkdir_p(dir)
+    if ok then ok, message = sys.probe(dir) end
+    if not ok then error("[Log] " .. message, 3) end
+    return setmetatable({dir = dir, path = sys.fs.join(dir, "metrics.jsonl"), bytes = 0, rows = 0, columns = {},
+      csv_path = csv and sys.fs.join(dir, "metrics.csv") or nil}, Log)
+  end}

@@ -10,13 +10,18 @@ local Scheduler = {}
 Scheduler.__index = Scheduler
 Scheduler.__name = "Scheduler"
 
+local method = api.class {name = "Scheduler", methods = Scheduler,
+  doc = "Changes the learning rates of an optimizer's groups from step to step.",
+  example = "for epoch = 1, 10 do train(); scheduler:step() end",
+  fields = {{"last_epoch", "int", "How many steps were taken."}, {"optimizer", "Optimizer", "Whose rates it sets."}}}
+
 local function rates(self)
   local list = {}
   for i, group in ipairs(self.optimizer.param_groups) do list[i] = group.lr end
   return list
 end
 
--- One place further. `epoch` is a place to jump to.
+method("step", "(metric: any? = nil)", "One place further; ReduceLROnPlateau takes the value to watch.")
 function Scheduler:step()
   self.last_epoch = self.last_epoch + 1
   local values = {}
@@ -24,7 +29,7 @@ function Scheduler:step()
   for i, group in ipairs(self.optimizer.param_groups) do group.lr = values[i] end
 end
 
--- The rate of each group.
+method("get_last_lr", "() -> table", "The rate of each group.")
 function Scheduler:get_last_lr() return rates(self) end
 
 -- Lists as tables with text keys, which files can hold.
@@ -40,7 +45,8 @@ local function unpacked(map)
   return out
 end
 
--- All numbers, strings and flags of the scheduler, for a checkpoint; functions stay with the script.
+method("state_dict", "() -> table",
+  "All numbers, strings and flags of the scheduler, for a checkpoint; functions stay with the script.")
 function Scheduler:state_dict()
   local state = {}
   for key, value in pairs(self) do
@@ -52,7 +58,7 @@ function Scheduler:state_dict()
   return state
 end
 
--- Takes over what state_dict gave, the groups' rates too.
+method("load_state_dict", "(state_dict: table)", "Takes over what state_dict gave, the groups' rates too.")
 function Scheduler:load_state_dict(state)
   if type(state) ~= "table" or not state.last_epoch or not state.base_lrs or not state.last_lr then
     error(("[%s] load_state_dict: this is no state of a scheduler"):format(self.name), 2)
@@ -79,9 +85,16 @@ end
 
 local lr_scheduler = {}
 
+local EXAMPLES = {
+  StepLR = "(opt, 30, {gamma = 0.1})", MultiStepLR = "(opt, {30, 80})", ExponentialLR = "(opt, 0.95)",
+  CosineAnnealingLR = "(opt, 100)", LambdaLR = "(opt, function(n) return 0.95 ^ n end)",
+  OneCycleLR = "(opt, 0.01, {total_steps = 1000})", ReduceLROnPlateau = "(opt, {patience = 5})",
+}
+
 -- `takes` is what the constructor has after the optimizer; make(optimizer, ...) gets it complete.
 local function define(name, takes, doc, make)
   lr_scheduler[name] = api.define {owner = "sq.optim.lr_scheduler", name = name, doc = doc, call = make,
+    example = ("local scheduler = optim.lr_scheduler.%s%s"):format(name, EXAMPLES[name]),
     signature = "(optimizer: Optimizer, " .. takes .. ") -> Scheduler"}
 end
 

@@ -3,9 +3,14 @@
 -- A member is a parameter, a buffer or a child, under a name and in the order of its making. C layers give their members
 -- through `core`; a Lua module keeps them in `_members`, which plain assignment fills: self.head = nn.Linear(128, 10).
 
+local api = require "seqrt.api"
 local core = require "seqrt.layer" -- from bindings/module.c
 
 local Module = {} -- the methods; C layers find them too
+local declare = api.class {name = "Module", methods = Module,
+  doc = "A part of a model. Fields that hold parameters, layers or modules register themselves.",
+  example = "local Net = nn.Module \"Net\"; function Net:init(n) self.head = nn.Linear(n, 10) end",
+  fields = {{"training", "bool", "True in training, false in evaluation."}}}
 local links = setmetatable({}, { __mode = "k" }) -- child -> where it was put last: {parent = (weak), name}
 
 local function sq() return require "seqrt" end
@@ -77,13 +82,24 @@ local function values(list)
   return out
 end
 
+declare("class_name", "() -> string", "The name of its class.")
 function Module:class_name() return core.is_layer(self) and core.class(self) or getmetatable(self).__name end
 
+declare("parameters", "() -> Tensor[]", "All parameters, those of its children too, each once.",
+  "optim.Adam(model:parameters(), {lr = 1e-3})")
 function Module:parameters() return values(collect(self, "parameter")) end
+
+declare("named_parameters", "() -> function", "Goes over all parameters with their names.",
+  "for name, p in model:named_parameters() do print(name, p.shape) end")
 function Module:named_parameters() return iterate(collect(self, "parameter")) end
+
+declare("buffers", "() -> Tensor[]", "All buffers: tensors that are saved and not trained.")
 function Module:buffers() return values(collect(self, "buffer")) end
+
+declare("named_buffers", "() -> function", "Goes over all buffers with their names.")
 function Module:named_buffers() return iterate(collect(self, "buffer")) end
 
+declare("named_children", "() -> function", "Goes over the modules that it holds itself, with their names.")
 function Module:named_children()
   local list = {}
   for _, e in ipairs(members(self)) do
@@ -92,13 +108,14 @@ function Module:named_children()
   return iterate(list)
 end
 
+declare("children", "() -> table", "The modules that it holds itself.")
 function Module:children()
   local list = {}
   for _, child in self:named_children() do list[#list + 1] = child end
   return list
 end
 
--- This module and all below it, each once.
+declare("named_modules", "() -> function", "Goes over this module and all below it, each once, with their names.")
 function Module:named_modules()
   local list, seen = { { "", self } }, { [self] = true }
   walk(self, "", function(name, e)
@@ -110,19 +127,22 @@ function Module:named_modules()
   return iterate(list)
 end
 
+declare("modules", "() -> table", "This module and all below it, each once.")
 function Module:modules()
   local list = {}
   for _, m in self:named_modules() do list[#list + 1] = m end
   return list
 end
 
--- Calls fn(module) on every module below, then on this one.
+declare("apply", "(fn: function) -> Module", "Calls fn(module) on every module below, then on this one.",
+  "model:apply(function(m) if m:class_name() == \"Linear\" then nn.init.zeros_(m.bias) end end)")
 function Module:apply(fn)
   for _, child in self:named_children() do child:apply(fn) end
   fn(self)
   return self
 end
 
+declare("train", "(mode: bool = true) -> Module", "Sets training mode for this module and all below it.")
 function Module:train(mode)
   mode = mode ~= false
   for _, m in self:named_modules() do
@@ -135,24 +155,30 @@ function Module:train(mode)
   return self
 end
 
+declare("eval", "() -> Module", "Sets evaluation mode: train(false).")
 function Module:eval() return self:train(false) end
 
+declare("zero_grad", "()", "Clears the gradients of all parameters.")
 function Module:zero_grad()
   for _, p in ipairs(self:parameters()) do p.grad = nil end
 end
 
+declare("requires_grad_", "(requires_grad: bool = true) -> Module", "Whether its parameters are trained.",
+  "model.encoder:requires_grad_(false)")
 function Module:requires_grad_(on)
   for _, p in ipairs(self:parameters()) do p:requires_grad_(on ~= false) end
   return self
 end
 
+declare("num_parameters", "() -> int", "How many numbers its parameters hold.")
 function Module:num_parameters()
   local n = 0
   for _, p in ipairs(self:parameters()) do n = n + p:numel() end
   return n
 end
 
--- Converts all float parameters and buffers; gradients are dropped.
+declare("to", "(dtype: dtype) -> Module", "Converts all float parameters and buffers; gradients are dropped.",
+  "model:to \"float64\"")
 function Module:to(dtype)
   local done = {}
   walk(self, "", function(_, e, owner)
@@ -168,10 +194,15 @@ function Module:to(dtype)
   return self
 end
 
+declare("float", "() -> Module", "to(\"float32\").")
 function Module:float() return self:to "float32" end
+
+declare("double", "() -> Module", "to(\"float64\").")
 function Module:double() return self:to "float64" end
 
--- Parameters and buffers by name, without gradients, sharing memory with the module.
+declare("state_dict", "() -> table",
+  "Parameters and buffers by name, without gradients, sharing memory with the module.",
+  "sq.save(\"net.safetensors\", model:state_dict())")
 function Module:state_dict()
   local state = {}
   walk(self, "", function(name, e)
@@ -185,8 +216,10 @@ local function join(list)
   return table.concat(list, ", ")
 end
 
--- Copies a state_dict into the module. Nothing is changed unless all of it fits. Returns the lists of missing and
--- unexpected keys, which are an error unless strict is false.
+declare("load_state_dict", "(state_dict: table, strict: bool = true) -> table, table",
+  "Copies a state_dict into the module; nothing is changed unless all of it fits. Gives the lists of missing and "
+    .. "unexpected keys, which are an error unless strict is false.",
+  "model:load_state_dict(sq.load \"net.safetensors\")")
 function Module:load_state_dict(state, options)
   local strict = not options or options.strict ~= false
   local missing, unexpected, wrong, known, copies = {}, {}, {}, {}, {}
@@ -293,16 +326,20 @@ local function assign(m, name, value)
   end
 end
 
--- A tensor that is saved with the module and not trained.
+declare("register_buffer", "(name: string, tensor: Tensor)", "Adds a tensor that is saved with the module and not trained.")
 function Module:register_buffer(name, tensor) put(self, name, tensor, "buffer") end
+
+declare("register_parameter", "(name: string, param: Tensor)", "Adds a tensor that is trained.")
 function Module:register_parameter(name, tensor) put(self, name, tensor:requires_grad_(), "parameter") end
+
+declare("add_module", "(name: string, module: any)", "Adds a module under a name that a field can't have.")
 function Module:add_module(name, module) put(self, name, module, "child") end
 
 -- nn.Module(name) makes a class: give it init(self, ...) and forward(self, ...), call it to make an instance.
 local function class(name)
   if type(name) ~= "string" then error("[nn.Module] a class needs a name: nn.Module(\"Net\")", 2) end
   local methods = setmetatable({}, { __index = Module })
-  local mt = { __name = name, __module = true, __newindex = assign, __tostring = Module.__tostring }
+  local mt = { __name = name, __base = "Module", __module = true, __newindex = assign, __tostring = Module.__tostring }
   function mt.__index(self, key)
     local method = methods[key]
     if method ~= nil then return method end
@@ -338,6 +375,8 @@ local function listed(what, ...)
 end
 
 local Sequential = class "Sequential"
+api.class {name = "Sequential", owner = "Module", methods = Sequential,
+  doc = "Modules called one after the other; seq[1] is the first, #seq counts."}
 function Sequential:init(...)
   for i, m in ipairs(listed("Sequential", ...)) do put(self, tostring(i - 1), m, "child") end -- names as in PyTorch
 end
@@ -348,10 +387,13 @@ function Sequential:forward(x)
 end
 
 local ModuleList = class "ModuleList"
+local list_method = api.class {name = "ModuleList", owner = "Module", methods = ModuleList,
+  doc = "A list of modules: list[1] is the first, #list counts."}
 function ModuleList:init(...)
   for i, m in ipairs(listed("ModuleList", ...)) do put(self, tostring(i - 1), m, "child") end
 end
 
+list_method("append", "(module: any) -> ModuleList", "Adds a module at the end.")
 function ModuleList:append(m)
   put(self, tostring(#self:children()), m, "child")
   return self
@@ -381,13 +423,31 @@ for _, c in ipairs { Sequential, ModuleList } do
 end
 
 local Identity = class "Identity"
+api.class {name = "Identity", owner = "Module", methods = Identity, doc = "Gives what it gets."}
 function Identity:forward(...) return ... end -- luacheck: ignore 212
 
--- A copy of a tensor that is trained.
-local function Parameter(t) return t:detach():clone():requires_grad_() end
+local Parameter = api.define {owner = "sq.nn", name = "Parameter", signature = "(data: Tensor) -> Tensor",
+  doc = "A copy of a tensor that is trained: as a module's field it is one of its parameters.",
+  example = "self.scale = nn.Parameter(sq.ones(10))",
+  call = function(t) return t:detach():clone():requires_grad_() end}
+
+setmetatable(Module, { __call = function(_, name) return class(name) end })
+
+-- Classes that are called: nn.Module "Net", nn.Sequential(a, b).
+for _, row in ipairs {
+  {"Module", "(name: string) -> any", "Makes a class of modules: give it init(self, ...) and forward(self, ...), call it to "
+    .. "make an instance.", "local Net = nn.Module \"Net\""},
+  {"Sequential", "(...: any? = nil) -> Sequential", "The modules one after the other; as arguments or in a list.",
+    "nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))"},
+  {"ModuleList", "(...: any? = nil) -> ModuleList", "A list of modules, as arguments or in a list.",
+    "self.layers = nn.ModuleList {nn.Linear(8, 8), nn.Linear(8, 8)}"},
+  {"Identity", "() -> Identity", "A module that gives what it gets.", "nn.Identity()"},
+} do
+  api.document {owner = "sq.nn", kind = "function", name = row[1], signature = row[2], doc = row[3], example = row[4]}
+end
 
 return {
-  Module = setmetatable(Module, { __call = function(_, name) return class(name) end }),
+  Module = Module,
   Sequential = Sequential,
   ModuleList = ModuleList,
   Identity = Identity,

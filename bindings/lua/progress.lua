@@ -10,6 +10,12 @@ local Progress = {}
 Progress.__index = Progress
 Progress.__name = "Progress"
 
+local api = require "seqrt.api"
+local method = api.class {name = "Progress", methods = Progress,
+  doc = "A line that shows how far a loop is, as tqdm's; an iterator, and a <close> variable.",
+  example = "local bar <close> = sq.progress(1000, {desc = \"training\"})",
+  fields = {{"n", "number", "How many are done."}, {"total", "any", "How many there are, or nil."}}}
+
 local open = {} -- bars on the terminal, outermost first
 
 -- --- the line -----------------------------------------------------------------------------------------
@@ -124,19 +130,21 @@ end
 
 -- --- methods --------------------------------------------------------------------------------------------
 
--- k more are done (1).
+method("update", "(k: number = 1)", "k more are done.")
 function Progress:update(k)
   local n = self.n + (k or 1)
   self.n = n
   if n >= self.due then tick(self) end
 end
 
--- What stands at the end of the line: a table of names and values, or a text. Shown at the next redraw.
+method("set_postfix", "(postfix: any)", "What stands at the end of the line, from the next redraw on: a table of names and "
+  .. "values, or a text.", "bar:set_postfix {loss = loss:item()}")
 function Progress:set_postfix(postfix) self.postfix = postfix end
 
+method("set_description", "(desc: string)", "What stands at the beginning of the line.")
 function Progress:set_description(desc) self.desc = desc end
 
--- Prints a line to standard output, above the bars.
+method("write", "(text: any) -> Progress", "Prints a line to standard output, above the bars.")
 function Progress:write(text)
   for _, bar in ipairs(open) do clear(bar) end
   io.stdout:write(tostring(text), "\n")
@@ -145,7 +153,7 @@ function Progress:write(text)
   return self
 end
 
--- Draws the last state, with the rate over all the time, and leaves the line.
+method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.")
 function Progress:close()
   if self.closed then return end
   self.closed, self.due = true, math.huge
@@ -192,13 +200,10 @@ local function wish()
   return text ~= "0" and seconds ~= 0, seconds
 end
 
--- progress(total [, {desc, unit, leave, initial, disable}]): total may be nil. An object (update, set_postfix,
--- set_description, write, close), as a <close> variable, and as an iterator over 1..total.
+-- total may be nil. options: desc, unit, leave, initial, disable.
 local function progress(total, options)
-  options = options or {}
-  if total ~= nil and (type(total) ~= "number" or total < 0) then
-    error(("progress: total is %s: it must be a count"):format(tostring(total)), 2)
-  end
+  local counts = not total or total >= 0 -- false for NaN
+  if not counts then error(("progress: total is %s: it must be a count"):format(total), 4) end
   local shown, seconds = wish()
   if options.disable then shown = false end
   local terminal = sys.isatty(2) and os.getenv "TERM" ~= "dumb"
@@ -220,7 +225,16 @@ local function progress(total, options)
   return self
 end
 
-Progress.line = line_text
-Progress.glyphs = {utf8 = EIGHTHS, ascii = ASCII}
-
-return setmetatable({Progress = Progress}, {__call = function(_, ...) return progress(...) end})
+return {
+  line = line_text, -- for specs
+  glyphs = {utf8 = EIGHTHS, ascii = ASCII},
+  progress = api.define {owner = "sq", name = "progress",
+    signature = "(total: number? = nil, desc: string? = nil, unit: string = it, leave: bool? = nil, initial: number = 0, "
+      .. "disable: bool = false) -> Progress",
+    doc = "tqdm's line on standard error while a loop runs: `for i in sq.progress(n) do`, or update() by hand. Off a terminal "
+      .. "a plain line now and then.",
+    example = "for step in sq.progress(1000, {desc = \"training\"}) do train(step) end",
+    call = function(total, desc, unit, leave, initial, disable)
+      return progress(total, {desc = desc, unit = unit, leave = leave, initial = initial, disable = disable})
+    end},
+}

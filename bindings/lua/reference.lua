@@ -5,17 +5,8 @@ local help = require "seqrt.help"
 
 local reference = {}
 
--- Parts document themselves when they are loaded.
-local function load_parts()
-  for _, owner in ipairs {sq, sq.autograd, sq.nn, sq.nn.utils, sq.optim, sq.data, sq.image, sq.plot} do
-    local meta = getmetatable(owner)
-    for _, key in ipairs(meta and meta.__dir or {}) do pcall(function() return owner[key] end) end
-  end
-end
-
 -- Rows by owner, sorted by name; an owner that is a class holds its methods and fields.
 local function by_owner()
-  load_parts()
   local groups, classes = {}, {}
   for _, row in ipairs(api.list()) do
     if row.kind == "class" then
@@ -42,7 +33,8 @@ end
 
 local function add_rows(out, rows)
   for _, row in ipairs(rows or {}) do
-    out[#out + 1] = ("- `%s`<br>%s"):format(help.heading(row), row.doc or "")
+    local example = row.example and ("<br>`%s`"):format(row.example) or ""
+    out[#out + 1] = ("- `%s`<br>%s%s"):format(help.heading(row), row.doc or "", example)
   end
 end
 
@@ -57,8 +49,8 @@ function reference.markdown()
     out[#out + 1] = ""
   end
   for _, class in ipairs(classes) do
-    out[#out + 1] = ("## class %s%s\n\n%s\n"):format(class.name, class.owner and " (" .. class.owner .. ")" or "",
-      class.doc or "")
+    out[#out + 1] = ("## class %s%s\n\n%s%s\n"):format(class.name, class.owner and " (" .. class.owner .. ")" or "",
+      class.doc or "", class.example and ("<br>`%s`"):format(class.example) or "")
     add_rows(out, groups[class.name])
     out[#out + 1] = ""
   end
@@ -120,10 +112,16 @@ local function open_overload(row, first)
   return ("---@overload fun(%s...: integer): %s"):format(self, table.concat(results(row), ", "))
 end
 
+-- What editors show above a name.
+local function add_doc(out, row)
+  out[#out + 1] = "--- " .. (row.doc or "")
+  if row.example then out[#out + 1] = "---\n---     " .. row.example end
+end
+
 local function add_function(out, row, prefix)
   local first = row.kind == "method" and 2 or 1
   local names = {}
-  out[#out + 1] = "--- " .. (row.doc or "")
+  add_doc(out, row)
   for i = first, #(row.params or {}) do
     local p = row.params[i]
     names[#names + 1] = p.name == "..." and "..." or safe(p.name)
@@ -141,7 +139,7 @@ end
 local OPERATORS = {"add", "sub", "mul", "div", "pow"}
 
 local function add_class(out, class, rows)
-  out[#out + 1] = "--- " .. (class.doc or "")
+  add_doc(out, class)
   out[#out + 1] = ("---@class %s%s"):format(class.name, class.owner and ": " .. class.owner or "")
   for _, row in ipairs(rows or {}) do
     if row.kind == "field" then
