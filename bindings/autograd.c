@@ -1,50 +1,19 @@
-/* autograd.c: whether ops are recorded, and gradients on request. */
-#include <string.h>
-
+/* autograd.c: whether ops are recorded and watched, and gradients on request. */
 #include "autograd/tape.h"
+#include "autograd/watch.h"
+#include "guard.h"
 #include "open.h"
+#include "profile.h"
 
-/* --- no_grad ---------------------------------------------------------------------------------- */
+/* --- switches --------------------------------------------------------------------------------- */
 
-/* A switch of recording that ends with its block. */
-typedef struct guard {
-  bool was, done;
-} guard;
-
-static const char guard_key;
-
-static int guard_close(lua_State *L) {
-  guard *g = lua_touserdata(L, 1);
-  if (!g || lua_rawlen(L, 1) != sizeof *g || g->done) return 0;
-  g->done = true;
-  sq_grad_enable(g->was);
-  return 0;
+static int no_grad(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, sq_grad_enable, false);
 }
 
-static void push_guard(lua_State *L, bool on) {
-  guard *g = lua_newuserdatauv(L, sizeof *g, 0);
-  g->done = true;
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &guard_key);
-  lua_setmetatable(L, -2);
-  g->was = sq_grad_enable(on);
-  g->done = false;
+static int enable_grad(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, sq_grad_enable, true);
 }
-
-/* Without a function: the guard, for `local _ <close> = ...`. With one: its results. */
-static int with_grad(lua_State *L, const sq_arg *arg, bool on) {
-  if (arg[0].kind == SQ_ARG_NIL) {
-    push_guard(L, on);
-    return 1;
-  }
-  push_guard(L, on);
-  lua_insert(L, 1);
-  lua_toclose(L, 1);
-  lua_call(L, lua_gettop(L) - 2, LUA_MULTRET);
-  return lua_gettop(L) - 1;
-}
-
-static int no_grad(lua_State *L, const sq_arg *arg) { return with_grad(L, arg, false); }
-static int enable_grad(lua_State *L, const sq_arg *arg) { return with_grad(L, arg, true); }
 
 static int is_grad_enabled(lua_State *L, const sq_arg *arg) {
   (void)arg;
@@ -56,6 +25,26 @@ static int set_grad_enabled(lua_State *L, const sq_arg *arg) {
   (void)L;
   sq_grad_enable(arg[0].flag);
   return 0;
+}
+
+static int detect_anomaly(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, sq_anomaly_enable, true);
+}
+
+static int is_anomaly_enabled(lua_State *L, const sq_arg *arg) {
+  (void)arg;
+  lua_pushboolean(L, sq_anomaly_enabled());
+  return 1;
+}
+
+static int set_detect_anomaly(lua_State *L, const sq_arg *arg) {
+  (void)L;
+  sq_anomaly_enable(arg[0].flag);
+  return 0;
+}
+
+static int profile(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, profile_enable, true);
 }
 
 /* --- gradients -------------------------------------------------------------------------------- */
@@ -97,6 +86,19 @@ static const bind_fn functions[] = {
     {"is_grad_enabled", "() -> bool", "True while ops are recorded.", is_grad_enabled},
     {"set_grad_enabled", "(mode: bool)", "Turns recording on or off until told otherwise.",
      set_grad_enabled},
+    {"detect_anomaly", "(fn: function? = nil, ...: any? = nil) -> any",
+     "The first op that makes NaN or Inf is an error that names it, what it read and the script's "
+     "line, in forward and in backward; used like no_grad. Slow: for finding a fault. `seqrt "
+     "--detect-anomaly script.lua` does it for a whole run.",
+     detect_anomaly},
+    {"is_anomaly_enabled", "() -> bool", "True while NaN and Inf are looked for.",
+     is_anomaly_enabled},
+    {"set_detect_anomaly", "(mode: bool)", "Turns detect_anomaly on or off until told otherwise.",
+     set_detect_anomaly},
+    {"profile", "(fn: function? = nil, ...: any? = nil) -> any",
+     "Time and memory of every op and every line, on standard error at the end; used like no_grad. "
+     "`seqrt --profile script.lua` does it for a whole run.",
+     profile},
     {NULL, NULL, NULL, NULL}};
 
 static const bind_fn autograd[] = {
@@ -111,14 +113,7 @@ static const bind_fn autograd[] = {
 static const bind_lazy_row parts[] = {{"gradcheck", "gradcheck"}, {NULL, NULL}};
 
 void open_autograd(lua_State *L) {
-  lua_createtable(L, 0, 4);
-  lua_pushcfunction(L, guard_close);
-  lua_pushvalue(L, -1);
-  lua_setfield(L, -3, "__gc");
-  lua_setfield(L, -2, "__close");
-  lua_pushliteral(L, "grad mode");
-  lua_setfield(L, -2, "__name");
-  lua_rawsetp(L, LUA_REGISTRYINDEX, &guard_key);
+  guard_open(L);
   bind_functions(L, "sq", functions);
   lua_newtable(L);
   bind_functions(L, "sq.autograd", autograd);

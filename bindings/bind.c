@@ -13,6 +13,7 @@
 #include "base/parallel.h"
 #include "bind_args.h"
 #include "parts.h"
+#include "profile.h"
 
 /* --- errors ----------------------------------------------------------------------------------- */
 
@@ -136,8 +137,7 @@ static const char *keep_source(const char *name) {
 /* The state whose function of ours runs. */
 static lua_State *running;
 
-/* The script's line that calls the running op: what the tape notes for errors found in backward. */
-static int locate(const char **source) {
+int bind_locate(const char **source) {
   lua_Debug ar;
   *source = NULL;
   for (int level = 1; running && lua_getstack(running, level, &ar); level++) {
@@ -151,7 +151,7 @@ static int locate(const char **source) {
 
 void bind_enter(lua_State *L) { running = L; }
 
-void bind_locate(void) { sq_set_locator(locate); }
+void bind_note_lines(void) { sq_set_locator(bind_locate); }
 
 /* --- boxes ------------------------------------------------------------------------------------ */
 
@@ -240,7 +240,10 @@ static int bind_call(lua_State *L) {
   if (a.plain) lua_settop(L, e->most);
   a.given = lua_gettop(L);
   bind_args_read(&a);
+  bool timed = profile_running && e->op < 0; /* an op is timed in the runtime */
+  if (timed) profile_begin(L, e->name);
   int results = e->op >= 0 ? call_op(L, e, &a) : e->call(L, a.arg);
+  if (timed) profile_end();
   bind_account(L);
   return results;
 }

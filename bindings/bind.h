@@ -144,8 +144,12 @@ sq_rng *bind_rng(const sq_arg *arg);
 /* Says which state calls the runtime now; reading arguments does it too. */
 void bind_enter(lua_State *L);
 
-/* From now on recorded ops note the script's line. */
-void bind_locate(void);
+/* The line of a script (none of the module's own parts) that calls the runtime now, and its
+ * source's name, which lives for ever; 0 and NULL without one. */
+int bind_locate(const char **source);
+
+/* From now on recorded ops note that line. */
+void bind_note_lines(void);
 
 /* Tells the collector what was allocated since; runs a step when it is much. The results must be on
  * the stack. */

@@ -11,8 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "autograd/watch.h"
 #include "bind.h"
 #include "pause.h"
+#include "profile.h"
 #include "repl.h"
 #include "trace.h"
 
@@ -22,7 +24,7 @@ typedef struct command {
   int argc;
   char **argv;
   int script; /* its index in argv; argc without one */
-  bool interactive, version, no_env, runs_code, help;
+  bool interactive, version, no_env, runs_code, help, profile, detect_anomaly;
   const char *reference; /* "markdown" or "luacats": what --api or --luacats prints */
 } command;
 
@@ -43,6 +45,8 @@ static const char usage_text[] =
     "  -          run standard input\n"
     "  -h, --help     this text\n"
     "  --version      print the version\n"
+    "  --profile          at the end: time and memory of every op and every line\n"
+    "  --detect-anomaly   stop at the op that makes the first NaN or Inf\n"
     "  --api          print all functions and classes as Markdown\n"
     "  --luacats      print them for lua-language-server\n"
     "Without a script: the prompt on a terminal, else standard input is run.\n"
@@ -69,6 +73,8 @@ static bool take_option(command *c, int *i) {
   const char *arg = c->argv[*i];
   if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) return c->help = true;
   if (strcmp(arg, "--version") == 0) return c->version = c->runs_code = true;
+  if (strcmp(arg, "--profile") == 0) return c->profile = true;
+  if (strcmp(arg, "--detect-anomaly") == 0) return c->detect_anomaly = true;
   if (strcmp(arg, "--api") == 0) return (c->reference = "markdown") != NULL;
   if (strcmp(arg, "--luacats") == 0) return (c->reference = "luacats") != NULL;
   if (arg[1] == 'e' || arg[1] == 'l') {
@@ -254,6 +260,14 @@ static bool can_pause(void) {
   return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
+static void end_profile(void) { profile_enable(false); }
+
+/* --profile and --detect-anomaly. The profile is printed also when the script calls os.exit. */
+static void start_watching(const command *c) {
+  if (c->detect_anomaly) sq_anomaly_enable(true);
+  if (c->profile && atexit(end_profile) == 0) profile_enable(true);
+}
+
 static int protected_main(lua_State *L) {
   command *c = lua_touserdata(L, 1);
   if (c->no_env) {
@@ -266,6 +280,7 @@ static int protected_main(lua_State *L) {
   lua_gc(L, LUA_GCGEN, 0, 0);
   sq_pause_install(L);
   if (can_pause()) sq_pause_set_mode(SQ_PAUSE_OPEN);
+  start_watching(c);
   lua_pushboolean(L, run_command(L, c));
   return 1;
 }
@@ -313,6 +328,7 @@ int main(int argc, char **argv) {
   lua_pushlightuserdata(L, &c);
   bool ok = report(L, lua_pcall(L, 1, 1, 0)) && lua_toboolean(L, -1);
   int signal = ok ? 0 : sq_pause_seen();
+  end_profile();
   lua_close(L);
   return finish_output(ok ? EXIT_SUCCESS : signal != 0 ? 128 + signal : EXIT_FAILURE);
 }

@@ -37,6 +37,7 @@ static int memory_stats(lua_State *L, const sq_arg *arg) {
   set_count(L, "cached_bytes", s.cached_bytes);
   set_count(L, "limit_bytes", s.limit_bytes);
   set_count(L, "total_blocks", s.total_blocks);
+  set_count(L, "total_bytes", s.total_bytes);
   return 1;
 }
 
@@ -87,8 +88,8 @@ static int fail_allocations(lua_State *L, const sq_arg *arg) {
 static const bind_fn functions[] = {
     {"is_tensor", "(value: any) -> bool", "True for a Tensor.", is_tensor},
     {"memory_stats", "() -> table",
-     "live_bytes, live_blocks, peak_bytes, cached_bytes, limit_bytes and total_blocks of the "
-     "runtime's memory.",
+     "live_bytes, live_blocks, peak_bytes, cached_bytes, limit_bytes, total_blocks and "
+     "total_bytes of the runtime's memory.",
      memory_stats},
     {"set_memory_limit", "(bytes: int)",
      "The most bytes that tensors may take; 0: 80 % of what the machine or its cgroup has.",
@@ -223,7 +224,7 @@ int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   luaL_checkversion(L);
   lua_gc(L, LUA_GCGEN, 0, 0); /* see bind_account */
   BIND_TRY(L, sq_kern_init());
-  bind_locate();
+  bind_note_lines();
   lua_createtable(L, 0, 256);
   open_parts(L);
   for (size_t i = 0; i < sizeof openers / sizeof *openers; i++) openers[i](L);

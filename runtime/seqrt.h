@@ -4,6 +4,7 @@
 
 #include "autograd/op.h"
 #include "autograd/tape.h"
+#include "autograd/watch.h"
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/mem.h"

@@ -86,7 +86,8 @@ end
 -- --- functions ----------------------------------------------------------------------------------------------------
 
 local LEFT_OUT = {fail_allocations = true, set_memory_limit = true, set_num_threads = true, help = true,
-  set_grad_enabled = true, no_grad = true, enable_grad = true, clock = true}
+  set_grad_enabled = true, no_grad = true, enable_grad = true, clock = true,
+  set_detect_anomaly = true, detect_anomaly = true, profile = true}
 
 local targets = {} -- {name, fn, params}
 

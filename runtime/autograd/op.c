@@ -160,7 +160,8 @@ static sq_status attach(sq_call *c) {
 
 static sq_status call_op(sq_call *c, bool record) {
   if (record) SQ_TRY(sq__node_new(c->op, c->nin, c->in, &c->node));
-  sq_status st = c->op->impl->forward(c);
+  sq_status (*forward)(sq_call * c) = c->op->impl->forward;
+  sq_status st = sq__watching ? sq__watch_forward(c, forward) : forward(c);
   if (st == SQ_OK) st = attach(c);
   sq__node_drop(c->node);
   for (int k = 0; k < SQ_MAX_OUT && st != SQ_OK; k++) {
@@ -228,18 +229,22 @@ sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p) {
   return st;
 }
 
+static sq_status elem_into(sq_call *c) {
+  double p[MAX_NUMBERS] = {0};
+  numbers_of(c, p);
+  return sq__elem_into(c, c->op->impl->elem.kernel, p);
+}
+
 /* Writes straight into x where nothing is recorded and the op can: false if not. */
 static bool write_into(sq_call *c, sq_status *st) {
   const sq_op_impl *impl = c->op->impl;
-  if (impl->into) {
-    *st = impl->into(c);
-    return true;
+  sq_status (*into)(sq_call * c) = impl->into;
+  if (!into) {
+    if (impl->forward != sq__elem_forward) return false;
+    if (impl->elem.promote && !sq_is_float(c->in[0]->dtype)) return false;
+    into = elem_into;
   }
-  if (impl->forward != sq__elem_forward) return false;
-  if (impl->elem.promote && !sq_is_float(c->in[0]->dtype)) return false;
-  double p[MAX_NUMBERS] = {0};
-  numbers_of(c, p);
-  *st = sq__elem_into(c, impl->elem.kernel, p);
+  *st = sq__watching ? sq__watch_forward(c, into) : into(c);
   return true;
 }
 

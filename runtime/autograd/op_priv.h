@@ -54,6 +54,19 @@ typedef struct sq_op_impl {
 #include "autograd/op.def"
 #undef OP
 
+/* --- looking on (watch.c)
+ * -------------------------------------------------------------------------------------------- */
+
+/* True while forward and backward are to go through the two below. */
+extern bool sq__watching;
+
+/* forward(c), looked at before and after; a forward other than the op's own writes into in[0].
+ * [fails: as forward, state on NaN and Inf] */
+SQ_CHECKED sq_status sq__watch_forward(sq_call *c, sq_status (*forward)(sq_call *c));
+
+/* The node's backward, looked at likewise. [fails: as backward, state] */
+SQ_CHECKED sq_status sq__watch_backward(sq_back *b);
+
 /* --- forward: what is kept for backward (all do nothing when nothing is recorded)
  * ------------------------------------ */
 

@@ -452,7 +452,7 @@ static sq_status run_node(run *r, sq_node *n) {
   void *many = NULL;
   if (n->nin > FEW_INPUTS) SQ_TRY(sq_alloc_zero(n->nin * (int64_t)sizeof(sq_tensor *), &many));
   sq_back b = {n, n->dy, many ? many : few};
-  sq_status st = n->op->impl->backward(&b);
+  sq_status st = sq__watching ? sq__watch_backward(&b) : n->op->impl->backward(&b);
   if (st == SQ_OK && !r->retain) release_saved(n);
   for (int k = 0; k < SQ_MAX_OUT; k++) {
     sq_tensor_drop(n->dy[k]);

@@ -29,7 +29,7 @@ _Static_assert(sizeof(head) <= ALIGN, "a block's head fits before the aligned by
 
 static head *cache[CLASSES];
 static sq_mem_stats stats;
-static int64_t pressure;
+static int64_t reported; /* of total_bytes, to Lua's collector */
 static int64_t fail_skip = -1, fail_count;
 
 /* The size class of n bytes, and the bytes a block of that class holds. */
@@ -156,7 +156,7 @@ sq_status sq_alloc(int64_t n, void **out) {
   stats.live_bytes += n;
   stats.live_blocks++;
   stats.total_blocks++;
-  pressure += n;
+  stats.total_bytes += n;
   if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
   *out = (char *)h + ALIGN;
   return SQ_OK;
@@ -214,8 +214,8 @@ void sq_mem_get_stats(sq_mem_stats *out) {
 }
 
 int64_t sq_mem_take_pressure(void) {
-  int64_t taken = pressure;
-  pressure = 0;
+  int64_t taken = stats.total_bytes - reported;
+  reported = stats.total_bytes;
   return taken;
 }
 

@@ -10,6 +10,7 @@ typedef struct sq_mem_stats {
   int64_t cached_bytes;            /* freed, kept for the next request of that size */
   int64_t limit_bytes;             /* what live and cached bytes together may not pass */
   int64_t total_blocks;            /* allocations since the start */
+  int64_t total_bytes;             /* what they asked for, freed or not */
 } sq_mem_stats;
 
 /* n bytes, 64-byte aligned, content undefined; n = 0 gives a valid pointer. The limit is checked
