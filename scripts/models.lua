@@ -40,6 +40,25 @@ function models.Classifier()
     nn.Linear(16 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10))
 end
 
+-- A network layer by layer for the batch x, as text: input shape, operation, output shape.
+function models.layer_table(title, model, x)
+  local rows, widths = { { "input", "operation", "output" } }, { 0, 0, 0 }
+  local _ <close> = sq.no_grad()
+  for _, layer in model:eval():named_children() do
+    local y = layer(x)
+    rows[#rows + 1] = { tostring(x.shape), tostring(layer):match "^(.-%))  ", tostring(y.shape) }
+    x = y
+  end
+  model:train()
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i], #cell) end
+  end
+  local lines = { ("%s, %d parameters"):format(title, model:num_parameters()) }
+  local form = ("  %%-%ds  %%-%ds  %%s"):format(widths[1], widths[2])
+  for _, row in ipairs(rows) do lines[#lines + 1] = form:format(table.unpack(row)) end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 -- --- files --------------------------------------------------------------------------------------------
 
 -- Writes a network's weights as safetensors; `kind` ("generator", "classifier") and the set's name go with them.
@@ -73,7 +92,7 @@ function models.pictures(name, split, count)
     if split == "train" then io.stderr:write(missing, " (`make mnist` downloads it): drawn digits instead\n") end
   end
   local n, seed = table.unpack(split == "train" and { 60000, 1 } or { 10000, 2 })
-  return data.Digits { count or n, generator = sq.Generator(seed), range = range }, "digits"
+  return data.Digits { n = count or n, generator = sq.Generator(seed), range = range }, "digits"
 end
 
 return models

@@ -1,0 +1,158 @@
+-- gan_spec.lua: the GAN as a user runs it: its tables, its files, a short training, what it says of wrong data, resuming.
+local sq = require "seqrt"
+local support = require "spec.support"
+
+package.path = "scripts/?.lua;" .. package.path
+local models = require "models"
+
+-- Runs scripts/gan.lua with no data but what `root` has. Returns output, errors, status, and the folder of the run.
+local function gan(words, root, options)
+  local dir = support.tmpdir()
+  options = options or {}
+  options.env = { SEQRT_DATA = root or dir }
+  local out, err, code = support.run("scripts/gan.lua " .. words .. " --out " .. (options.out or dir), options)
+  return out, err, code, options.out or dir
+end
+
+local function checkpoint_of(dir)
+  local found = sq.fs.glob(dir .. "/checkpoints/*.safetensors")
+  return sq.load(found[#found]), #found
+end
+
+describe("the layer table", function()
+  it("has each layer's shapes for a batch", function()
+    local text = models.layer_table("generator", models.Generator(), sq.zeros(64, 100))
+    local rows = {}
+    for line in text:gmatch "[^\n]+" do rows[#rows + 1] = line end
+    assert.equal("generator, 1510032 parameters", rows[1])
+    local expected = {
+      "input operation output",
+      "(64,100) Linear(100 -> 128) (64,128)", "(64,128) LeakyReLU(0.2) (64,128)",
+      "(64,128) Linear(128 -> 256) (64,256)", "(64,256) BatchNorm1d(256) (64,256)",
+      "(64,256) LeakyReLU(0.2) (64,256)",
+      "(64,256) Linear(256 -> 512) (64,512)", "(64,512) BatchNorm1d(512) (64,512)",
+      "(64,512) LeakyReLU(0.2) (64,512)",
+      "(64,512) Linear(512 -> 1024) (64,1024)", "(64,1024) BatchNorm1d(1024) (64,1024)",
+      "(64,1024) LeakyReLU(0.2) (64,1024)",
+      "(64,1024) Linear(1024 -> 784) (64,784)", "(64,784) Tanh() (64,784)",
+      "(64,784) Unflatten(dim=2 -> (1,28,28)) (64,1,28,28)",
+    }
+    assert.equal(#expected, #rows - 1)
+    for i, row in ipairs(expected) do assert.equal(row, (rows[i + 1]:gsub("  +", " "):gsub("^ ", ""))) end
+  end)
+
+  it("changes nothing in the network", function()
+    local G = models.Generator()
+    local before = sq.cat { G:state_dict()["3.running_mean"]:clone(), G:state_dict()["3.running_var"]:clone() }
+    models.layer_table("generator", G, sq.randn(8, 100))
+    assert.is_true(before:equal(sq.cat { G:state_dict()["3.running_mean"], G:state_dict()["3.running_var"] }))
+    assert.is_true(G.training)
+  end)
+end)
+
+describe("scripts/gan.lua", function()
+  it("runs dry, all of it, on drawn digits where there is no MNIST, and says so in one line", function()
+    local out, err, code, dir = gan "--dry-run"
+    assert.equal(0, code, err)
+    local told = "MNIST is not in [^\n]*/mnist %(`make mnist` downloads it%): drawn digits instead\n"
+    assert.equal(1, select(2, err:gsub(told, "")))
+    assert.matches("generator, 1510032 parameters\n +input +operation +output\n", out)
+    assert.matches("%(64,784%) +Linear%(784 %-> 512%) +%(64,512%)", out)
+    assert.matches("%(64,1%) +Sigmoid%(%) +%(64,1%)\n", out)
+    for _, name in ipairs { "evolution.png", "curves.png", "samples/first.png", "samples/middle.png", "samples/last.png" } do
+      assert.equal("\137PNG", support.read(dir .. "/" .. name):sub(1, 4), name)
+    end
+    local _, dataset = models.load(dir .. "/generator.safetensors", models.Generator(), "generator")
+    assert.equal("digits", dataset)
+  end)
+
+  it("draws the pictures of the fixed noise in grids of 5x5", function()
+    local _, err, code, dir = gan "--dry-run --seed 3"
+    assert.equal(0, code, err)
+    local G = models.load(dir .. "/generator.safetensors", models.Generator(), "generator")
+    local pictures = sq.no_grad(function() return G(checkpoint_of(dir).fixed_z) end)
+    local grid = sq.image.load(dir .. "/samples/last.png")
+    assert.equal("(3,152,152)", tostring(grid.shape))
+    for i = 1, 25 do
+      local top, left = 30 * ((i - 1) // 5) + 2, 30 * ((i - 1) % 5) + 2
+      local tile = grid[{ 2, { top + 1, top + 28 }, { left + 1, left + 28 } }]:float()
+      local apart = (pictures[i][1] * 127.5 + 127.5 - tile):abs():max():item()
+      assert.is_true(apart <= 0.51, i .. ": " .. apart)
+      grid[{ {}, { top + 1, top + 28 }, { left + 1, left + 28 } }] = 0
+    end
+    assert.equal(0, grid:max():item()) -- between the pictures all is black
+  end)
+
+  it("learns: 200 steps on drawn digits, without a NaN", function()
+    for _, loss in ipairs { "non-saturating", "minimax" } do
+      local _, err, code, dir = gan("--dataset digits --digits 3200 --epochs 4 --loss " .. loss)
+      assert.equal(0, code, err)
+      local history = checkpoint_of(dir).history
+      assert.equal("(200,4)", tostring(history.shape))
+      assert.is_true(history:isfinite():all():item())
+      local first, last = history[1]:tolist(), history[{ { 151, 200 } }]:mean(1):tolist()
+      assert.is_true(support.close(first[1], 2 * math.log(2), 0, 0.1), "D knows nothing at first: " .. first[1])
+      assert.is_true(last[1] < first[1] - 0.02, ("D's loss falls: %g, %g"):format(first[1], last[1]))
+      assert.is_true(last[3] > last[4] + 0.02, ("D(x) %g is above D(G(z)) %g"):format(last[3], last[4]))
+      local count = select(2, support.read(dir .. "/metrics.jsonl"):gsub('"step":%d+', ""))
+      assert.equal(4, count)
+    end
+  end)
+end)
+
+describe("scripts/gan.lua on wrong data", function()
+  local images = string.pack(">I4I4I4I4", 0x803, 70, 28, 28) .. ("\100"):rep(70 * 784)
+  local labels = string.pack(">I4I4", 0x801, 70) .. ("\7"):rep(70)
+
+  -- What the user reads when these are MNIST's training files.
+  local function message(pictures, names)
+    local root = support.tmpdir()
+    assert(sq.fs.mkdir_p(root .. "/mnist"))
+    if pictures then support.write(root .. "/mnist/train-images-idx3-ubyte", pictures) end
+    if names then support.write(root .. "/mnist/train-labels-idx1-ubyte", names) end
+    local _, err, code, dir = gan("--dry-run", root)
+    assert.equal(1, code)
+    assert.is_false(support.exists(dir .. "/generator.safetensors"))
+    return err:match("^[^\n]*"):gsub(root, "ROOT"), err
+  end
+
+  it("takes files that are right", function()
+    local root = support.tmpdir()
+    assert(sq.fs.mkdir_p(root .. "/mnist"))
+    support.write(root .. "/mnist/train-images-idx3-ubyte", images)
+    support.write(root .. "/mnist/train-labels-idx1-ubyte", labels)
+    local _, err, code, dir = gan("--dry-run", root)
+    assert.equal(0, code, err)
+    local _, dataset = models.load(dir .. "/generator.safetensors", models.Generator(), "generator")
+    assert.equal("mnist", dataset)
+  end)
+
+  it("names a missing file and how to get it", function()
+    assert.matches("%[MNIST%] ROOT/mnist/train%-labels%-idx1%-ubyte is missing: `make mnist` downloads it", (message(images)))
+  end)
+
+  it("names a truncated file, the size it has and the size it should have", function()
+    assert.matches("'ROOT/mnist/train%-images%-idx3%-ubyte': %[idx%] at byte 4: sizes %(70,28,28%) make a file of "
+      .. "54896 bytes, this has 50000", (message(images:sub(1, 50000), labels)))
+    assert.matches("'ROOT/mnist/train%-labels%-idx1%-ubyte': %[idx%] at byte 6: the file ends within its sizes",
+      (message(images, labels:sub(1, 6))))
+  end)
+
+  it("names both files when their counts differ", function()
+    local few = string.pack(">I4I4", 0x801, 69) .. ("\7"):rep(69)
+    assert.matches("%[MNIST%] ROOT/mnist/train%-images%-idx3%-ubyte has 70 pictures, "
+      .. "ROOT/mnist/train%-labels%-idx1%-ubyte has 69 labels", (message(images, few)))
+  end)
+
+  it("refuses labels for pictures, and a label that is no digit", function()
+    assert.matches("train%-images%-idx3%-ubyte holds uint8 %(70%): pictures are uint8 %(n,28,28%)", (message(labels, labels)))
+    local wrong = labels:sub(1, -2) .. "\10"
+    assert.matches("train%-labels%-idx1%-ubyte has a label 10: they are 0 to 9", (message(images, wrong)))
+  end)
+
+  it("says when a batch is more than there is", function()
+    local _, err, code = gan "--dataset digits --digits 32 --epochs 1"
+    assert.equal(1, code)
+    assert.matches("%-%-batch 64: there are 32 pictures", err)
+  end)
+end)
