@@ -243,7 +243,7 @@ help:
 	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
 	@echo "make fuzz           search the readers of files for faults (clang; FUZZ_SECONDS=20 each)"
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
-	@echo "make bench          time a training step against the machine's floor"
+	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
 	@echo "make debug          build/debug: no optimisation, our own assertions on"
 	@echo "make install        into PREFIX (/usr/local); make uninstall takes it away"

@@ -1,10 +1,22 @@
--- bench.lua: what `make bench` runs: each experiment's training step against its floor, measured in the same run.
+-- bench.lua: what `make bench` runs: each experiment's training step against its floor, measured in the same run, and
+-- against PyTorch's, where a python3 with torch is found (--python names one).
 --
--- The floor is the step's matrix products alone, at the best rate this machine reaches on large square ones. The two are
--- timed in turns, and the ratio is the median over the turns, so that a noisy machine disturbs both alike.
+-- The floor is the step's matrix products alone, at the best rate this machine reaches on large square ones, and one
+-- streaming pass over what Adam reads and writes, at the rate of a large copy. All are timed in turns, and a ratio is the
+-- median over the turns, so that a noisy machine disturbs both alike.
 
+local folder = arg[0]:match "^.*/" or ""
+package.path = folder .. "../scripts/?.lua;" .. package.path
 local sq = require "seqrt"
+local models = require "models"
 local nn = sq.nn
+
+local options = sq.cli {
+  turns = { 9, min = 1, help = "turns to take the median of" },
+  python = { "python3", help = "a Python that may have torch; none: ''" },
+  threads = { 0, min = 0, help = "threads, 0: one per core" },
+}
+if options.threads > 0 then sq.set_num_threads(options.threads) end
 
 local function time(fn, times)
   local begin = sq.clock()
@@ -12,32 +24,29 @@ local function time(fn, times)
   return (sq.clock() - begin) / times
 end
 
+local function best(fn, times)
+  local seconds = math.huge
+  for _ = 1, times do seconds = math.min(seconds, time(fn, 1)) end
+  return seconds
+end
+
 local function median(list)
   table.sort(list)
   return list[(#list + 1) // 2]
 end
 
--- The best of a few products of n x n, in floating point operations a second.
+-- --- the machine's own rates ---------------------------------------------------------------------
+
+-- Floating point operations a second of products of n x n.
 local N = 1024
 local A, B = sq.randn(N, N), sq.randn(N, N)
-local function product_rate()
-  local best = math.huge
-  for _ = 1, 5 do best = math.min(best, time(function() return A:matmul(B) end, 1)) end
-  return 2 * N ^ 3 / best
-end
+local function product_rate() return 2 * N ^ 3 / best(function() return A:matmul(B) end, 5) end
 
--- step(): one training step; flops: those of its products. Prints the medians.
-local function against_floor(name, step, flops, turns)
-  for _ = 1, 10 do step() end
-  local ratios, times, floors = {}, {}, {}
-  for turn = 1, turns do
-    floors[turn] = flops / product_rate()
-    times[turn] = time(step, 20)
-    ratios[turn] = times[turn] / floors[turn]
-  end
-  print(("%-24s %8.2f ms   floor %6.2f ms   ratio %.2f"):format(name, median(times) * 1e3, median(floors) * 1e3,
-    median(ratios)))
-end
+-- Bytes a second, read and written, of a copy that no cache holds.
+local from, to = sq.zeros(1 << 25), sq.zeros(1 << 25)
+local function stream_rate() return 2 * 4 * #from / best(function() to:copy_(from) end, 3) end
+
+-- --- the experiments: a step, the operations of its products, the bytes of its optimizer's pass -----
 
 -- The products of a recurrent step: forward, gradient of h, gradient of the weights; the decoder is counted likewise.
 local function palindrome(T)
@@ -63,11 +72,89 @@ local function palindrome(T)
   return step, flops
 end
 
+-- One step of D, one of G, as scripts/gan.lua takes them. A layer's products are forward, gradient of the weights and, but
+-- for the first layer, gradient of the input; D sees real pictures and drawn ones, and then only passes G's gradient on.
+local function gan()
+  local batch = 64
+  sq.manual_seed(0)
+  local bce = nn.functional.binary_cross_entropy
+  local G, D = models.Generator(), models.Discriminator()
+  local adam = { lr = 2e-4, betas = { 0.5, 0.999 } }
+  local opt_G, opt_D = sq.optim.Adam(G:parameters(), adam), sq.optim.Adam(D:parameters(), adam)
+  local real, fake = sq.ones(batch, 1), sq.zeros(batch, 1)
+  local x = sq.rand(batch, 1, 28, 28)
+  local function step()
+    local pictures = G(sq.randn(batch, models.LATENT))
+    local loss_D = bce(D(x), real) + bce(D(pictures:detach()), fake)
+    opt_D:zero_grad()
+    loss_D:backward()
+    opt_D:step()
+    D:requires_grad_(false)
+    local loss_G = bce(D(pictures), real)
+    opt_G:zero_grad()
+    loss_G:backward()
+    opt_G:step()
+    D:requires_grad_(true)
+    return loss_D:item() + loss_G:item()
+  end
+  local function weights(model, from_layer)
+    local count = 0
+    for i, p in ipairs(model:parameters()) do
+      if i >= from_layer and p:dim() == 2 then count = count + p:numel() end
+    end
+    return count
+  end
+  local g, d = weights(G, 1), weights(D, 1)
+  local flops = 2 * batch * (2 * g + weights(G, 2) + 2 * (2 * d + weights(D, 2)) + 2 * d)
+  local bytes = 7 * 4 * (G:num_parameters() + D:num_parameters()) -- p, m, v read and written, the gradient read
+  return step, flops, bytes
+end
+
+-- --- the turns -----------------------------------------------------------------------------------
+
+local experiments = {
+  { name = "LSTM palindrome, T = 10", key = "palindrome10", steps = 40 },
+  { name = "LSTM palindrome, T = 30", key = "palindrome30", steps = 20 },
+  { name = "GAN iteration", key = "gan", steps = 20 },
+}
+for i, T in ipairs { 10, 30 } do experiments[i].step, experiments[i].flops = palindrome(T) end
+experiments[3].step, experiments[3].flops, experiments[3].bytes = gan()
+
+-- A turn of PyTorch: seconds per step by key; nil where there is none.
+local function torch_turn()
+  if options.python == "" then return nil end
+  local command = ("%s %sbench_torch.py %d 2>/dev/null"):format(options.python, folder, sq.get_num_threads())
+  local seconds, version = {}, nil
+  for line in io.popen(command):lines() do
+    local key, value = line:match "^(%w+) (%S+)$"
+    if key == "torch" then version = value elseif key then seconds[key] = tonumber(value) end
+  end
+  if version then return seconds, version end
+end
+
+local _, torch_version = torch_turn()
+product_rate() -- loads the BLAS, so that info names it
 local info = sq.info()
-print(("seqrt %s, %s, %s kernels, %s, %d threads"):format(info.version, info.cpu, info.isa, info.blas, info.threads))
-for _, T in ipairs { 10, 30 } do
-  local step, flops = palindrome(T)
-  against_floor(("LSTM palindrome, T = %d"):format(T), step, flops, 9)
+print(("seqrt %s, %s, %s kernels, %s, threads: %d"):format(info.version, info.cpu, info.isa, info.blas, info.threads))
+print(torch_version and "PyTorch " .. torch_version .. ", the same models and threads" or "no PyTorch at " .. options.python)
+
+for _, e in ipairs(experiments) do
+  e.times, e.floors, e.ratios, e.torch = {}, {}, {}, {}
+  for _ = 1, 10 do e.step() end
+end
+for turn = 1, options.turns do
+  local theirs = torch_version and torch_turn()
+  for _, e in ipairs(experiments) do
+    e.floors[turn] = e.flops / product_rate() + (e.bytes and e.bytes / stream_rate() or 0)
+    e.times[turn] = time(e.step, e.steps)
+    e.ratios[turn] = e.times[turn] / e.floors[turn]
+    if theirs then e.torch[turn] = theirs[e.key] / e.times[turn] end
+  end
+end
+for _, e in ipairs(experiments) do
+  local line = ("%-24s %8.2f ms   floor %6.2f ms   ratio %.2f"):format(e.name, median(e.times) * 1e3,
+    median(e.floors) * 1e3, median(e.ratios))
+  print(torch_version and ("%s   PyTorch takes %.1f times as long"):format(line, median(e.torch)) or line)
 end
 
 -- --- the cost of a call -------------------------------------------------------------------------
