@@ -293,9 +293,11 @@ static const bind_fn functions[] = {
     {"load", "(path: string) -> any, table",
      "What save wrote, or the tensors by name of any safetensors file; then its metadata.",
      in_files},
-    {"Checkpoint", "(dir: string, keep: int = 2) -> Checkpoint",
+    {"Checkpoint", "(dir: string, keep: int = 2, every: int? = nil) -> Checkpoint",
      "A folder of checkpoints: :save(step, {model = model, opt = opt, ...}) keeps the last ones, "
-     ":resume{model = model, ...} goes on from the newest and returns its step, or nil.",
+     ":resume{model = model, ...} goes on from the newest and returns its step, or nil; "
+     ":step(step, {...}) at the end of a training step saves every `every` steps and when the "
+     "script is being stopped.",
      in_files},
     {0}};
 

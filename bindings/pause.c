@@ -12,7 +12,9 @@
 
 enum {
   ECHO_MS = 20, /* timeout(1) and others signal a process and then its group: that is one Ctrl-C */
-  KILL_MS = 1000
+  KILL_MS = 1000,
+  GRACE_MS = 30000, /* for a checkpoint to come to its next safe point */
+  GRACE_COUNT = 10000
 };
 
 static lua_State *main_state;
@@ -20,6 +22,7 @@ static lua_State *volatile running; /* main_state, or the coroutine that runs */
 static volatile sig_atomic_t seen;  /* SIGINT, SIGTERM, 0 */
 static volatile sig_atomic_t mode = SQ_PAUSE_SAVE;
 static volatile int64_t last_ms;
+static bool waiting; /* a checkpoint will save and end the script at its next safe point */
 
 static int64_t now_ms(void) {
   struct timespec t;
@@ -35,23 +38,30 @@ static void disarm(void) {
   if (L != main_state) lua_sethook(L, NULL, 0, 0);
 }
 
-static int save_body(lua_State *L) {
-  if (luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) &&
-      lua_getfield(L, -1, "seqrt.stop") == LUA_TTABLE) {
-    lua_getfield(L, -1, "save");
-    lua_call(L, 0, 0);
-  }
-  return 0;
+/* stop.lua's function of that name, with that argument, if the module has loaded it. */
+static int stop_body(lua_State *L) {
+  if (!luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE) ||
+      lua_getfield(L, -1, "seqrt.stop") != LUA_TTABLE)
+    return 0;
+  lua_pushvalue(L, 1);
+  lua_gettable(L, -2);
+  lua_pushvalue(L, 2);
+  lua_call(L, 1, 1);
+  return 1;
 }
 
-/* What sq.on_stop registered, in a coroutine: hooks are off inside a hook, there they are on. */
-static void save(lua_State *L) {
+/* Calls it in a coroutine: hooks are off inside a hook, there they are on. Returns whether its
+ * result is true. */
+static bool call_stop(lua_State *L, const char *name, const char *text) {
   lua_State *co = lua_newthread(L), *before = sq_pause_set_running(co);
-  int results;
-  lua_pushcfunction(co, save_body);
-  (void)lua_resume(co, L, 0, &results);
+  int results = 0;
+  lua_pushcfunction(co, stop_body);
+  lua_pushstring(co, name);
+  lua_pushstring(co, text);
+  bool ok = lua_resume(co, L, 2, &results) == LUA_OK && results > 0 && lua_toboolean(co, -1);
   sq_pause_set_running(before);
   lua_pop(L, 1);
+  return ok;
 }
 
 static void on_line(lua_State *L, lua_Debug *event);
@@ -73,20 +83,44 @@ static void on_line(lua_State *L, lua_Debug *event) {
   open_prompt(L, true);
 }
 
+static const char *reason(void) { return seen == SIGTERM ? "terminated!" : "interrupted!"; }
+
+/* The end of a script, raised as an error: after what sq.on_stop registered. */
+static void end_script(lua_State *L) {
+  if (mode != SQ_PAUSE_STOP) (void)call_stop(L, "save", NULL);
+  lua_pushstring(L, reason());
+  lua_error(L);
+}
+
+/* The hook while a checkpoint is waited for. */
+static void overdue(lua_State *L, lua_Debug *event) {
+  (void)event;
+  if (now_ms() - last_ms < GRACE_MS) return;
+  disarm();
+  lua_sethook(L, NULL, 0, 0);
+  end_script(L);
+}
+
+/* True when a checkpoint has taken over what the signal asks for. */
+static bool defer(lua_State *L) {
+  if (mode == SQ_PAUSE_STOP || waiting || !call_stop(L, "defer", reason())) return false;
+  waiting = true;
+  lua_sethook(main_state, overdue, LUA_MASKCOUNT, GRACE_COUNT);
+  if (L != main_state) lua_sethook(L, overdue, LUA_MASKCOUNT, GRACE_COUNT);
+  return true;
+}
+
 /* The hook of a signal. */
 static void arrive(lua_State *L, lua_Debug *event) {
-  int sig = seen;
   (void)event;
   disarm();
   lua_sethook(L, NULL, 0, 0);
   sq_interrupt_clear();
-  if (mode == SQ_PAUSE_OPEN && sig == SIGINT) {
+  if (mode == SQ_PAUSE_OPEN && seen == SIGINT) {
     open_prompt(L, false);
-    return;
+  } else if (!defer(L)) {
+    end_script(L);
   }
-  if (mode != SQ_PAUSE_STOP) save(L);
-  lua_pushstring(L, sig == SIGTERM ? "terminated!" : "interrupted!");
-  lua_error(L);
 }
 
 /* A C call of the runtime ends by itself soon and at a point that makes sense; so it is asked to
@@ -124,6 +158,7 @@ lua_State *sq_pause_set_running(lua_State *L) {
 
 void sq_pause_reset(void) {
   disarm();
+  waiting = false;
   seen = 0;
   sq_interrupt_clear();
 }

@@ -7,7 +7,9 @@
 
 /* What an interrupt does when it meets running Lua code. */
 typedef enum sq_pause_mode {
-  SQ_PAUSE_SAVE, /* a script off the terminal: calls what sq.on_stop registered, then raises */
+  SQ_PAUSE_SAVE, /* a script off the terminal: waits for the next safe point of a checkpoint that
+                  * has one (30 s at most; the next signal does not wait), else calls what
+                  * sq.on_stop registered, then raises */
   SQ_PAUSE_OPEN, /* a script on the terminal: Ctrl-C opens the prompt, SIGTERM saves and raises */
   SQ_PAUSE_STOP  /* a chunk typed at the prompt: raises, at once also in long C calls */
 } sq_pause_mode;

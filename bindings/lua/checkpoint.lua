@@ -1,8 +1,19 @@
 -- checkpoint.lua: sq.Checkpoint: a folder of safetensors files, one a step, each whole or not there. The folder belongs to
--- one process at a time; what a killed one left half written is removed.
+-- one process at a time; what a killed one left half written is removed. A training that goes on where it was stopped:
+--
+--   local checkpoint <close> = sq.Checkpoint(dir, {keep = 2, every = 100})
+--   local parts = {model = model, opt = opt, loader = loader, log = log}
+--   for step = (checkpoint:resume(parts) or 0) + 1, steps do
+--     ... one step ...
+--     checkpoint:step(step, parts)
+--   end
+--
+-- checkpoint:step is a safe point: nothing is half done there. SIGTERM, SIGINT off a terminal and `quit` at a pause wait
+-- for it, it saves, and the script ends (143, 130, 130): the resumed run has the bits of one that was never stopped.
 
 local sq = require "seqrt"
 local files = require "seqrt.files"
+local stop = require "seqrt.stop"
 local store = require "seqrt.store"
 local sys = require "seqrt.sys"
 
@@ -13,7 +24,8 @@ Checkpoint.__name = "Checkpoint"
 local method = require("seqrt.api").class {name = "Checkpoint", methods = Checkpoint,
   doc = "A folder of checkpoints, one process's at a time.",
   example = "local checkpoints = sq.Checkpoint(\"runs/a\"); local step = checkpoints:resume {model = model} or 0",
-  fields = {{"dir", "string", "The folder."}, {"keep", "int", "How many of the newest are kept."}}}
+  fields = {{"dir", "string", "The folder."}, {"keep", "int", "How many of the newest are kept."},
+    {"every", "int?", "Steps from one checkpoint to the next."}}}
 
 local DEFAULT = "default_generator" -- its state goes into every checkpoint
 local STEP = "step"
@@ -51,6 +63,10 @@ local function check_open(self)
   if not self.lock then fail("the checkpoints of '%s' were closed", self.dir) end
 end
 
+local function check_step(step)
+  if math.type(step) ~= "integer" or step < 0 then fail("step is %s: it must be a whole number from 0 on", tostring(step)) end
+end
+
 local function check_parts(parts, what)
   if type(parts) ~= "table" then fail("%s takes a table of what is to be saved, got a %s", what, type(parts)) end
   for name in pairs(parts) do
@@ -61,8 +77,8 @@ end
 
 local function has_state(value)
   local kind = type(value)
-  if sq.is_tensor(value) or (kind ~= "table" and kind ~= "userdata") then return false end
-  return value.state_dict ~= nil
+  if kind == "userdata" then return not sq.is_tensor(value) and value.state_dict ~= nil end
+  return kind == "table" and value.state_dict ~= nil
 end
 
 method("save", "(step: int, parts: table) -> string",
@@ -71,7 +87,7 @@ method("save", "(step: int, parts: table) -> string",
   "checkpoints:save(step, {model = model, opt = opt, loader = loader, epoch = 3})")
 function Checkpoint:save(step, parts)
   check_open(self)
-  if math.type(step) ~= "integer" or step < 0 then fail("step is %s: it must be a whole number from 0 on", tostring(step)) end
+  check_step(step)
   check_parts(parts, "save")
   local state = { [STEP] = step, [DEFAULT] = sq.default_generator:state_dict() }
   for name, value in pairs(parts) do state[name] = has_state(value) and value:state_dict() or value end
@@ -82,6 +98,21 @@ function Checkpoint:save(step, parts)
     if old.step <= step then kept = kept + 1 end
     if old.step > step or kept > self.keep then os.remove(old.path) end
   end
+  return path
+end
+
+method("step", "(step: int, parts: table) -> string?",
+  "What a training loop calls at the end of each step: saves every `every` steps, and when the script is to stop, which "
+    .. "it then does. Gives the path if it saved.",
+  "checkpoints:step(step, {model = model, opt = opt})")
+function Checkpoint:step(step, parts)
+  check_open(self)
+  check_step(step)
+  local asked = stop.asked()
+  stop.promise(self)
+  local due = self.every and step % self.every == 0
+  local path = (asked or due) and self:save(step, parts) or nil
+  if asked then stop.done() end
   return path
 end
 
@@ -152,6 +183,7 @@ method("close", "()", "Gives the folder up; nothing can be saved any more.")
 function Checkpoint:close()
   local lock <close> = self.lock -- luacheck: ignore 211
   self.lock = nil
+  stop.withdraw(self)
 end
 Checkpoint.__close = Checkpoint.close
 
@@ -160,14 +192,15 @@ function Checkpoint:__tostring()
   return ("Checkpoint in '%s': %s"):format(self.dir, step and "step " .. step or "empty")
 end
 
-return function(dir, keep)
+return function(dir, keep, every)
   if dir == "" then fail "dir must be the name of a folder" end
   if keep < 1 then fail("keep is %d: it must be at least 1", keep) end
+  if every and every < 1 then fail("every is %d: it must be at least 1", every) end
   local ok, why = sys.fs.mkdir_p(dir)
   if ok then ok, why = sys.probe(dir) end
   if not ok then fail("%s", why) end
   local lock, taken = store.lock(dir)
   if not lock then fail("%s: give this run a folder of its own, or end the other one", taken) end
   sweep(dir)
-  return setmetatable({ dir = dir, keep = keep, lock = lock }, Checkpoint)
+  return setmetatable({ dir = dir, keep = keep, every = every, lock = lock }, Checkpoint)
 end

@@ -76,7 +76,7 @@ end
 -- The JSON of a value; its tensors are added to `out` under their names.
 function encode(out, value, name, where, depth)
   local kind = type(value)
-  if sq.is_tensor(value) then
+  if kind == "userdata" and sq.is_tensor(value) then
     if out[name] then fail(("[save] two tensors would be called '%s'"):format(name)) end
     out[name] = value
     return "null"
@@ -220,7 +220,7 @@ end
 local function is_flat(value)
   if next(value) == nil then return false end
   for key, item in pairs(value) do
-    if type(key) ~= "string" or not sq.is_tensor(item) then return false end
+    if type(key) ~= "string" or type(item) ~= "userdata" or not sq.is_tensor(item) then return false end
   end
   return true
 end
@@ -278,6 +278,6 @@ function files.load(path)
   return tensors, metadata
 end
 
-function files.Checkpoint(dir, keep) return require "seqrt.checkpoint"(dir, keep) end
+function files.Checkpoint(...) return require "seqrt.checkpoint"(...) end
 
 return files

@@ -271,14 +271,22 @@ local function show_variables(title, each)
   return #list
 end
 
-local function save()
-  local count, failures = require "seqrt.stop".save()
+-- What sq.on_stop registered saves now; a checkpoint at its next safe point, which `what` ("save" or "quit") says to the
+-- script. True when that is yet to come.
+local function save(what)
+  local stop = require "seqrt.stop"
+  local later = stop.defer(what)
+  local count, failures = stop.save()
   for _, text in ipairs(failures) do warn("save: " .. text) end
-  if count == 0 then
+  if later then
+    print(what == "save" and "the checkpoint will be saved at the end of this step: cont"
+      or "going on to the end of this step, to save the checkpoint")
+  elseif count == 0 then
     print "nothing was saved: the script has set no checkpoint (sq.on_stop)"
   elseif #failures == 0 then
     print "saved"
   end
+  return later
 end
 
 -- Commands that look at frames; each gets nothing and returns nil, or what the prompt's caller is to do.
@@ -302,9 +310,9 @@ local ending = {
   cont = function() return "cont" end,
   step = function() return "step" end,
   abort = function() return "abort" end,
-  save = save,
+  save = function() save "save" end,
   quit = function()
-    save()
+    if save "quit" then return "cont" end
     io.stdout:flush()
     os.exit(130)
   end,
