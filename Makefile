@@ -149,10 +149,16 @@ test-deps: deps
 	$(call install,$(TEST_PKGS))
 
 # --- use ----------------------------------------------------------------------------------------------
-.PHONY: palindrome bench debug install uninstall
+.PHONY: palindrome gan bench debug install uninstall
 palindrome: deps
 	@$(MAKE) --no-print-directory all
 	$(OUT)/seqrt scripts/palindrome.lua $(ARGS)
+
+# The data by `make mnist`, unless they are elsewhere; where they can't be had the script draws digits, and says so.
+gan: deps
+	@$(MAKE) --no-print-directory all
+	@[ -n "$$SEQRT_DATA" ] || $(MAKE) --no-print-directory mnist || true
+	$(OUT)/seqrt scripts/gan.lua $(ARGS)
 
 bench: all
 	$(OUT)/seqrt spec/bench.lua $(ARGS)
@@ -240,6 +246,7 @@ clean:
 help:
 	@echo "make                the program build/seqrt and the module build/seqrt.so"
 	@echo "make palindrome     install what is missing, build, run the palindrome sweep (ARGS='--T 5,10')"
+	@echo "make gan            likewise: fetch MNIST, train the GAN (ARGS='--epochs 10')"
 	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
 	@echo "make fuzz           search the readers of files for faults (clang; FUZZ_SECONDS=20 each)"
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"

@@ -1,4 +1,5 @@
--- gan_spec.lua: the GAN as a user runs it: its tables, its files, a short training, what it says of wrong data, resuming.
+-- gan_spec.lua: the GAN as a user runs it: its tables, its files, a short training, what it says of wrong data; the ways
+-- between its pictures.
 local sq = require "seqrt"
 local support = require "spec.support"
 
@@ -154,5 +155,85 @@ describe("scripts/gan.lua on wrong data", function()
     local _, err, code = gan "--dataset digits --digits 32 --epochs 1"
     assert.equal(1, code)
     assert.matches("%-%-batch 64: there are 32 pictures", err)
+  end)
+end)
+
+describe("scripts/interpolate.lua", function()
+  local dir = support.tmpdir()
+  local function interpolate(words) return support.run("scripts/interpolate.lua --out " .. dir .. " " .. words) end
+  sq.manual_seed(7)
+  local G = models.Generator():eval()
+  local file = dir .. "/generator.safetensors"
+  models.save(file, G, "generator", "digits")
+
+  -- The pictures of the strip, row by row, as floats in -1..1: (rows, columns, 28, 28).
+  local function strip(rows, columns)
+    local grid = sq.image.load(dir .. "/interpolation.png", { dtype = "float32" })
+    assert.equal(("(3,%d,%d)"):format(30 * rows + 2, 30 * columns + 2), tostring(grid.shape))
+    return function(r, c)
+      local top, left = 30 * (r - 1) + 2, 30 * (c - 1) + 2
+      return grid[{ 1, { top + 1, top + 28 }, { left + 1, left + 28 } }] * 2 - 1
+    end
+  end
+
+  it("runs dry", function()
+    local out, err, code = interpolate "--dry-run --from 3 --to 5 --rows 2"
+    assert.equal(0, code, err)
+    assert.matches("from 3 to 5", out)
+    assert.matches(dir .. "/interpolation.png", out, 1, true)
+  end)
+
+  it("draws the pictures of (1-a) z1 + a z2, both ends and 7 between them, and how far apart they are", function()
+    local out, err, code = interpolate("--scale 1 --rows 2 --seed 5 --generator " .. file)
+    assert.equal(0, code, err)
+    sq.manual_seed(5)
+    local z1, z2, tile = sq.randn(2, 100), sq.randn(2, 100), strip(2, 9)
+    for row = 1, 2 do
+      local all, largest, sum = {}, 0, 0
+      for i = 0, 8 do
+        all[i] = sq.no_grad(function() return G(((1 - i / 8) * z1[row] + i / 8 * z2[row]):unsqueeze(1)) end)[1][1]
+        local apart = (all[i] - tile(row, i + 1)):abs():max():item()
+        assert.is_true(apart <= 1.02 / 255, ("row %d, picture %d: %g"):format(row, i, apart))
+      end
+      local whole = (all[8] - all[0]):norm():item()
+      for i = 1, 8 do
+        local part = (all[i] - all[i - 1]):norm():item() / whole
+        largest, sum = math.max(largest, part), sum + part
+      end
+      local distance, uneven = out:match("\n +" .. row .. " +([%d.]+) +([%d.]+) +[%d. ]+\n")
+      assert.is_true(support.close(tonumber(distance), whole, 0, 0.006), distance)
+      assert.is_true(support.close(tonumber(uneven), largest / sum * 8, 0, 0.006), uneven)
+    end
+  end)
+
+  it("keeps to the arc on request, and widens pixels", function()
+    local _, err, code = interpolate("--scale 1 --mode slerp --steps 1 --seed 5 --generator " .. file)
+    assert.equal(0, code, err)
+    sq.manual_seed(5)
+    local z1, z2, tile = sq.randn(1, 100)[1], sq.randn(1, 100)[1], strip(1, 3)
+    local w = math.acos((z1:dot(z2) / (z1:norm() * z2:norm())):item())
+    local middle = (z1 + z2) * (math.sin(w / 2) / math.sin(w))
+    local picture = sq.no_grad(function() return G(middle:unsqueeze(1)) end)[1][1]
+    assert.is_true((picture - tile(1, 2)):abs():max():item() <= 1.02 / 255)
+    _, err, code = interpolate("--scale 3 --steps 1 --seed 5 --generator " .. file)
+    assert.equal(0, code, err)
+    assert.equal("(3,96,276)", tostring(sq.image.load(dir .. "/interpolation.png").shape))
+  end)
+
+  it("says what is missing, and what is not a generator", function()
+    local _, err, code = interpolate "--generator /nowhere.safetensors"
+    assert.equal(1, code)
+    assert.matches("there is no /nowhere.safetensors: seqrt scripts/gan.lua makes one", err, 1, true)
+    _, err, code = interpolate("--from 2 --generator " .. file)
+    assert.equal(1, code)
+    local hint = "there is no runs/classify/digits/classifier.safetensors: seqrt scripts/classify.lua --dataset digits"
+    assert.matches(hint, err, 1, true)
+    models.save(dir .. "/c.safetensors", models.Classifier(), "classifier", "digits")
+    _, err, code = interpolate("--generator " .. dir .. "/c.safetensors")
+    assert.equal(1, code)
+    assert.matches("c.safetensors holds a classifier: it must be a generator", err, 1, true)
+    _, err, code = interpolate(("--from 2 --generator %s --classifier %s/c.safetensors"):format(file, dir))
+    assert.equal(1, code)
+    assert.matches("0 of 5000 pictures are surely a 2, --rows 1 needs more", err, 1, true)
   end)
 end)
