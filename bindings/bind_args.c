@@ -98,6 +98,7 @@ static void read_ints(bind_args *a, int p, int at, int count) {
   }
   a->arg[p].kind = param->kind;
   a->arg[p].ints.n = (int)n;
+  a->arg[p].ints.list = list;
   a->arg[p].ints.v = v;
 }
 
@@ -408,14 +409,25 @@ static void check_names(const bind_args *a, int table, bool list) {
   }
 }
 
+/* Pushes what the table has for a parameter, nil if nothing: for a first one called x under
+ * PyTorch's name for it, too. */
+static int push_named(const bind_args *a, int table, int p) {
+  const char *name = a->sig->param[p].name;
+  lua_pushstring(a->L, name);
+  int type = lua_rawget(a->L, table);
+  if (type != LUA_TNIL || p > 0 || strcmp(name, "x") != 0) return type;
+  lua_pop(a->L, 1);
+  lua_pushliteral(a->L, "input");
+  return lua_rawget(a->L, table);
+}
+
 /* Places what the table gives by name; the values stay on the stack. */
 static void place_by_name(bind_args *a, int table, bool list) {
   lua_State *L = a->L;
   luaL_checkstack(L, SQ_MAX_PARAMS + 8, NULL);
   check_names(a, table, list);
   for (int p = 0; p < a->sig->params; p++) {
-    lua_pushstring(L, a->sig->param[p].name);
-    if (lua_rawget(L, table) == LUA_TNIL) {
+    if (push_named(a, table, p) == LUA_TNIL) {
       lua_pop(L, 1);
       continue;
     }

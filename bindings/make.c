@@ -320,8 +320,16 @@ static int randint(lua_State *L, const sq_arg *arg) {
 }
 
 static int randperm(lua_State *L, const sq_arg *arg) {
+  sq_dtype dtype = arg[2].dtype;
+  if (!sq_number_fits(dtype, (double)arg[0].integer - 1)) {
+    return bind_error(L, "[randperm] n is %lld: %s does not hold such numbers",
+                      (long long)arg[0].integer, sq_dtype_name(dtype));
+  }
   sq_tensor *t = make(L, "randperm", SQ_I64, 1, (int64_t[]){arg[0].integer});
   sq_rng_randperm(bind_rng(&arg[1]), t->numel, sq_data(t));
+  if (dtype == SQ_I64) return 1;
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_cast(t, dtype, slot));
   return 1;
 }
 
@@ -368,8 +376,8 @@ static const bind_fn functions[] = {
      "(low: int, high: int? = nil, size: shape, dtype: dtype = int64, generator: Generator? = nil) "
      "-> Tensor",
      "Whole numbers from low to high - 1; with one number, from 0: randint(10, {2, 3}).", randint},
-    {"randperm", "(n: int, generator: Generator? = nil) -> Tensor",
-     "The numbers 0 to n - 1 in random order, int64.", randperm},
+    {"randperm", "(n: int, generator: Generator? = nil, dtype: dtype = int64) -> Tensor",
+     "The numbers 0 to n - 1 in random order.", randperm},
     {NULL, NULL, NULL, NULL}};
 
 void open_make(lua_State *L) { bind_functions(L, "sq", functions); }

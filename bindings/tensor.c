@@ -283,6 +283,11 @@ static int detach(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
+static int detach_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, sq_detach(arg[0].tensor));
+  return self_again(L);
+}
+
 /* --- other dtypes ----------------------------------------------------------------------------- */
 
 static int convert(lua_State *L, sq_tensor *t, sq_dtype dtype) {
@@ -381,6 +386,8 @@ static const bind_fn methods[] = {
      "one element.",
      backward},
     {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", detach},
+    {"detach_", "(x: Tensor) -> Tensor", "Takes x out of the graph: a leaf without gradient.",
+     detach_},
     {"chunk", "(x: Tensor, chunks: int, dim: dim = 1) -> Tensor, Tensor",
      "That many parts of one size along dim (the last may be smaller), each a result.",
      tensor_chunk},

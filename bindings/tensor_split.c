@@ -66,9 +66,8 @@ static int push_listed_parts(lua_State *L, sq_tensor *t, int dim, int n, const i
 int tensor_split(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = arg[0].tensor;
   int dim = dim_of(L, "split", t, arg[2].integer);
-  bool whole = arg[1].ints.n == 1 && arg[1].ints.v[0] == t->shape[dim]; /* {n} and n agree */
-  if (arg[1].ints.n != 1 || whole)
-    return push_listed_parts(L, t, dim, arg[1].ints.n, arg[1].ints.v);
+  if (arg[1].ints.list) return push_listed_parts(L, t, dim, arg[1].ints.n, arg[1].ints.v);
+  if (arg[1].ints.n != 1) return bind_error(L, "[split] sizes go in a list: x:split({2, 3}, dim)");
   int64_t size = arg[1].ints.v[0];
   if (size < 1)
     return bind_error(L, "[split] split_size is %lld: it must be at least 1", (long long)size);

@@ -19,6 +19,9 @@ static wide i_sign(wide a, wide b) { return (void)b, (a > 0) - (a < 0); }
 static wide i_max(wide a, wide b) { return a > b ? a : b; }
 static wide i_min(wide a, wide b) { return a < b ? a : b; }
 static wide i_clamp(wide a, wide b) { return (void)b, a < 3 ? 3 : a > 5 ? 5 : a; }
+static wide i_relu(wide a, wide b) { return (void)b, a < 0 ? 0 : a; }
+static wide i_or(wide a, wide b) { return a || b; }
+static wide i_and(wide a, wide b) { return a && b; }
 static wide i_eq(wide a, wide b) { return a == b; }
 static wide i_ne(wide a, wide b) { return a != b; }
 static wide i_lt(wide a, wide b) { return a < b; }
@@ -51,6 +54,9 @@ static const struct {
     {SQ_ELEM_add, BOTH, i_add},
     {SQ_ELEM_sub, BOTH, i_sub},
     {SQ_ELEM_mul, BOTH, i_mul},
+    {SQ_ELEM_add, 1 << SQ_BOOL, i_or},
+    {SQ_ELEM_mul, 1 << SQ_BOOL, i_and},
+    {SQ_ELEM_relu, BOTH, i_relu},
     {SQ_ELEM_add_scaled, BOTH, i_add3},
     {SQ_ELEM_scale, BOTH, i_scale3},
     {SQ_ELEM_square, BOTH, i_square},

@@ -68,6 +68,25 @@ describe("when memory is refused", function()
   end
 end)
 
+describe("batch_norm", function()
+  it("moves its running statistics only when it succeeds", function()
+    local x, mean, var = sq.randn(4, 3):requires_grad_(), sq.zeros(3), sq.ones(3)
+    local w = sq.ones {3, requires_grad = true}
+    local failures, ok = 0, false
+    while not ok do
+      sq.fail_allocations(failures, -1)
+      ok = pcall(sq.batch_norm, x, mean, var, w, nil, true)
+      sq.fail_allocations(-1)
+      if not ok then
+        failures = failures + 1
+        assert.same({0, 0, 0, 1, 1, 1}, sq.cat {mean, var}:tolist())
+      end
+    end
+    assert.is_true(failures > 5)
+    assert.is_false(mean:equal(sq.zeros(3)))
+  end)
+end)
+
 describe("the bits of every op", function()
   -- Large enough that work is cut into tiles.
   local function large(...) return sq.randn({...}, {dtype = "float32"}):requires_grad_() end

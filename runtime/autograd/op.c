@@ -39,6 +39,10 @@ typedef struct inputs {
   sq_tensor **in, *few[FEW], *made[2];
 } inputs;
 
+static bool is_made(const inputs *x, const sq_tensor *t) {
+  return x->made_n > 0 && (t == x->made[0] || (x->made_n > 1 && t == x->made[1]));
+}
+
 static void drop_inputs(inputs *x) {
   for (int i = 0; i < x->made_n; i++) sq_tensor_drop(x->made[i]);
   if (x->in != x->few) sq_free(x->in);
@@ -72,9 +76,11 @@ static sq_dtype number_dtype(const sq_op *op, const sq_signature *s, const sq_ar
   return SQ_F32;
 }
 
+/* A number that no element can be, such as 1.5 beside int64, is compared as float64. */
 static sq_status number_to_tensor(const sq_op *op, sq_dtype dtype, double value, inputs *x,
                                   sq_tensor **out) {
   if (op->impl->elem.promote && !sq_is_float(dtype)) dtype = SQ_F32;
+  if (sq_elem_is_test(op->impl->elem.kernel) && !sq_number_fits(dtype, value)) dtype = SQ_F64;
   SQ_ASSERT(x->made_n < 2);
   sq_status st = sq_tensor_scalar(dtype, value, out);
   if (st != SQ_OK) return sq_fail_in(st, "[%s] ", op->name);
@@ -128,6 +134,7 @@ static sq_status gather_inputs(const sq_op *op, const sq_signature *s, inputs *x
 static sq_status check_dtypes(const sq_op *op, const inputs *x) {
   if (op->impl->mixed) return SQ_OK;
   for (int i = 1; i < x->n; i++) {
+    if (is_made(x, x->in[0]) || is_made(x, x->in[i])) continue; /* it took the dtype it needs */
     if (x->in[0] && x->in[i] && x->in[0]->dtype != x->in[i]->dtype) {
       const char *to =
           sq_dtype_name(sq_is_float(x->in[i]->dtype) ? x->in[i]->dtype : x->in[0]->dtype);
@@ -331,6 +338,16 @@ static sq_status save_operands(sq_call *c) {
   return SQ_OK;
 }
 
+/* The dtype that input i is taken in: float32 for integers where the op promotes, float64 where a
+ * test compares with a number that is no integer. */
+static sq_dtype taken_as(const sq_call *c, int i) {
+  const sq_elem_rule *r = &c->op->impl->elem;
+  if (r->promote && !sq_is_float(c->in[i]->dtype)) return SQ_F32;
+  if (c->nin == 2 && c->in[0]->dtype != c->in[1]->dtype && sq_elem_is_test(r->kernel))
+    return SQ_F64;
+  return c->in[i]->dtype;
+}
+
 sq_status sq__elem_forward(sq_call *c) {
   const sq_elem_rule *r = &c->op->impl->elem;
   double p[MAX_NUMBERS];
@@ -338,8 +355,7 @@ sq_status sq__elem_forward(sq_call *c) {
   sq_tensor *cast[4] = {0};
   sq_status st = SQ_OK;
   for (int i = 0; i < c->nin && st == SQ_OK; i++) {
-    bool promote = r->promote && !sq_is_float(c->in[i]->dtype);
-    st = sq_tensor_cast(c->in[i], promote ? SQ_F32 : c->in[i]->dtype, &cast[i]);
+    st = sq_tensor_cast(c->in[i], taken_as(c, i), &cast[i]);
   }
   if (st == SQ_OK) st = sq_map(c->op->name, r->kernel, cast, p, &c->out[0]);
   for (int i = 0; i < c->nin; i++) sq_tensor_drop(cast[i]);

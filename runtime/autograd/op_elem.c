@@ -4,6 +4,7 @@
 
 #include "autograd/op_priv.h"
 #include "tensor/map.h"
+#include "tensor/view.h"
 
 /* y = a + alpha b;  da = dy, db = alpha dy */
 static sq_status add_forward(sq_call *c) {
@@ -118,6 +119,11 @@ static sq_status clamp_bounds(sq_call *c, double *p) {
   }
   p[0] = c->arg[1].kind == SQ_ARG_NIL ? -INFINITY : c->arg[1].number;
   p[1] = c->arg[2].kind == SQ_ARG_NIL ? INFINITY : c->arg[2].number;
+  for (int i = 0; i < 2 && !sq_is_float(c->in[0]->dtype); i++) {
+    if (p[i] == floor(p[i])) continue; /* one out of range bounds nothing, or all */
+    return sq_fail(SQ_ETYPE, "[clamp] %.14g is no %s: convert the tensor first, with x:float()",
+                   p[i], sq_dtype_name(c->in[0]->dtype));
+  }
   return SQ_OK;
 }
 
@@ -181,6 +187,13 @@ const sq_op_impl sq__op_where = {
  * -----------------------------------------------------------------
  */
 
+/* name_ of a test: its bool result in x's dtype. */
+static sq_status test_into(sq_call *c) {
+  SQ_TRY(c->op->impl->forward(c));
+  for (int i = 1; i < c->nin; i++) SQ_TRY(sq_check_expands(c->op->name, c->in[i], c->in[0]));
+  return sq_tensor_copy(c->in[0], c->out[0]);
+}
+
 /* Both, or one of them, as bool: the lesser or the greater of 0 and 1. */
 static sq_status logical(sq_call *c, sq_elem kernel) {
   SQ_OWN sq_tensor *a = NULL, *b = NULL;
@@ -191,19 +204,22 @@ static sq_status logical(sq_call *c, sq_elem kernel) {
 
 static sq_status logical_and_forward(sq_call *c) { return logical(c, SQ_ELEM_minimum); }
 static sq_status logical_or_forward(sq_call *c) { return logical(c, SQ_ELEM_maximum); }
-const sq_op_impl sq__op_logical_and = {.forward = logical_and_forward, .mixed = true};
-const sq_op_impl sq__op_logical_or = {.forward = logical_or_forward, .mixed = true};
+const sq_op_impl sq__op_logical_and = {
+    .forward = logical_and_forward, .into = test_into, .inplace = true, .mixed = true};
+const sq_op_impl sq__op_logical_or = {
+    .forward = logical_or_forward, .into = test_into, .inplace = true, .mixed = true};
 
-#define SQ_TEST(op) \
-  const sq_op_impl sq__op_##op = {.forward = sq__elem_forward, .elem = {SQ_ELEM_##op}}
+#define SQ_TEST(op, in_place)      \
+  const sq_op_impl sq__op_##op = { \
+      .forward = sq__elem_forward, .into = test_into, .inplace = in_place, .elem = {SQ_ELEM_##op}}
 
-SQ_TEST(eq);
-SQ_TEST(ne);
-SQ_TEST(lt);
-SQ_TEST(le);
-SQ_TEST(gt);
-SQ_TEST(ge);
-SQ_TEST(isnan);
-SQ_TEST(isinf);
-SQ_TEST(isfinite);
-SQ_TEST(logical_not);
+SQ_TEST(eq, true);
+SQ_TEST(ne, true);
+SQ_TEST(lt, true);
+SQ_TEST(le, true);
+SQ_TEST(gt, true);
+SQ_TEST(ge, true);
+SQ_TEST(isnan, false);
+SQ_TEST(isinf, false);
+SQ_TEST(isfinite, false);
+SQ_TEST(logical_not, true);

@@ -1,4 +1,6 @@
 /* op_matmul.c: products of vectors, matrices and batches of them. */
+#include <math.h>
+
 #include "autograd/op_priv.h"
 #include "tensor/map.h"
 #include "tensor/product.h"
@@ -86,6 +88,11 @@ static sq_status addmm_forward(sq_call *c) {
   if (a->ndim != 2 || m->ndim != 2) {
     return sq_fail(SQ_ESHAPE, "[addmm] mat1 is %s, mat2 is %s: both must have 2 dims",
                    sq_tensor_shape_text(a, SQ_SHAPE_BUF), sq_tensor_shape_text(m, SQ_SHAPE_BUF));
+  }
+  bool whole = beta == floor(beta) && alpha == floor(alpha);
+  if (!sq_is_float(x->dtype) && !whole) {
+    return sq_fail(SQ_ETYPE, "[addmm] beta is %.14g, alpha is %.14g: for %s they must be whole",
+                   beta, alpha, sq_dtype_name(x->dtype));
   }
   SQ_TRY(sq_matmul("addmm", a, m, &product));
   SQ_TRY(sq_check_expands("addmm", x, product));

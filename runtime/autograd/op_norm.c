@@ -105,8 +105,10 @@ static sq_status check_batch(const sq_call *c, bool training) {
   return SQ_OK;
 }
 
-/* running = (1 - momentum) running + momentum stat, in double; nothing where there is none. */
-static sq_status follow(sq_tensor *running, sq_tensor *stat, double momentum, double factor) {
+/* (1 - momentum) running + momentum factor stat, in double, then in running's dtype; NULL where
+ * there is none. */
+static sq_status follow(sq_tensor *running, sq_tensor *stat, double momentum, double factor,
+                        sq_tensor **out) {
   if (!running) return SQ_OK;
   SQ_OWN sq_tensor *next = NULL, *old = NULL, *scaled = NULL;
   double keep = 1 - momentum, weight = momentum * factor;
@@ -114,7 +116,12 @@ static sq_status follow(sq_tensor *running, sq_tensor *stat, double momentum, do
   SQ_TRY(sq_map("batch_norm", SQ_ELEM_scale, &stat, &weight, &scaled));
   SQ_TRY(sq_map("batch_norm", SQ_ELEM_scale, &old, &keep, &next));
   SQ_TRY(sq_map_into(SQ_ELEM_add, (sq_tensor *[]){scaled, next}, NULL, scaled));
-  return sq_tensor_copy(running, scaled);
+  return sq_tensor_cast(scaled, running->dtype, out);
+}
+
+/* running = next: nothing here can fail for want of memory. */
+static sq_status write_running(sq_tensor *running, sq_tensor *next) {
+  return next ? sq_tensor_copy(running, next) : SQ_OK;
 }
 
 /* y = (x - mean) / sqrt(var + eps) w + b over channels; mean and var of the batch in training, and
@@ -126,6 +133,7 @@ static sq_status batch_norm_forward(sq_call *c) {
   SQ_TRY(check_batch(c, training));
   batch_job j = {.training = training, .eps = c->arg[7].number};
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL, *mean = NULL, *var = NULL;
+  SQ_OWN sq_tensor *next_mean = NULL, *next_var = NULL;
   SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
   set_extent(&j, x->dtype, x->ndim, x->shape);
   SQ_TRY(contiguous_or_null(c->in[3], &w));
@@ -148,9 +156,12 @@ static sq_status batch_norm_forward(sq_call *c) {
   sq__save_number(c, j.eps);
   if (training && x->numel > 0) {
     double n = (double)(j.N * j.L);
-    SQ_TRY(follow(c->in[1], mean, c->arg[6].number, 1));
-    SQ_TRY(follow(c->in[2], var, c->arg[6].number, n / (n - 1)));
+    SQ_TRY(follow(c->in[1], mean, c->arg[6].number, 1, &next_mean));
+    SQ_TRY(follow(c->in[2], var, c->arg[6].number, n / (n - 1), &next_var));
   }
+  SQ_TRY(sq__reserve(c, y)); /* from here on nothing fails: the running ones move or they do not */
+  SQ_TRY(write_running(c->in[1], next_mean));
+  SQ_TRY(write_running(c->in[2], next_var));
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }

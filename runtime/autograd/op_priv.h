@@ -77,6 +77,10 @@ void sq__save_number(sq_call *c, double x);              /* at most 4 */
 void sq__save_ints(sq_call *c, int n, const int64_t *v); /* at most 28 in all */
 void sq__save_int(sq_call *c, int64_t v);
 
+/* Makes room for what the tape hangs on a result, so that nothing fails behind forward: for ops
+ * that change their inputs. [fails: nomem] */
+SQ_CHECKED sq_status sq__reserve(sq_call *c, sq_tensor *y);
+
 /* --- backward: reading it, in the order of saving
  * --------------------------------------------------------------------- */
 

@@ -289,10 +289,11 @@ const sq_op_impl sq__op_norm = {.forward = norm_forward, .backward = norm_backwa
 
 /* y = log sum e^x;  dx = dy e^(x - y) */
 static sq_status logsumexp_forward(sq_call *c) {
+  SQ_OWN sq_tensor *x = NULL;
   unsigned mask;
   SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
-  SQ_TRY(sq_reduce("logsumexp", SQ_REDUCE_LOGSUMEXP, c->in[0], mask, c->arg[2].flag, &c->out[0],
-                   NULL));
+  SQ_TRY(sq__to_float(c->in[0], &x));
+  SQ_TRY(sq_reduce("logsumexp", SQ_REDUCE_LOGSUMEXP, x, mask, c->arg[2].flag, &c->out[0], NULL));
   sq__save_int(c, mask);
   SQ_TRY(sq__save(c, c->in[0]));
   return sq__save(c, c->out[0]);

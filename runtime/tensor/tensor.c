@@ -79,17 +79,20 @@ sq_status sq_tensor_full(sq_dtype dtype, int ndim, const int64_t *shape, double 
   return SQ_OK;
 }
 
+bool sq_number_fits(sq_dtype dtype, double value) {
+  if (sq_is_float(dtype)) return true;
+  if (value != floor(value)) return false; /* NaN too */
+  return dtype == SQ_I64 ? fabs(value) <= 9223372036854774784.0
+                         : value >= 0 && value <= (dtype == SQ_U8 ? 255 : 1);
+}
+
 /* Fails unless a number can be an element of that dtype without loss of kind. */
 static sq_status check_value(sq_dtype dtype, double value) {
-  if (sq_is_float(dtype)) return SQ_OK;
-  if (value != floor(value) || isinf(value)) { /* NaN comes here too */
-    return sq_fail(SQ_ETYPE, "%.14g is no %s: convert the tensor first, with x:float()", value,
-                   sq_dtype_name(dtype));
-  }
-  bool fits = dtype == SQ_I64 ? fabs(value) <= 9223372036854774784.0
-                              : value >= 0 && value <= (dtype == SQ_U8 ? 255 : 1);
-  if (!fits) return sq_fail(SQ_ETYPE, "%.14g is out of range for %s", value, sq_dtype_name(dtype));
-  return SQ_OK;
+  if (sq_number_fits(dtype, value)) return SQ_OK;
+  if (value == floor(value) && !isinf(value))
+    return sq_fail(SQ_ETYPE, "%.14g is out of range for %s", value, sq_dtype_name(dtype));
+  return sq_fail(SQ_ETYPE, "%.14g is no %s: convert the tensor first, with x:float()", value,
+                 sq_dtype_name(dtype));
 }
 
 /* Writes one element. */

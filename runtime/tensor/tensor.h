@@ -48,6 +48,10 @@ SQ_CHECKED sq_status sq_tensor_new_like(const sq_tensor *like, sq_dtype dtype, s
 SQ_CHECKED sq_status sq_tensor_full(sq_dtype dtype, int ndim, const int64_t *shape, double value,
                                     sq_tensor **out);
 
+/* True when an element of that dtype can be the number: any for floats; for int64, uint8 and bool
+ * whole ones in range. [any thread] */
+bool sq_number_fits(sq_dtype dtype, double value);
+
 /* A 0-d tensor. For int64, uint8 and bool the value must be whole and in range.
  * [new | fails: type, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_scalar(sq_dtype dtype, double value, sq_tensor **out);
