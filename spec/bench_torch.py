@@ -1,7 +1,6 @@
-"""bench_torch.py THREADS: PyTorch's side of bench.lua: the same models, data sizes and optimizers, eager, on the CPU.
-
-Prints "torch VERSION", then "KEY SECONDS" per training step.
-"""
+# bench_torch.py: PyTorch's side of bench.lua: the same models, data sizes and optimizers, eager, on the CPU.
+#
+# bench_torch.py THREADS prints "torch VERSION", then "KEY SECONDS" per training step.
 import sys
 import time
 
