@@ -7,6 +7,7 @@
 #include "base/lock.h"
 #include "base/mem.h"
 #include "bind.h"
+#include "files/events.h"
 #include "files/npy.h"
 #include "files/png.h"
 #include "files/safetensors.h"
@@ -97,15 +98,19 @@ static sq_status load_png(const char *path, sq_tensor **out) {
   return sq_fail_in(st, "'%s': ", path);
 }
 
-/* t: uint8 (C,Y,X), C 1, 3 or 4. */
-static sq_status save_png(const char *path, sq_tensor *t) {
+/* t: uint8 (C,Y,X), C 1, 3 or 4. [new, *bytes with sq_free] */
+static sq_status encode_png(sq_tensor *t, void **bytes, int64_t *size) {
   SQ_OWN sq_tensor *view = NULL, *flat = NULL;
   SQ_TRY(sq_permute(t, (int[]){1, 2, 0}, &view));
   SQ_TRY(sq_tensor_contiguous(view, &flat));
   sq_png picture = {t->shape[1], t->shape[2], t->shape[0], sq_data(flat)};
+  return sq_png_encode(&picture, bytes, size);
+}
+
+static sq_status save_png(const char *path, sq_tensor *t) {
   void *bytes;
   int64_t size;
-  SQ_TRY(sq_png_encode(&picture, &bytes, &size));
+  SQ_TRY(encode_png(t, &bytes, &size));
   sq_status st = sq_file_write(path, bytes, size);
   sq_free(bytes);
   return st;
@@ -144,16 +149,89 @@ static int core_png_read(lua_State *L) {
   return 1;
 }
 
-static int core_png_write(lua_State *L) {
-  const char *path = path_at(L, 1);
-  sq_tensor *t = bind_tensor(L, 2);
+/* The picture at a stack index. */
+static sq_tensor *check_picture(lua_State *L, int at) {
+  sq_tensor *t = bind_tensor(L, at);
   bool fits = t->dtype == SQ_U8 && t->ndim == 3 &&
               (t->shape[0] == 1 || t->shape[0] == 3 || t->shape[0] == 4);
   if (!fits)
-    return bind_error(L, "[image.save] the picture is %s %s: it must be (C,Y,X) with C 1, 3 or 4",
-                      sq_dtype_name(t->dtype), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
-  BIND_TRY(L, save_png(path, t));
+    bind_error(L, "[image.save] the picture is %s %s: it must be (C,Y,X) with C 1, 3 or 4",
+               sq_dtype_name(t->dtype), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  return t;
+}
+
+static int core_png_write(lua_State *L) {
+  const char *path = path_at(L, 1);
+  BIND_TRY(L, save_png(path, check_picture(L, 2)));
   return 0;
+}
+
+/* Bytes that the runtime made, as a string; they are freed whatever happens. */
+static int push_bytes(lua_State *L) {
+  lua_pushlstring(L, lua_touserdata(L, 1), (size_t)lua_tointeger(L, 2));
+  return 1;
+}
+
+static int give_bytes(lua_State *L, void *bytes, int64_t size) {
+  lua_pushcfunction(L, push_bytes);
+  lua_pushlightuserdata(L, bytes);
+  lua_pushinteger(L, size);
+  int failed = lua_pcall(L, 2, 1, 0);
+  sq_free(bytes);
+  return failed ? lua_error(L) : 1;
+}
+
+/* png_bytes(picture) -> the bytes of a PNG file */
+static int core_png_bytes(lua_State *L) {
+  sq_tensor *t = check_picture(L, 1);
+  void *bytes = NULL;
+  int64_t size = 0;
+  luaL_checkstack(L, 4, NULL);
+  BIND_TRY(L, encode_png(t, &bytes, &size));
+  return give_bytes(L, bytes, size);
+}
+
+/* --- seqrt.store: TensorBoard's records ----------------------------------------------------------
+ */
+
+/* Numbers of a tensor or a list, in a userdata that is pushed. */
+static const double *check_values(lua_State *L, int at, int64_t *n) {
+  sq_tensor *t = bind_tensor(L, at);
+  *n = t->numel;
+  double *v = lua_newuserdatauv(L, (size_t)(*n + 1) * sizeof *v, 0);
+  for (int64_t i = 0; i < *n; i++) v[i] = sq_tensor_get(t, i);
+  return v;
+}
+
+/* event(kind, wall, step, tag, value) -> the bytes of a record; value: a number, a picture, a
+ * tensor for kind "scalar", "image", "histogram"; none for "version" */
+static int core_event(lua_State *L) {
+  static const char *const kinds[] = {"version", "scalar", "image", "histogram", NULL};
+  sq_event e = {.kind = (sq_event_kind)luaL_checkoption(L, 1, NULL, kinds),
+                .wall = luaL_checknumber(L, 2)};
+  void *bytes = NULL;
+  int64_t size = 0;
+  luaL_checkstack(L, 8, NULL);
+  if (e.kind != SQ_EVENT_VERSION) {
+    e.step = luaL_checkinteger(L, 3);
+    e.tag = path_at(L, 4);
+  }
+  if (e.kind == SQ_EVENT_SCALAR) e.scalar = luaL_checknumber(L, 5);
+  if (e.kind == SQ_EVENT_HISTOGRAM) e.histogram.v = check_values(L, 5, &e.histogram.n);
+  if (e.kind == SQ_EVENT_IMAGE) {
+    const sq_tensor *t = check_picture(L, 5);
+    e.image.channels = t->shape[0];
+    e.image.height = t->shape[1];
+    e.image.width = t->shape[2];
+    lua_pushcfunction(L, core_png_bytes);
+    lua_pushvalue(L, 5);
+    lua_call(L, 1, 1);
+    size_t n;
+    e.image.png = lua_tolstring(L, -1, &n);
+    e.image.size = (int64_t)n;
+  }
+  BIND_TRY(L, sq_event_encode(&e, &bytes, &size));
+  return give_bytes(L, bytes, size);
 }
 
 /* A file being read, so that whatever raises it is freed. */
@@ -268,13 +346,10 @@ static int core_lock(lua_State *L) {
 }
 
 int luaopen_seqrt_store(lua_State *L) {
-  static const luaL_Reg core[] = {{"png_read", core_png_read},
-                                  {"png_write", core_png_write},
-                                  {"read", core_read},
-                                  {"write", core_write},
-                                  {"same", core_same},
-                                  {"lock", core_lock},
-                                  {NULL, NULL}};
+  static const luaL_Reg core[] = {
+      {"png_read", core_png_read}, {"png_write", core_png_write}, {"png_bytes", core_png_bytes},
+      {"event", core_event},       {"read", core_read},           {"write", core_write},
+      {"same", core_same},         {"lock", core_lock},           {NULL, NULL}};
   bind_class_open(L, &lock_class);
   luaL_newlib(L, core);
   return 1;

@@ -182,11 +182,19 @@ static const bind_fn fs_functions[] = {
 static const bind_fn clock_function[] = {
     {"clock", "() -> number", "Seconds from some moment on, never backwards.", sys_clock}, {0}};
 
+static int sys_hostname(lua_State *L) {
+  char name[256] = "localhost";
+  gethostname(name, sizeof name - 1);
+  lua_pushstring(L, name);
+  return 1;
+}
+
 int luaopen_seqrt_sys(lua_State *L) {
-  static const luaL_Reg sys[] = {
-      {"time", sys_time},     {"isatty", sys_isatty}, {"width", sys_width},
-      {"append", sys_append}, {"write", sys_write},   {"read", sys_read},
-      {"probe", sys_probe},   {"pid", sys_pid},       {NULL, NULL}};
+  static const luaL_Reg sys[] = {{"time", sys_time},         {"isatty", sys_isatty},
+                                 {"width", sys_width},       {"append", sys_append},
+                                 {"write", sys_write},       {"read", sys_read},
+                                 {"probe", sys_probe},       {"pid", sys_pid},
+                                 {"hostname", sys_hostname}, {NULL, NULL}};
   luaL_newlib(L, sys);
   bind_functions(L, "sq", clock_function);
   lua_newtable(L);

@@ -16,6 +16,7 @@
 #include "datasets/digits.h"
 #include "datasets/idx.h"
 #include "datasets/palindrome.h"
+#include "files/events.h"
 #include "files/npy.h"
 #include "files/png.h"
 #include "files/safetensors.h"

@@ -25,7 +25,7 @@ describe("sq.detect_anomaly, forward", function()
     assert.equal(line, at)
     assert.equal("[exp] made Inf: its result (3) holds 2 Inf: x (3) goes from -1000 to 3000",
       (watched(function() return (x * 1000):exp() end)))
-    assert.equal("[div] made NaN: its result (2) holds 1 NaN and 1 Inf: x (2) goes from 0 to 1, y (2) from 0 to 0",
+    assert.equal("[div] made NaN: its result (2) holds 1 NaN and 1 Inf: x (2) goes from 0 to 1, other (2) from 0 to 0",
       (watched(function() return sq.tensor {0, 1} / sq.zeros(2) end)))
   end)
 

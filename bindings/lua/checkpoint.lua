@@ -81,6 +81,29 @@ local function has_state(value)
   return kind == "table" and value.state_dict ~= nil
 end
 
+-- Raises when a parameter, or a tensor of an object without parameters (an optimizer), holds NaN or Inf: such a state
+-- would push the good ones out.
+local function check_finite(name, state, where)
+  if sq.is_tensor(state) then
+    if state.dtype:find "^float" and not state:detach():isfinite():all():item() then
+      fail("%s%s holds NaN or Inf: nothing was saved%s", name, where, require "seqrt.stop".what_stays())
+    end
+  elseif type(state) == "table" then
+    for key, value in pairs(state) do check_finite(name, value, where .. "." .. tostring(key)) end
+  end
+end
+
+-- Indexing an object of C for what it lacks raises.
+local function has_parameters(object)
+  local ok, found = pcall(function() return object.named_parameters end)
+  return ok and found ~= nil
+end
+
+local function check_object(name, object, state)
+  if not has_parameters(object) then return check_finite(name, state, "") end
+  for key, parameter in object:named_parameters() do check_finite(name, parameter, "." .. key) end
+end
+
 method("save", "(step: int, parts: table) -> string",
   "Saves objects by their state_dict, all else as it is, and the default generator; gives the file's path. All but the `keep` "
     .. "newest are removed, and any of a later step: those are of a run that was given up.",
@@ -90,7 +113,10 @@ function Checkpoint:save(step, parts)
   check_step(step)
   check_parts(parts, "save")
   local state = { [STEP] = step, [DEFAULT] = sq.default_generator:state_dict() }
-  for name, value in pairs(parts) do state[name] = has_state(value) and value:state_dict() or value end
+  for name, value in pairs(parts) do
+    state[name] = has_state(value) and value:state_dict() or value
+    if has_state(value) then check_object(name, value, state[name]) end
+  end
   local path = sys.fs.join(self.dir, ("checkpoint-%08d.safetensors"):format(step))
   files.save(path, state)
   local kept = 0
@@ -202,5 +228,7 @@ return function(dir, keep, every)
   local lock, taken = store.lock(dir)
   if not lock then fail("%s: give this run a folder of its own, or end the other one", taken) end
   sweep(dir)
-  return setmetatable({ dir = dir, keep = keep, every = every, lock = lock }, Checkpoint)
+  local self = setmetatable({ dir = dir, keep = keep, every = every, lock = lock }, Checkpoint)
+  require "seqrt.stop".checkpoints[self] = true
+  return self
 end

@@ -14,18 +14,22 @@ function image.load(path, dtype)
   return t:to(dtype):div_(255)
 end
 
--- Bytes of a picture: floats are cut to 0..1, and v becomes floor(255 v + 0.5).
-local function bytes(t)
+-- The picture that x is, as bytes (C,Y,X): (Y,X), (C,Y,X), floats or bytes. Floats are cut to 0..1, and v becomes
+-- floor(255 v + 0.5). Raises in the name of `what`.
+function image.bytes(what, x)
+  if not sq.is_tensor(x) then fail("[%s] the picture is a %s: it must be a Tensor", what, type(x)) end
+  local t = x:dim() == 2 and x:unsqueeze(1) or x
+  if t:dim() ~= 3 then
+    fail("[%s] the picture is %s: it must be (C,Y,X) or (Y,X); make_grid lays out a batch", what, x.shape)
+  end
+  local C = t:size(1)
+  if C ~= 1 and C ~= 3 and C ~= 4 then fail("[%s] the picture is %s: C must be 1, 3 or 4", what, x.shape) end
   if t.dtype == "uint8" then return t end
-  if not t.dtype:find "^float" then fail("[image.save] the picture is %s: it must be uint8 or float", t.dtype) end
+  if not t.dtype:find "^float" then fail("[%s] the picture is %s: it must be uint8 or float", what, t.dtype) end
   return t:detach():mul(255):add_(0.5):clamp_(0, 255):to "uint8"
 end
 
-function image.save(path, t)
-  if t:dim() == 2 then t = t:unsqueeze(1) end
-  if t:dim() ~= 3 then fail("[image.save] the picture is %s: it must be (C,Y,X) or (Y,X); save_grid takes a batch", t.shape) end
-  store.png_write(path, bytes(t))
-end
+function image.save(path, t) store.png_write(path, image.bytes("image.save", t)) end
 
 -- --- grids ---------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,8 @@ local method = api.class {name = "Log", methods = Log, doc = "Metrics on disk; l
   example = "log(step, {loss = loss, accuracy = 0.9})",
   fields = {{"dir", "string", "Its folder."}, {"path", "string", "The file metrics.jsonl."}}}
 
+local function fail(text, ...) require("seqrt.dataset").fail("[Log] " .. text:format(...)) end
+
 local function check(ok, message)
   if not ok then error("[Log] " .. message, 0) end
   return ok
@@ -119,20 +121,41 @@ end
 
 -- --- methods ------------------------------------------------------------------------------------------------
 
+-- A step as an integer.
+local function whole(step)
+  local n = type(step) == "number" and math.tointeger(step)
+  return n or error(("[Log] step is %s: it must be an integer"):format(tostring(step)), 3)
+end
+
+-- True for "loss", "d_loss", "train/loss": what training brings down.
+local function is_loss(name) return (" " .. name:lower() .. " "):find "[^%a]loss[^%a]" ~= nil end
+
+-- A loss that is not finite never comes back: the script stops, before it saves what it has.
+local function check_loss(names, row)
+  for _, name in ipairs(names) do
+    local value = row[name]
+    if is_loss(name) and type(value) == "number" and value - value ~= 0 then
+      fail("step %d: %s is %s, and will not come back. `seqrt --detect-anomaly script.lua`, or sq.detect_anomaly(), names "
+        .. "the op and the line that make it; a lower learning rate or clipped gradients may avoid it%s", row.step, name,
+        value ~= value and "NaN" or value > 0 and "Inf" or "-Inf",
+        require "seqrt.stop".what_stays())
+    end
+  end
+end
+
 method("write", "(step: any, values: table? = nil) -> Log",
   "One line of metrics, on disk when this returns; or all in one table, step too.",
   "log:write(step, {loss = loss:item()}) log:write {step = step, loss = 0.5}")
 function Log:write(step, values)
   if type(step) == "table" then step, values = step.step, step end
-  if math.type(step) ~= "integer" then
-    local whole = type(step) == "number" and math.tointeger(step)
-    step = whole or error(("[Log] step is %s: it must be an integer"):format(tostring(step)), 2)
-  end
-  local row, names = {step = step, time = math.floor(sys.time() * 1000 + 0.5) / 1000}, {}
+  step = whole(step)
+  local row, names, numbers = {step = step, time = math.floor(sys.time() * 1000 + 0.5) / 1000}, {}, {}
   for name, value in pairs(values or {}) do
     if type(name) ~= "string" then error("[Log] names of values are strings", 2) end
     if name ~= "step" and name ~= "time" then
-      names[#names + 1], row[name] = name, plain(name, value)
+      value = plain(name, value)
+      names[#names + 1], row[name] = name, value
+      if type(value) == "number" then numbers[name] = value end
     end
   end
   table.sort(names)
@@ -145,15 +168,52 @@ function Log:write(step, values)
   append(self.path, line)
   self.bytes = self.bytes + #line
   if self.csv_path then write_csv(self, names, row) end
+  if self.events then self.events:write("scalar", row.time, step, numbers) end
   self.rows = self.rows + 1
+  if self.check_loss then check_loss(names, row) end
   return self
 end
 
 Log.__call = Log.write
 
+-- Tensors by name to TensorBoard's file.
+local function write_tensors(self, kind, step, values, prepare)
+  if not self.events then
+    fail("%ss go to TensorBoard alone: open the log with sq.Log(dir, {tensorboard = true})", kind)
+  end
+  step = whole(step)
+  local prepared = {}
+  for name, value in pairs(values) do
+    if type(name) ~= "string" then error("[Log] names of values are strings", 3) end
+    prepared[name] = prepare(name, value)
+  end
+  self.events:write(kind, sys.time(), step, prepared)
+  return self
+end
+
+method("image", "(step: int, values: table) -> Log",
+  "Pictures (C,Y,X) or (Y,X) by name, to TensorBoard: bytes, or floats 0 to 1.",
+  "log:image(step, {samples = image.make_grid(x)})")
+function Log:image(step, values)
+  return write_tensors(self, "image", step, values, function(name, value)
+    return require("seqrt.image").bytes("Log: " .. name, value)
+  end)
+end
+
+method("histogram", "(step: int, values: table) -> Log",
+  "How the numbers of tensors are spread, by name, to TensorBoard; NaN and Inf are left out.",
+  "log:histogram(step, {weight = layer.weight, gradient = layer.weight.grad})")
+function Log:histogram(step, values)
+  return write_tensors(self, "histogram", step, values, function(name, value)
+    if type(value) == "userdata" and value.numel then return value end
+    fail("'%s' is a %s: a histogram is of a Tensor", name, type(value))
+  end)
+end
+
 method("state_dict", "() -> table", "Where the log stands, for a checkpoint.")
 function Log:state_dict()
-  return {bytes = self.bytes, rows = self.rows, columns = table.concat(self.columns, "\n")}
+  return {bytes = self.bytes, rows = self.rows, columns = table.concat(self.columns, "\n"),
+    events = self.events and self.events:state_dict() or nil}
 end
 
 method("load_state_dict", "(state_dict: table) -> Log", "Goes on from a checkpoint: what was written after it is cut off.")
@@ -177,18 +237,22 @@ function Log:load_state_dict(state)
     self.columns = {}
     for name in header:gmatch "[^,]+" do self.columns[#self.columns + 1] = (name:gsub('^"(.*)"$', "%1")) end
   end
+  if self.events and state.events then self.events:load_state_dict(state.events) end
   return self
 end
 
-return api.define {owner = "sq", name = "Log", signature = "(dir: string, csv: bool = false) -> Log",
-  doc = "Metrics, one JSON object a line, in dir/metrics.jsonl; with csv = true in dir/metrics.csv too. Makes the folder and "
-    .. "finds out now whether it can be written.",
+return api.define {owner = "sq", name = "Log",
+  signature = "(dir: string, csv: bool = false, tensorboard: bool = false, check_loss: bool = true) -> Log",
+  doc = "Metrics, one JSON object a line, in dir/metrics.jsonl; with csv in dir/metrics.csv too, with tensorboard in an event "
+    .. "file there. Makes the folder and finds out now whether it can be written. With check_loss, a value called loss "
+    .. "(d_loss, train/loss) that is NaN or Inf is written, then stops the script.",
   example = "local log = sq.Log(\"runs/a\", {csv = true})",
-  call = function(dir, csv)
+  call = function(dir, csv, tensorboard, checked)
     if dir == "" then error("[Log] dir must be the name of a folder", 3) end
     local ok, message = sys.fs.mkdir_p(dir)
     if ok then ok, message = sys.probe(dir) end
     if not ok then error("[Log] " .. message, 3) end
     return setmetatable({dir = dir, path = sys.fs.join(dir, "metrics.jsonl"), bytes = 0, rows = 0, columns = {},
-      csv_path = csv and sys.fs.join(dir, "metrics.csv") or nil}, Log)
+      csv_path = csv and sys.fs.join(dir, "metrics.csv") or nil, check_loss = checked,
+      events = tensorboard and require "seqrt.events"(dir) or nil}, Log)
   end}

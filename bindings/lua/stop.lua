@@ -59,4 +59,18 @@ function stop.withdraw(object)
   if next(points) == nil then stop.done() end
 end
 
+-- Objects with latest() and dir: the checkpoints that are open; they come and go by themselves.
+stop.checkpoints = setmetatable({}, {__mode = "k"})
+
+-- ": the last good checkpoint, of step 10, stays in 'runs/a'", or "".
+function stop.what_stays()
+  local texts = {}
+  for each in pairs(stop.checkpoints) do
+    local step = each.lock and each:latest()
+    if step then texts[#texts + 1] = ("; the checkpoint of step %d stays in '%s'"):format(step, each.dir) end
+  end
+  table.sort(texts)
+  return table.concat(texts)
+end
+
 return stop
