@@ -130,6 +130,12 @@ static const bind_fn image_functions[] = {
     {"make_grid", "(tensor: any, " GRID " -> Tensor",
      "Pictures (B,C,Y,X), or a list of them, in rows of nrow: torchvision's make_grid.", in_image},
     {"save_grid", "(path: string, tensor: any, " GRID, "make_grid, then save.", in_image},
+    {"show", "(image: any)",
+     "Shows (C,Y,X), (Y,X) or a batch in the terminal: by Kitty's, iTerm2's or sixel graphics "
+     "where "
+     "it has them, else in half blocks; prints a file's path where it is no terminal. SEQRT_IMAGES="
+     "kitty|iterm|sixel|blocks|none says which.",
+     in_image},
     {0}};
 
 void open_image(lua_State *L) {

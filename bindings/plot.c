@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "bind.h"
 #include "open.h"
+#include "part.h"
 #include "plot/plot.h"
 
 static const bind_class figure_class, axes_class;
@@ -255,10 +256,13 @@ static int save(lua_State *L, const sq_arg *arg) {
   return 0;
 }
 
+static int show(lua_State *L, const sq_arg *arg) { return part_call(L, "show", arg); }
+
 static const bind_fn figure_methods[] = {
     {"axes", "(self: Figure, row: position = 1, col: position = 1) -> Axes",
      "The panel in that row and column.", axes},
     {"save", "(self: Figure, path: string)", "Writes the figure as .png, .svg or .pdf.", save},
+    {"show", "(self: Figure)", "Shows the figure in the terminal, as image.show does.", show},
     {0}};
 
 static const bind_class figure_class = {.name = "Figure",

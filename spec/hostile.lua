@@ -87,7 +87,7 @@ end
 
 local LEFT_OUT = {fail_allocations = true, set_memory_limit = true, set_num_threads = true, help = true,
   set_grad_enabled = true, no_grad = true, enable_grad = true, clock = true,
-  set_detect_anomaly = true, detect_anomaly = true, profile = true}
+  set_detect_anomaly = true, detect_anomaly = true, profile = true, show = true}
 
 local targets = {} -- {name, fn, params}
 

@@ -85,6 +85,14 @@ function image.make_grid(tensor, nrow, padding, normalize, value_range, scale_ea
   return grid
 end
 
+-- A batch is shown as a grid.
+function image.show(x)
+  if type(x) == "table" or sq.is_tensor(x) and x:dim() == 4 then x = image.make_grid(x, 8, 2, false, nil, false, 0) end
+  local t = image.bytes("image.show", x)
+  if t:numel() == 0 then fail("[image.show] the picture is %s: it has no pixels", t.shape) end
+  require "seqrt.show".picture(t)
+end
+
 function image.save_grid(path, ...) image.save(path, image.make_grid(...)) end
 
 return image
