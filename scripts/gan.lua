@@ -90,7 +90,7 @@ local grids = {} -- first, middle, last: {step, 5x5 pictures as bytes}
 local step = 0
 
 local log = sq.Log(options.out)
-local checkpoint <close> = sq.Checkpoint(path "checkpoints")
+local checkpoint <close> = sq.Checkpoint(path "checkpoints", { every = math.min(per_epoch, total) })
 local asked = {} -- what a resumed run must have in common with the one before
 for _, name in ipairs { "dataset", "batch", "lr", "beta1", "loss", "seed" } do asked[name] = options[name] end
 local trained = { G = G, D = D, opt_G = opt_G, opt_D = opt_D, loader = loader, log = log }
@@ -167,7 +167,6 @@ local function after_step()
   local epoch = (step + per_epoch - 1) // per_epoch
   if epoch % options.sample_every == 0 then sample(("epoch-%03d"):format(epoch)) end
   log:write(step, means(math.max(1, step - per_epoch + 1), step))
-  checkpoint:save(step, parts)
 end
 
 if options.resume then resume() end
@@ -182,6 +181,7 @@ while step < total do
     after_step()
     bar:set_postfix { D = loss_D, G = loss_G, ["D(x)"] = D_x, ["D(G(z))"] = D_Gz }
     bar:update()
+    checkpoint:step(step, parts) -- leaves here, with this step saved, when Ctrl-C or SIGTERM came during it
     if step == total then break end
   end
 end

@@ -17,7 +17,7 @@ end
 
 local function checkpoint_of(dir)
   local found = sq.fs.glob(dir .. "/checkpoints/*.safetensors")
-  return sq.load(found[#found]), #found
+  return #found > 0 and sq.load(found[#found]) or nil, #found
 end
 
 describe("the layer table", function()
@@ -98,6 +98,70 @@ describe("scripts/gan.lua", function()
       local count = select(2, support.read(dir .. "/metrics.jsonl"):gsub('"step":%d+', ""))
       assert.equal(4, count)
     end
+  end)
+end)
+
+describe("scripts/gan.lua, stopped and resumed", function()
+  local words = "--dataset digits --digits 320 --batch 32 --epochs 6" -- 60 steps, 10 an epoch
+
+  local function bytes(dir, name) return support.read(dir .. "/" .. name) end
+
+  local function assert_same(dir, whole)
+    for _, each in ipairs { dir, whole } do
+      local state = checkpoint_of(each)
+      assert.equal(60, state.step)
+      state.log = nil -- its size depends on how long the times are in digits
+      sq.save(each .. "/state", state)
+    end
+    for _, name in ipairs { "generator.safetensors", "state", "evolution.png", "curves.png", "samples/first.png",
+      "samples/middle.png", "samples/last.png" } do
+      assert.is_true(bytes(dir, name) == bytes(whole, name), name)
+    end
+    local function rows(of) return (bytes(of, "metrics.jsonl"):gsub('"time":[%d.]+,', "")) end
+    assert.equal(rows(whole), rows(dir))
+  end
+
+  it("ends with the bits of a run that was not stopped, for any number of threads", function()
+    local _, err, code, whole = gan(words .. " --threads 1")
+    assert.equal(0, code, err)
+    for _, signal in ipairs { { "TERM", 143 }, { "INT", 130 } } do
+      local name, status = table.unpack(signal)
+      local out = support.tmpdir()
+      local middle = false
+      for pause = 1, 40 do -- each time a little later, so that it comes through
+        _, err, code = gan(words .. " --resume --threads 2", nil, { out = out, signal = { name, 0.15 + 0.05 * pause } })
+        if code == 0 then break end
+        assert.equal(status, code, err)
+        local state, count = checkpoint_of(out)
+        if count > 0 and state.history then
+          assert.matches(name == "TERM" and "terminated!" or "interrupted!", err, 1, true)
+          middle = middle or state.step % 10 ~= 0
+        end
+      end
+      assert.equal(0, code, err)
+      assert.is_true(middle, "stopped within an epoch at least once")
+      assert_same(out, whole)
+    end
+  end)
+
+  it("says where it goes on, and that there is nothing to go on from", function()
+    local out, err, code, dir = gan(words .. " --resume --epochs 2")
+    assert.equal(0, code, err)
+    assert.matches("no checkpoint yet: from the beginning", out, 1, true)
+    out, err, code = gan(words .. " --resume --epochs 3", nil, { out = dir })
+    assert.equal(0, code, err)
+    assert.matches("going on after step 20 of 30", out, 1, true)
+  end)
+
+  it("refuses to go on as another run", function()
+    local _, err, code, dir = gan(words .. " --epochs 2")
+    assert.equal(0, code, err)
+    _, err, code = gan(words .. " --epochs 2 --resume --loss minimax", nil, { out = dir })
+    assert.equal(1, code)
+    assert.matches("--loss was non-saturating in " .. dir .. " and is minimax now", err, 1, true)
+    _, err, code = gan(words .. " --epochs 1 --resume", nil, { out = dir })
+    assert.equal(1, code)
+    assert.matches(dir .. " has 20 steps, more than the 10 asked for", err, 1, true)
   end)
 end)
 
