@@ -127,7 +127,7 @@ $(OUT)/obj/lua_parts.o: $(OUT)/lua_parts.c $(OUT)/obj/flags
 # --- what must be on the machine --------------------------------------------------------------------
 BUILD_PKGS := pkg-config liblua5.4-dev libopenblas-dev libpng-dev zlib1g-dev libcairo2-dev libjansson-dev \
               $(if $(filter yes,$(READLINE)),libreadline-dev)
-TEST_PKGS  := lua-busted lua-check clang-format
+TEST_PKGS  := curl lua-busted lua-check clang-format
 
 # $(call install,packages): only those that are missing, by apt-get; elsewhere they are named.
 define install
@@ -159,6 +159,12 @@ gan: deps
 	@$(MAKE) --no-print-directory all
 	@[ -n "$$SEQRT_DATA" ] || $(MAKE) --no-print-directory mnist || true
 	$(OUT)/seqrt scripts/gan.lua $(ARGS)
+
+# MNIST into data/mnist/, whole or not at all; a download that was cut goes on.
+.PHONY: mnist
+mnist:
+	$(call install,curl ca-certificates)
+	@data/fetch.sh
 
 bench: all
 	$(OUT)/seqrt spec/bench.lua $(ARGS)
@@ -250,6 +256,7 @@ help:
 	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
 	@echo "make fuzz           search the readers of files for faults (clang; FUZZ_SECONDS=20 each)"
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
+	@echo "make mnist          download MNIST into data/mnist and check it"
 	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
 	@echo "make debug          build/debug: no optimisation, our own assertions on"

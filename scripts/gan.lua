@@ -189,7 +189,7 @@ bar:close()
 
 draw_curves()
 draw_evolution()
-models.save(path "generator.safetensors", G, "generator", options.dataset)
+models.save(path "generator.safetensors", G, "generator", set_name)
 local last = means(math.max(1, total - per_epoch + 1), total)
 print(("last epoch: loss of D %.4f, of G %.4f, D(x) %.4f, D(G(z)) %.4f"):format(last.loss_D, last.loss_G, last.D_x, last.D_Gz))
 for _, name in ipairs { "evolution.png", "curves.png", "generator.safetensors" } do print(path(name)) end

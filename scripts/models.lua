@@ -79,6 +79,24 @@ function models.load(path, model, kind)
   return model:eval(), metadata.dataset
 end
 
+-- The classifier of a set: from `path`, or from where classify.lua writes it, which trains it now where it is missing
+-- (into `dry_folder`, two steps only, where that is given).
+function models.judge(dataset, path, dry_folder)
+  local folder = dry_folder or sq.fs.join("runs/classify", dataset)
+  local file = path or sq.fs.join(folder, "classifier.safetensors")
+  if not path and not sq.fs.exists(file) then
+    io.stderr:write(file, " is not there: training it first\n")
+    local script = assert(package.searchpath("classify", package.path))
+    assert(loadfile(script))("--dataset", dataset, "--out", folder, dry_folder and "--dry-run")
+  end
+  local model, learned = models.load(file, models.Classifier(), "classifier")
+  if learned and learned ~= dataset then
+    error(("%s has learned %s, the generator %s: `seqrt scripts/classify.lua --dataset %s` trains the right one")
+      :format(file, learned, dataset, dataset), 0)
+  end
+  return model
+end
+
 -- --- pictures ------------------------------------------------------------------------------------------
 
 -- A split ("train" or "test") of mnist, fashion or digits, pixels in -1..1; and its name. Where MNIST's files are not
