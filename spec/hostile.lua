@@ -87,7 +87,8 @@ end
 
 local LEFT_OUT = {fail_allocations = true, set_memory_limit = true, set_num_threads = true, help = true,
   set_grad_enabled = true, no_grad = true, enable_grad = true, clock = true,
-  set_detect_anomaly = true, detect_anomaly = true, profile = true, show = true}
+  set_detect_anomaly = true, detect_anomaly = true, profile = true,
+  cli = true, sweep = true, report = true, show = true, on_stop = true, Digits = true} -- leave, print or take long
 
 local targets = {} -- {name, fn, params}
 
@@ -97,13 +98,14 @@ local function add(name, fn)
 end
 
 local function add_all(path, from, depth)
-  local names = {}
+  local names, meta = {}, getmetatable(from)
+  for _, name in ipairs(meta and meta.__dir or {}) do pcall(function() return from[name] end) end -- made at first use
   for name in pairs(from) do if type(name) == "string" then names[#names + 1] = name end end
   table.sort(names)
   for _, name in ipairs(names) do
     local value = from[name]
     if not LEFT_OUT[name] and type(value) == "function" then add(path .. name, value) end
-    if type(value) == "table" and depth > 0 and value ~= sq and name ~= "fs" then
+    if type(value) == "table" and depth > 0 and value ~= sq and name ~= "fs" and not api.describe(value) then
       add_all(path .. name .. ".", value, depth - 1)
     end
   end
@@ -112,6 +114,47 @@ end
 add_all("sq.", sq, 2)
 add_all("Tensor.", getmetatable(sq.ones(1)).__members, 0)
 add_all("Generator.", getmetatable(generators[1]).__members, 0)
+
+-- --- objects: layers, optimizers, schedulers, datasets, figures, logs, whatever calls gave ---------------------------------
+
+local objects = {}
+
+local function names_of(t)
+  local names = {}
+  for name in pairs(t) do if type(name) == "string" and not name:find "^__" then names[#names + 1] = name end end
+  table.sort(names)
+  return names
+end
+
+-- The names of an object's methods.
+local function methods_of(object)
+  local meta = getmetatable(object)
+  local members = meta.__members or type(meta.__index) == "table" and meta.__index or sq.nn.Module
+  return names_of(members)
+end
+
+-- A function that calls a method of some object with whatever arguments, or the object with tensors.
+local function poke()
+  local object = pick(objects)
+  local names = methods_of(object)
+  local x, a, b = known(), random(2) == 1 and anything() or nil, anything()
+  if random(4) == 1 or #names == 0 then return function() return object(x, a) end end
+  local name = pick(names)
+  return function() return not LEFT_OUT[name] and object[name](object, a, b) end
+end
+
+local function make_objects()
+  local nn, optim, data, F = sq.nn, sq.optim, sq.data, sq.nn.Module "Random"
+  function F:init() self.a, self.b = nn.Linear(4, 4), nn.LSTM(4, 4) end
+  local net = F()
+  local opt = optim.Adam(net:parameters(), {lr = 0.1})
+  local set = data.TensorDataset(sq.ones(4, 4), sq.zeros(4))
+  local figure = sq.plot.figure()
+  objects = {net, opt, set, data.DataLoader(set, 2), optim.lr_scheduler.StepLR(opt, 2), figure, figure:axes(),
+    nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.ReLU()), nn.Conv2d(1, 2, 2), nn.GRU(4, 4), nn.Embedding(4, 4),
+    nn.MultiheadAttention(4, 2), sq.Log "log", sq.progress(3, {disable = true}), data.Palindrome(5), nn.Dropout(0.5),
+    optim.SGD({sq.ones {2, requires_grad = true}}, {lr = 0.1, momentum = 0.9}), optim.RMSprop(net:parameters())}
+end
 
 -- --- calls --------------------------------------------------------------------------------------------------------
 
@@ -158,6 +201,8 @@ local function call(target, args)
     return true
   end
   if how == 3 then return operators(known(), anything(), anything()) end
+  if how == 6 or how == 7 then run = poke() end
+  if how == 7 then how = 4 end
   if how == 4 then
     sq.fail_allocations(random(0, 12), random(3) == 1 and -1 or random(2))
     local results = table.pack(pcall(run))
@@ -178,10 +223,17 @@ local function keep(ok, ...)
     local usable = sq.is_tensor(value) and pcall(value.numel, value) and value:numel() < 5000
     if usable then pool[#pool < 40 and #pool + 1 or random(40)] = value end
     if usable and random(4) == 1 then tostring(value) end
+    local kind = type(value)
+    local object = not usable and (kind == "userdata" or kind == "table") and getmetatable(value)
+    if type(object) == "table" and (object.__index or object.__members) and #objects < 60 and not sq.is_tensor(value) then
+      objects[#objects + 1] = value
+      pcall(tostring, value)
+    end
   end
 end
 
 sq.set_memory_limit(2 ^ 30)
+make_objects()
 for i = 1, calls do
   local target = pick(targets)
   local args = arguments(target)
@@ -190,8 +242,9 @@ for i = 1, calls do
   if random(50) == 1 then pcall(function() known():sum():backward() end) end
   if random(500) == 1 then collectgarbage() end
   if random(300) == 1 then pool = {} end
+  if random(400) == 1 then make_objects() end
 end
-pool = {}
+pool, objects = {}, {}
 collectgarbage()
 collectgarbage()
 print "done"

@@ -101,6 +101,7 @@ int sq_signature_find(const sq_signature *s, const char *name, size_t length);
  * most a third of its letters differ). [borrow | any thread] */
 const char *sq_nearest(const char *word, const char *const *words);
 
+/* Arguments for calls in C. SQ_T reads x twice. */
 #define SQ_T(x) ((sq_arg){.kind = (x) ? SQ_ARG_TENSOR : SQ_ARG_NIL, .tensor = (x)})
 #define SQ_N(x) ((sq_arg){.kind = SQ_ARG_NUMBER, .number = (x)})
 #define SQ_I(x) ((sq_arg){.kind = SQ_ARG_INT, .integer = (x)})

@@ -45,7 +45,7 @@ static sq_status run(sq_layer *base, sq_op_id op, const sq_arg *arg, sq_tensor *
   int buffer = 0;
   for (int i = 0; i < l->kept; i++) {
     args[2 + i] = l->arg[i];
-    if (l->arg[i].kind == SQ_ARG_TENSOR) args[2 + i] = SQ_T(base->entry[buffer++].tensor);
+    if (l->arg[i].kind == SQ_ARG_TENSOR) args[2 + i].tensor = base->entry[buffer++].tensor;
   }
   return sq_apply(op, 2 + l->kept, args, out);
 }
