@@ -51,6 +51,43 @@ describe("the layer table", function()
   end)
 end)
 
+describe("the GAN's step", function()
+  local golden = require "spec.golden.gan"
+  local bce = sq.nn.functional.binary_cross_entropy
+
+  -- As scripts/gan.lua does it, on noise for pictures: {loss of D, loss of G, D(x), D(G(z))} of each step.
+  local function losses(minimax, count)
+    sq.manual_seed(golden.seed)
+    local G, D = models.Generator():double(), models.Discriminator():double()
+    local adam = { lr = 2e-4, betas = { 0.5, 0.999 } }
+    local opt_G, opt_D = sq.optim.Adam(G:parameters(), adam), sq.optim.Adam(D:parameters(), adam)
+    local real, fake, rows = sq.ones(golden.batch, 1):double(), sq.zeros(golden.batch, 1):double(), {}
+    for i = 1, count do
+      local x = (sq.rand(golden.batch, 1, 28, 28):double() * 2 - 1) ^ 3
+      local pictures = G(sq.rand(golden.batch, 100):double() * 4 - 2)
+      local p_real, p_fake = D(x), D(pictures:detach())
+      local loss_D = bce(p_real, real) + bce(p_fake, fake)
+      opt_D:zero_grad()
+      loss_D:backward()
+      opt_D:step()
+      D:requires_grad_(false)
+      local p = D(pictures)
+      local loss_G = minimax and -bce(p, fake) or bce(p, real)
+      opt_G:zero_grad()
+      loss_G:backward()
+      opt_G:step()
+      D:requires_grad_(true)
+      rows[i] = { loss_D:item(), loss_G:item(), p_real:mean():item(), p_fake:mean():item() }
+    end
+    return rows
+  end
+
+  it("gives PyTorch's losses from PyTorch's seed, over 50 steps in float64", function()
+    support.assert_close(losses(false, 50), golden.nonsaturating, 1e-8, 0, "-log D(G(z))")
+    support.assert_close(losses(true, 50), golden.minimax, 1e-8, 0, "log(1 - D(G(z)))")
+  end)
+end)
+
 describe("scripts/gan.lua", function()
   it("runs dry, all of it, on drawn digits where there is no MNIST, and says so in one line", function()
     local out, err, code, dir = gan "--dry-run"
@@ -84,7 +121,7 @@ describe("scripts/gan.lua", function()
     assert.equal(0, grid:max():item()) -- between the pictures all is black
   end)
 
-  it("learns: 200 steps on drawn digits, without a NaN", function()
+  it("learns: 200 steps on drawn digits, without a NaN #long", function()
     for _, loss in ipairs { "non-saturating", "minimax" } do
       local _, err, code, dir = gan("--dataset digits --digits 3200 --epochs 4 --loss " .. loss)
       assert.equal(0, code, err)
@@ -121,7 +158,7 @@ describe("scripts/gan.lua, stopped and resumed", function()
     assert.equal(rows(whole), rows(dir))
   end
 
-  it("ends with the bits of a run that was not stopped, for any number of threads", function()
+  it("ends with the bits of a run that was not stopped, for any number of threads #long", function()
     local _, err, code, whole = gan(words .. " --threads 1")
     assert.equal(0, code, err)
     for _, signal in ipairs { { "TERM", 143 }, { "INT", 130 } } do
