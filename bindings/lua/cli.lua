@@ -71,33 +71,11 @@ end
 
 -- --- what the user wrote ----------------------------------------------------------------------------
 
--- How many single letters separate two words; swapped neighbours count as one.
-local function distance(a, b)
-  local rows = {[0] = {}}
-  for j = 0, #b do rows[0][j] = j end
-  for i = 1, #a do
-    rows[i] = {[0] = i}
-    for j = 1, #b do
-      local same = a:byte(i) == b:byte(j) and 0 or 1
-      rows[i][j] = math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + same)
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        rows[i][j] = math.min(rows[i][j], rows[i - 2][j - 2] + 1)
-      end
-    end
-  end
-  return rows[#a][#b]
-end
-
 -- The declared name a wrong one may have meant, or nil.
 local function nearest(word, list)
-  local best, least = nil, math.max(1, #word // 3) + 0.5
-  for _, option in ipairs(list) do
-    local d = distance(word:lower(), option.name:lower())
-    local short = math.min(#word, #option.name)
-    if short > 1 and option.name:sub(1, short) == word:sub(1, short) then d = math.min(d, 1) end
-    if d < least then best, least = option.name, d end
-  end
-  return best
+  local names = {}
+  for i, option in ipairs(list) do names[i] = option.name end
+  return api.nearest(word, names)
 end
 
 local function check_range(option, value)

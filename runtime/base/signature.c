@@ -203,31 +203,47 @@ int sq_signature_find(const sq_signature *s, const char *name, size_t length) {
   return input && s->params > 0 && strcmp(s->param[0].name, "x") == 0 ? 0 : -1;
 }
 
-/* Levenshtein distance; words longer than 63 letters count as far. */
+static int lower(char c) { return tolower((unsigned char)c); }
+
+static int least_of(int a, int b) { return a < b ? a : b; }
+
+enum { LONGEST = 63 };
+
+/* How many single letters separate two words, swapped neighbours counting as one (Damerau 1964, no
+ * letter changed twice); words longer than 63 letters count as far. */
 static int distance(const char *a, const char *b) {
   size_t n = strlen(a), m = strlen(b);
-  int row[64];
-  if (n > 63 || m > 63) return 64;
+  if (n > LONGEST || m > LONGEST) return LONGEST + 1;
+  int rows[3][LONGEST + 1], *before = rows[0], *above = rows[1], *row = rows[2];
   for (size_t j = 0; j <= m; j++) row[j] = (int)j;
   for (size_t i = 1; i <= n; i++) {
-    int diagonal = row[0];
+    int *free_row = before;
+    before = above, above = row, row = free_row;
     row[0] = (int)i;
     for (size_t j = 1; j <= m; j++) {
-      int best = diagonal + (tolower((unsigned char)a[i - 1]) != tolower((unsigned char)b[j - 1]));
-      if (row[j] + 1 < best) best = row[j] + 1;
-      if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-      diagonal = row[j];
-      row[j] = best;
+      int other = lower(a[i - 1]) != lower(b[j - 1]);
+      row[j] = least_of(above[j - 1] + other, least_of(above[j], row[j - 1]) + 1);
+      bool swapped = i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
+                     lower(a[i - 2]) == lower(b[j - 1]);
+      if (swapped) row[j] = least_of(row[j], before[j - 2] + 1);
     }
   }
   return row[m];
 }
 
+/* True when one word begins with the other, of at least two letters. */
+static bool begins(const char *a, const char *b) {
+  size_t n = strlen(a), m = strlen(b), shorter = n < m ? n : m;
+  return shorter > 1 && strncmp(a, b, shorter) == 0;
+}
+
 const char *sq_nearest(const char *word, const char *const *words) {
   const char *best = NULL;
-  int least = (int)strlen(word) / 3 + 2;
+  const int furthest = (int)strlen(word) / 3 + 1;
+  int least = furthest + 1;
   for (; *words; words++) {
     int d = distance(word, *words);
+    if (d > furthest && begins(word, *words)) d = furthest;
     if (d < least) {
       least = d;
       best = *words;

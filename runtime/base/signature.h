@@ -97,8 +97,9 @@ void sq_signature_drop(sq_signature *s);
  * method is called on, finds a first parameter that is called x. */
 int sq_signature_find(const sq_signature *s, const char *name, size_t length);
 
-/* The word of a NULL-terminated list that is nearest to a misspelt one, NULL where none is near (at
- * most a third of its letters differ). [borrow | any thread] */
+/* The word of a NULL-terminated list that is nearest to a misspelt one, NULL where none is near: at
+ * most a third of its letters differ, or one of the two begins with the other. [borrow | any
+ * thread] */
 const char *sq_nearest(const char *word, const char *const *words);
 
 /* Arguments for calls in C. SQ_T reads x twice. */
