@@ -57,6 +57,17 @@ describe("Ctrl-C in a script", function()
     assert.equal(0, t:status())
   end)
 
+  it("finds the locals of the frames that called it, and says whose it writes", function()
+    local t = start "(function(outer) local loss = 7 train(3) return outer + loss end)(4)"
+    says(t, "outer", "4\n")
+    says(t, "loss", "1.5\n")
+    says(t, "outer = 5", "(local outer of function <")
+    says(t, "fresh = 1", "(global fresh)\n")
+    t:send "lr = 9\rcont\r"
+    t:expect "\nend\t12\t9\n"
+    assert.equal(0, t:status())
+  end)
+
   it("works inside coroutines", function()
     local t = start "coroutine.wrap(function() return (train(3)) end)()"
     says(t, "limit", "3\n")

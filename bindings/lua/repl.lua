@@ -86,6 +86,17 @@ local function look_up(frame, wanted)
   return false
 end
 
+-- The same in the frames that called it: a name that the chosen frame does not know at all may be a local there. Also
+-- gives that frame.
+local function look_up_outside(wanted)
+  for i = session.at + 1, #session.frames do
+    local frame = session.frames[i]
+    local found, value, set, kind = look_up(frame, wanted)
+    if found and not is_ours(frame) then return true, value, set, kind, frame end
+  end
+  return false
+end
+
 local function globals_of(frame)
   local found, value = look_up(frame, "_ENV")
   return found and value or _G
@@ -99,7 +110,8 @@ local frame_env = setmetatable({}, {
     local found, value = look_up(frame, name)
     if found then return value end
     value = globals_of(frame)[name]
-    if value == nil then return session.preset[name] end
+    if value == nil then value = session.preset[name] end
+    if value == nil then value = select(2, look_up_outside(name)) end
     return value
   end,
   __newindex = function(_, name, value)
@@ -109,8 +121,14 @@ local frame_env = setmetatable({}, {
       return
     end
     local found, _, set, kind = look_up(frame, name)
+    local where = ""
+    if not found and globals_of(frame)[name] == nil then
+      local outer
+      found, _, set, kind, outer = look_up_outside(name)
+      where = outer and " of " .. outer.text:match ": in (.*)$" or ""
+    end
     if found then set(value) else globals_of(frame)[name] = value end
-    print(("(%s %s)"):format(found and kind or "global", name))
+    print(("(%s %s%s)"):format(found and kind or "global", name, where))
   end,
 })
 
