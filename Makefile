@@ -166,6 +166,12 @@ mnist:
 	$(call install,curl ca-certificates)
 	@data/fetch.sh
 
+# What lua-language-server reads of the API; .luarc.json points there.
+.PHONY: types
+types: all
+	@mkdir -p build/types
+	@$(OUT)/seqrt --luacats > build/types/seqrt.lua.part && mv build/types/seqrt.lua.part build/types/seqrt.lua
+
 bench: all
 	$(OUT)/seqrt spec/bench.lua $(ARGS)
 
@@ -257,6 +263,7 @@ help:
 	@echo "make fuzz           search the readers of files for faults (clang; FUZZ_SECONDS=20 each)"
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
 	@echo "make mnist          download MNIST into data/mnist and check it"
+	@echo "make types          build/types/seqrt.lua, for editors with lua-language-server"
 	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
 	@echo "make debug          build/debug: no optimisation, our own assertions on"

@@ -28,7 +28,7 @@ if options.dry_run then options.epochs, options.steps = 1, 2 end
 if options.threads > 0 then sq.set_num_threads(options.threads) end
 
 local train, name = models.pictures(options.dataset, "train")
-local test = models.pictures(options.dataset, "test")
+local test = models.pictures(options.dataset, "test", options.dry_run and 1000 or nil)
 local out = options.out or sq.fs.join("runs/classify", name)
 assert(sq.fs.mkdir_p(out))
 
@@ -63,7 +63,7 @@ end
 local log = sq.Log(out)
 local begin = sq.clock()
 local bar = sq.progress(options.epochs * steps, { desc = "classify " .. name })
-local step = 0
+local step, right, given = 0, nil, nil
 for epoch = 1, options.epochs do
   local last = epoch * steps
   for x, y in loader:epoch() do
@@ -79,7 +79,8 @@ for epoch = 1, options.epochs do
     bar:update()
     if step == last then break end
   end
-  local accuracy = answers(test):mean():item()
+  right, given = answers(test)
+  local accuracy = right:mean():item()
   log:write(step, { epoch = epoch, test_accuracy = accuracy })
   if epoch < options.epochs then bar:write(("epoch %d: test accuracy %.4f"):format(epoch, accuracy)) end
 end
@@ -88,7 +89,6 @@ local seconds = sq.clock() - begin
 
 -- --- report ---------------------------------------------------------------------------------------------
 
-local right, given = answers(test)
 local labels = select(2, test:batch(nil, 0, #test))
 print(("\n%-12s %8s %8s   %s"):format("class", "pictures", "right", "most often taken for"))
 for class = 0, 9 do

@@ -165,3 +165,35 @@ describe("the references", function()
     end
   end)
 end)
+
+describe("the file for lua-language-server", function()
+  local text = reference.luacats()
+
+  it("is Lua, and names no type that it does not define", function()
+    assert(load(text))
+    local known = {}
+    for name in ([[any nil boolean string number integer table function userdata thread fun]]):gmatch "%a+" do
+      known[name] = true
+    end
+    for name in text:gmatch "%-%-%-@class ([%w_.]+)" do known[name] = true end
+    for name in text:gmatch "%-%-%-@alias ([%w_.]+)" do known[name] = true end
+    local function check(types, line)
+      for name in types:gsub('"[^"]*"', ""):gmatch "[%a_][%w_.]*" do assert.is_true(known[name], line) end
+    end
+    local count = 0
+    for line in text:gmatch "%-%-%-@[^\n]+" do
+      local types = line:match "^%-%-%-@param %S+ (.*)" or line:match "^%-%-%-@return (.*)" or
+        line:match "^%-%-%-@field %S+ (%S+)"
+      if types then
+        count = count + 1
+        check(types, line)
+      end
+    end
+    assert.is_true(count > 1000)
+  end)
+
+  it("lies where .luarc.json looks for it", function()
+    assert.matches('"workspace.library": %["build/types"%]', support.read ".luarc.json")
+    assert.matches("%-%-luacats > build/types/seqrt.lua", support.read "Makefile")
+  end)
+end)

@@ -7,7 +7,7 @@ local function classify(args, env)
 end
 
 describe("scripts/classify.lua", function()
-  it("learns drawn digits in a hundred steps, and saves what it learned", function()
+  it("learns drawn digits in a hundred steps, and saves what it learned #long", function()
     local dir = support.tmpdir()
     local out, err, code = classify { "--dataset", "digits", "--epochs", "1", "--steps", "100", "--batch", "32", "--out", dir }
     assert.equal(0, code, err)

@@ -136,6 +136,12 @@ local function add_function(out, row, prefix)
   out[#out + 1] = ("function %s%s(%s) end\n"):format(prefix, row.name, table.concat(names, ", "))
 end
 
+-- "int?" is integer|nil.
+local function field_type(text)
+  local name, optional = text:match "^(.-)(%??)$"
+  return editor_type {type = name} .. (optional == "?" and "|nil" or "")
+end
+
 local OPERATORS = {"add", "sub", "mul", "div", "pow"}
 
 local function add_class(out, class, rows)
@@ -144,7 +150,7 @@ local function add_class(out, class, rows)
   for _, row in ipairs(rows or {}) do
     if row.kind == "field" then
       out[#out + 1] = ("---@field %s %s %s"):format(row.name,
-        row.type == "shape" and "integer[]" or editor_type {type = (row.type or "any"):gsub("%?$", "|nil")}, row.doc or "")
+        row.type == "shape" and "integer[]" or field_type(row.type or "any"), row.doc or "")
     end
   end
   if class.name == "Tensor" then
