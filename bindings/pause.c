@@ -142,6 +142,25 @@ static void on_signal(int sig) {
   if (L != main_state) lua_sethook(L, arrive, every, 1);
 }
 
+/* The hook of SIGUSR1: saves, at once or at the next safe point, and goes on. */
+static void save_now(lua_State *L, lua_Debug *event) {
+  (void)event;
+  disarm();
+  lua_sethook(L, NULL, 0, 0);
+  (void)call_stop(L, "defer", "save");
+  (void)call_stop(L, "save", NULL);
+}
+
+/* One that asks to end the script is served first: then it is saved anyway. */
+static void on_save_signal(int sig) {
+  (void)sig;
+  if (seen || waiting) return;
+  int every = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
+  lua_State *L = running;
+  lua_sethook(main_state, save_now, every, 1);
+  if (L != main_state) lua_sethook(L, save_now, every, 1);
+}
+
 int sq_pause_seen(void) { return seen; }
 
 sq_pause_mode sq_pause_set_mode(sq_pause_mode next) {
@@ -215,6 +234,9 @@ void sq_pause_install(lua_State *L) {
   struct sigaction old, act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   main_state = running = L;
   sigemptyset(&act.sa_mask);
+  struct sigaction saving = {.sa_handler = on_save_signal, .sa_flags = SA_RESTART};
+  sigemptyset(&saving.sa_mask);
+  sigaction(SIGUSR1, &saving, NULL);
   sigaction(SIGTERM, &act, NULL);
   if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
     sigaction(SIGINT, &act, NULL);

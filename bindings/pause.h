@@ -14,7 +14,8 @@ typedef enum sq_pause_mode {
   SQ_PAUSE_STOP  /* a chunk typed at the prompt: raises, at once also in long C calls */
 } sq_pause_mode;
 
-/* Takes over SIGINT (unless the process was started with it ignored) and SIGTERM, and replaces
+/* Takes over SIGINT (unless the process was started with it ignored), SIGTERM and SIGUSR1, which
+ * saves as the others do and lets the script go on, and replaces
  * coroutine.resume and coroutine.wrap by equals that note which coroutine runs, so that a loop
  * inside one can be stopped. `L` is the main state. [Lua thread] */
 void sq_pause_install(lua_State *L);

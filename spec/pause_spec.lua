@@ -220,6 +220,19 @@ describe("signals off the terminal", function()
     end
   end)
 
+  it("save and go on at SIGUSR1, at once or at the next safe point", function()
+    local dir = support.tmpdir()
+    local path = support.write(dir .. "/s.lua", [[
+      local sq = require "seqrt"
+      local n, saved = 0, 0
+      sq.on_stop(function() saved = saved + 1 end)
+      local start = sq.clock()
+      while saved == 0 and sq.clock() - start < 5 do n = n + 1 end
+      print("saved", saved, n > 0)]])
+    local out, err, status = support.run({path}, {signal = {"USR1", 0.3}})
+    assert.same({"saved\t1\ttrue\n", "", 0}, {out, err, status})
+  end)
+
   it("can be taken back", function()
     local dir = support.tmpdir()
     local _, _, status = support.run({"-e", [[
