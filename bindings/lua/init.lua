@@ -4,6 +4,8 @@ local sq = require "seqrt"
 local api = require "seqrt.api"
 local init = {}
 
+local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
+
 -- The example is nn.init.<name>(w) unless one is given.
 local function define(name, signature, doc, call, example)
   init[name] = api.define {owner = "sq.nn.init", name = name, signature = signature, doc = doc, call = call,
@@ -37,9 +39,13 @@ define("ones_", "(tensor: Tensor) -> Tensor", "All 1.", function(t) return const
 
 -- --- by fan ------------------------------------------------------------------------------------------
 
+local function want_matrix(t)
+  if t:dim() < 2 then fail("[nn.init] the tensor is %s: it needs 2 dims or more", t.shape) end
+end
+
 -- Inputs and outputs of one unit: dims 2 and 1, times the field of a convolution.
 local function fans(t)
-  if t:dim() < 2 then error(("[nn.init] the tensor is %s: it needs 2 dims or more"):format(t.shape), 4) end
+  want_matrix(t)
   local field = 1
   for i = 3, t:dim() do field = field * t:size(i) end
   return t:size(2) * field, t:size(1) * field
@@ -53,8 +59,13 @@ local gains = {
 local function gain_of(nonlinearity, param)
   if nonlinearity == "leaky_relu" then return math.sqrt(2 / (1 + (param or 0.01) ^ 2)) end
   local gain = gains[nonlinearity]
-  if not gain then error(("[nn.init] no gain is known for '%s'"):format(nonlinearity), 4) end
-  return gain
+  if gain then return gain end
+  local names = {"leaky_relu"}
+  for name in pairs(gains) do names[#names + 1] = name end
+  table.sort(names)
+  local near = api.nearest(nonlinearity, names)
+  fail("[nn.init] no gain is known for '%s'%s", nonlinearity, near and (" (did you mean '%s'?)"):format(near)
+    or ": there are " .. table.concat(names, ", "))
 end
 
 define("calculate_gain", "(nonlinearity: string, param: number? = nil) -> number",
@@ -115,7 +126,7 @@ end
 define("orthogonal_", "(tensor: Tensor, gain: number = 1, generator: Generator? = nil) -> Tensor",
   "A random matrix (dims 2 and on as one) with orthonormal rows or columns, times gain.",
   function(t, gain, generator)
-    if t:dim() < 2 then error(("[nn.init] the tensor is %s: it needs 2 dims or more"):format(t.shape), 3) end
+    want_matrix(t)
     if t:numel() == 0 then return t end
     return quietly(t, function()
       local x = sq.zeros(t.shape, {dtype = t.dtype}):normal_(0, 1, {generator = generator}):double()

@@ -50,10 +50,11 @@ def stream():
         exact("randperm", f"{n}", torch.randperm(n))
 
 
-print("-- rng.lua: made by rng.py.\nreturn {")
-for seed in (0, 1, 42, 2**31, 2**32 + 5, -1):
-    torch.manual_seed(seed)
-    print(f"  {{seed = {seed},")
-    stream()
-    print("  },")
-print("}")
+if __name__ == "__main__":
+    print("-- rng.lua: made by rng.py.\nreturn {")
+    for seed in (0, 1, 42, 2**31, 2**32 + 5, -1):
+        torch.manual_seed(seed)
+        print(f"  {{seed = {seed},")
+        stream()
+        print("  },")
+    print("}")
