@@ -14,7 +14,8 @@ local function parameter(shape, dtype) return nn.Parameter(sq.zeros(shape, {dtyp
 -- Draws in PyTorch's order: the output map first, then the input maps, each by xavier_uniform_; biases are 0.
 function Attention:init(embed_dim, num_heads, o)
   if num_heads < 1 or embed_dim % num_heads ~= 0 then
-    error(("[nn.MultiheadAttention] embed_dim %d must divide into %d heads"):format(embed_dim, num_heads), 5)
+    require("seqrt.dataset").fail(("[nn.MultiheadAttention] embed_dim %d must divide into %d heads"):format(
+      embed_dim, num_heads))
   end
   self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, o.dropout, o.batch_first
   local kdim, vdim = o.kdim or embed_dim, o.vdim or embed_dim
@@ -107,8 +108,8 @@ local function attend(self, query, key, value, options)
     options.key_padding_mask = options.key_padding_mask:unsqueeze(1)
   end
   local weights = F.softmax(hide(self, scores, options, k:size(1) - S), -1)
-  local dropped = F.dropout(weights, self.dropout, self.training)
-  local y = self.out_proj(dropped:matmul(heads(self, v)):permute(3, 1, 2, 4):reshape(T, B, E))
+  weights = F.dropout(weights, self.dropout, self.training) -- these are given back, as by PyTorch
+  local y = self.out_proj(weights:matmul(heads(self, v)):permute(3, 1, 2, 4):reshape(T, B, E))
   if not options.need_weights then
     weights = nil
   elseif options.average_attn_weights then

@@ -48,12 +48,17 @@ local function members(m)
   return list
 end
 
--- Calls visit(full name, member, owner) for all members, depth first.
+-- Calls visit(full name, member, owner) for all members in PyTorch's order: a module's own tensors before its children's.
 local function walk(m, prefix, visit)
-  for _, e in ipairs(members(m)) do
-    local name = prefix == "" and e.name or prefix .. "." .. e.name
-    visit(name, e, m)
-    if e.kind == "child" then walk(e.value, name, visit) end
+  local list = members(m)
+  for _, own in ipairs {true, false} do
+    for _, e in ipairs(list) do
+      if (e.kind ~= "child") == own then
+        local name = prefix == "" and e.name or prefix .. "." .. e.name
+        visit(name, e, m)
+        if e.kind == "child" then walk(e.value, name, visit) end
+      end
+    end
   end
 end
 

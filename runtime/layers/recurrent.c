@@ -166,13 +166,28 @@ static sq_status stack(const pile *p, sq_tensor **out) {
   return sq_apply(SQ_OP_stack, 2, (sq_arg[]){all, SQ_D(0)}, out);
 }
 
-/* Dropout between two layers, in training. */
+static sq_status swap_batch_and_time(sq_tensor *x, sq_tensor **out) {
+  return sq_apply(SQ_OP_transpose, 3, (sq_arg[]){SQ_T(x), SQ_D(0), SQ_D(1)}, out);
+}
+
+/* Dropout between two layers, in training. The draws go by time, then batch, as PyTorch's do. */
 static sq_status drop_some(const recurrent *r, sq_tensor **y) {
   if (!r->base.training || r->dropout == 0) return SQ_OK;
-  sq_tensor *kept;
-  SQ_TRY(sq_apply(SQ_OP_dropout, 2, (sq_arg[]){SQ_T(*y), SQ_N(r->dropout)}, &kept));
+  SQ_OWN sq_tensor *by_time = NULL, *kept = NULL;
+  sq_tensor *swapped;
+  if (r->batch_first) {
+    SQ_TRY(swap_batch_and_time(*y, &by_time));
+  } else {
+    by_time = sq_tensor_keep(*y);
+  }
+  SQ_TRY(sq_apply(SQ_OP_dropout, 2, (sq_arg[]){SQ_T(by_time), SQ_N(r->dropout)}, &kept));
+  if (r->batch_first) {
+    SQ_TRY(swap_batch_and_time(kept, &swapped));
+  } else {
+    swapped = sq_tensor_keep(kept);
+  }
   sq_tensor_drop(*y);
-  *y = kept;
+  *y = swapped;
   return SQ_OK;
 }
 
