@@ -154,9 +154,12 @@ describe("PyTorch's numbers", function()
   end)
 
   it("are there for every layer and loss", function()
+    local without = {Module = true, Sequential = true, ModuleList = true, Identity = true, Parameter = true} -- compute nothing
     local missing = {}
     for _, row in ipairs(require "seqrt.api".list()) do
-      if row.owner == "sq.nn" and row.name:find "^%u%w+$" and not kinds[row.name] then missing[#missing + 1] = row.name end
+      if row.owner == "sq.nn" and row.name:find "^%u%w+$" and not (kinds[row.name] or without[row.name]) then
+        missing[#missing + 1] = row.name
+      end
     end
     assert.same({}, missing)
     for _, name in ipairs{"Linear", "LSTMCell", "MultiheadAttention", "KLDivLoss"} do assert.is_table(kinds[name]) end
