@@ -53,7 +53,7 @@ describe("Ctrl-C in a script", function()
     t:send "lr = 9\r"
     t:expect "(upvalue lr)\n"
     t:send "cont\r"
-    t:expect "\nend\t2.5\t9\n"
+    t:expect "end\t2.5\t9\n"
     assert.equal(0, t:status())
   end)
 
@@ -64,7 +64,7 @@ describe("Ctrl-C in a script", function()
     says(t, "outer = 5", "(local outer of function <")
     says(t, "fresh = 1", "(global fresh)\n")
     t:send "lr = 9\rcont\r"
-    t:expect "\nend\t12\t9\n"
+    t:expect "end\t12\t9\n"
     assert.equal(0, t:status())
   end)
 
@@ -72,7 +72,7 @@ describe("Ctrl-C in a script", function()
     local t = start "coroutine.wrap(function() return (train(3)) end)()"
     says(t, "limit", "3\n")
     t:send "lr = 9\rcont\r"
-    t:expect "\nend\t1.5\t9\n"
+    t:expect "end\t1.5\t9\n"
     assert.equal(0, t:status())
   end)
 
@@ -89,7 +89,7 @@ describe("Ctrl-C in a script", function()
     local after = {[5] = 6, [6] = 7, [7] = 5}
     assert.same({after[a], after[b]}, {b, c})
     t:send "lr = 9\r\4" -- Ctrl-D goes on
-    t:expect "\nend\t1.5\t9\n"
+    t:expect "end\t1.5\t9\n"
     assert.equal(0, t:status())
   end)
 
@@ -107,7 +107,7 @@ describe("Ctrl-C in a script", function()
     t:expect "paused: "
     t:expect "paused> "
     t:send "lr = 9\rcont\r"
-    t:expect "\nend\t1.5\t9\n"
+    t:expect "end\t1.5\t9\n"
     assert.equal(0, t:status())
   end)
 
@@ -121,7 +121,7 @@ describe("Ctrl-C in a script", function()
     t:expect "paused> "
     says(t, "step", "(a variable; the command is :step)\n41\n")
     t:send "step = 2e9\r:cont\r"
-    t:expect "\nstep\t2000000000.0\n"
+    t:expect "step\t2000000000.0\n"
     t:status()
   end)
 
@@ -179,7 +179,7 @@ describe("Ctrl-C in a script", function()
     t:send "\3"
     t:expect "paused> "
     t:send "go = false\rcont\r"
-    t:expect "\nwhole\n"
+    t:expect "whole\n"
     assert.equal(0, t:status())
   end)
 

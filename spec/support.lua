@@ -4,6 +4,11 @@ local support = {}
 -- The program under test.
 support.seqrt = os.getenv "SEQRT" or arg and arg[-1] or "build/seqrt"
 
+-- False where the program was built with READLINE=no: its prompt then knows no history, completion or pasted blocks.
+function support.has_readline()
+  return os.execute("ldd " .. support.quote(support.seqrt) .. " 2>/dev/null | grep -q libreadline") == true
+end
+
 function support.quote(text) return "'" .. tostring(text):gsub("'", "'\\''") .. "'" end
 
 function support.read(path)
