@@ -3,7 +3,7 @@
 -- The generator G makes pictures out of noise, the discriminator D tells them from real ones, and each learns from the
 -- other: min_G max_D E log D(x) + E log(1 - D(G(z))), z ~ N(0, I) in R^100. Goodfellow et al., 2014, arXiv:1406.2661.
 -- Expected: noise at the first batch, blots that look like digits after one epoch, digits that people read after ten.
--- D keeps the upper hand without winning: D(x) near 0.6, D(G(z)) near 0.4. About seven minutes on two cores:
+-- D keeps the upper hand without winning: D(x) near 0.6, D(G(z)) near 0.4. Eight to twelve minutes on two cores:
 --
 --   seqrt scripts/gan.lua
 --   seqrt scripts/gan.lua --dataset fashion --epochs 20 --out runs/fashion
