@@ -184,15 +184,37 @@ void sq_pause_reset(void) {
 
 /* --- coroutines ------------------------------------------------------------------------------- */
 
+/* Who resumed whom, the innermost first; on the C stack of the calls below. */
+typedef struct waiting_state {
+  lua_State *resumer;
+  struct waiting_state *up;
+} waiting_state;
+
+static waiting_state *chain;
+
+int sq_pause_push_resumers(lua_State *L, int most) {
+  int n = 0;
+  for (const waiting_state *l = chain; l && n < most; l = l->up, n++) {
+    lua_State *from = l->resumer;
+    if (!lua_checkstack(from, 1) || !lua_checkstack(L, 1)) break;
+    lua_pushthread(from);
+    lua_xmove(from, L, 1);
+  }
+  return n;
+}
+
 /* coroutine.resume(co, ...): the original, in the first upvalue, with `running` set around it. */
 static int co_resume(lua_State *L) {
   lua_State *co = lua_tothread(L, 1), *before = running;
   luaL_argexpected(L, co != NULL, 1, "coroutine");
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
+  waiting_state me = {L, chain};
+  chain = &me;
   running = co;
   int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
   running = before;
+  chain = me.up;
   return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
@@ -202,9 +224,12 @@ static int wrapped(lua_State *L) {
   int args = lua_gettop(L), results = 0;
   luaL_argcheck(L, lua_checkstack(co, args), 1, "too many arguments to resume");
   lua_xmove(L, co, args);
+  waiting_state me = {L, chain};
+  chain = &me;
   running = co;
   int status = lua_resume(co, L, args, &results);
   running = before;
+  chain = me.up;
   if (status == LUA_OK || status == LUA_YIELD) {
     luaL_checkstack(L, results, "too many results to resume");
     lua_xmove(co, L, results);

@@ -26,6 +26,10 @@ sq_pause_mode sq_pause_set_mode(sq_pause_mode mode);
 /* Says which state runs now and returns the one before. [Lua thread] */
 lua_State *sq_pause_set_running(lua_State *L);
 
+/* Pushes the coroutines (and the main one) that wait for the running one, the one that resumed it
+ * first, at most `most`; returns how many. [Lua thread] */
+int sq_pause_push_resumers(lua_State *L, int most);
+
 /* Forgets an interrupt that has been dealt with; what a top level calls after each chunk it ran.
  * [Lua thread] */
 void sq_pause_reset(void);

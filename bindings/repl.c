@@ -345,18 +345,20 @@ static sq_repl_action action_of(const char *word) {
   return strcmp(word, "abort") == 0 ? SQ_REPL_ABORT : SQ_REPL_CONT;
 }
 
+enum { MOST_RESUMERS = 8 };
+
 sq_repl_action sq_repl_pause(lua_State *L, bool stepping) {
   static char name[] = "pause";
   sq_repl_action action = SQ_REPL_CONT;
   int top = lua_gettop(L);
   bool leave = false;
-  if (!lua_checkstack(L, 10)) return action;
+  if (!lua_checkstack(L, 10 + MOST_RESUMERS)) return action;
   prepare();
   lua_pushcfunction(L, call_part);
   lua_pushlightuserdata(L, name);
   lua_pushthread(L);
   lua_pushboolean(L, stepping);
-  if (!call_apart(L, 3)) {
+  if (!call_apart(L, 3 + sq_pause_push_resumers(L, MOST_RESUMERS))) {
     complain(L);
     leave = true;
   }

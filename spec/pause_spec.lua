@@ -69,8 +69,12 @@ describe("Ctrl-C in a script", function()
   end)
 
   it("works inside coroutines", function()
-    local t = start "coroutine.wrap(function() return (train(3)) end)()"
+    local t, path = start "coroutine.wrap(function() return (train(3)) end)()"
     says(t, "limit", "3\n")
+    t:send "where\r"
+    t:expect "* "
+    t:expect("\n  " .. path .. ":12: in the main chunk\n") -- which resumed it
+    t:expect "paused> "
     t:send "lr = 9\rcont\r"
     t:expect "end\t1.5\t9\n"
     assert.equal(0, t:status())

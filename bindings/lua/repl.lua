@@ -499,10 +499,15 @@ function repl.start(line, greeting)
 end
 
 -- Called when Ctrl-C has stopped `thread` between two instructions.
-function repl.pause(line, thread, stepping)
+-- The rest are the coroutines that wait for it: their frames follow.
+function repl.pause(line, thread, stepping, ...)
   open_line(line)
   fill_presets()
   session.frames = read_frames(thread, 0, false)
+  for _, resumer in ipairs {...} do
+    local frames = read_frames(resumer, 0, false)
+    table.move(frames, 1, #frames, #session.frames + 1, session.frames)
+  end
   session.at, session.paused, session.env = first_foreign(session.frames), true, frame_env
   if not stepping then print "\npaused: cont, step, where, locals, up, down, abort, save, quit; assign to change" end
   if session.frames[session.at] then show_frame() end
