@@ -10,11 +10,17 @@
 #include "layers/layer.h"
 #include "open.h"
 
-enum { MAX_CLASSES = 64 };
+/* How many classes there are. */
+enum {
+  CLASSES = 0
+#define LAYER(name) +1
+#include "layers/layer.def"
+#undef LAYER
+};
 
 /* A Lua class for each class of layers, in the order of sq_layer_classes. */
-static bind_class classes[MAX_CLASSES];
-static bind_fn constructors[MAX_CLASSES + 1];
+static bind_class classes[CLASSES + 1]; /* ends with one without a name */
+static bind_fn constructors[CLASSES + 1];
 
 static void drop_layer(void *object) { sq_layer_drop(object); }
 

@@ -1,0 +1,64 @@
+-- module_spec.lua: modules: names in PyTorch's order, sharing, train and eval, errors with the place in the model.
+local sq = require "seqrt"
+local nn = sq.nn
+
+local Net = nn.Module "Net"
+function Net:init()
+  self.head = nn.Linear(4, 2)
+  self.scale = nn.Parameter(sq.ones(2))
+  self:register_buffer("mean", sq.zeros(4))
+end
+function Net:forward(x) return self.head(x - self.mean) * self.scale end
+
+local function names(model)
+  local list = {}
+  for name in model:named_parameters() do list[#list + 1] = name end
+  return table.concat(list, " ")
+end
+
+describe("a module", function()
+  it("names its own parameters before its children's, as PyTorch does", function()
+    assert.equal("scale head.weight head.bias", names(Net()))
+  end)
+
+  it("prints its tree with counts", function()
+    local text = tostring(Net())
+    assert.matches("^Net%(", text)
+    assert.matches("%(head%): Linear%(4 %-> 2%)  10", text)
+    assert.matches("12 parameters$", text)
+  end)
+
+  it("says where in a model a layer failed", function()
+    local model = Net()
+    local ok, text = pcall(model.head, sq.zeros(3, 5))
+    assert.is_false(ok)
+    assert.is_truthy(text:find("x's last dim must be 4 (in Net.head, nn.Linear 4 -> 2)", 1, true), text)
+  end)
+
+  it("counts, trains and names a shared parameter once", function()
+    local a, b = nn.Linear(3, 3), nn.Linear(3, 3)
+    b.weight = a.weight
+    local model = nn.Sequential(a, b)
+    assert.equal(15, model:num_parameters())
+    assert.equal("0.weight 0.bias 1.bias", names(model))
+    model(sq.ones(1, 3)):sum():backward()
+    sq.optim.SGD(model:parameters(), {lr = 0.1}):step()
+    assert.is_true(a.weight:detach():equal(b.weight:detach()))
+  end)
+
+  it("passes train, eval and apply down to all below", function()
+    local model, seen = nn.Sequential(Net(), nn.Dropout(0.5)), 0
+    model:eval()
+    for _, m in ipairs(model:modules()) do assert.is_false(m.training) end
+    model:train()
+    for _, m in ipairs(model:modules()) do assert.is_true(m.training) end
+    model:apply(function() seen = seen + 1 end)
+    assert.equal(4, seen)
+  end)
+
+  it("converts all floats it holds", function()
+    local model = Net():double()
+    for _, t in pairs(model:state_dict()) do assert.equal("float64", t.dtype) end
+    assert.equal("float64", model(sq.zeros({1, 4}, {dtype = "float64"})).dtype)
+  end)
+end)
