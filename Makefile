@@ -127,7 +127,7 @@ $(OUT)/obj/lua_parts.o: $(OUT)/lua_parts.c $(OUT)/obj/flags
 # --- what must be on the machine --------------------------------------------------------------------
 BUILD_PKGS := pkg-config liblua5.4-dev libopenblas-dev libpng-dev zlib1g-dev libcairo2-dev libjansson-dev \
               $(if $(filter yes,$(READLINE)),libreadline-dev)
-TEST_PKGS  := curl lua-busted lua-check clang-format
+TEST_PKGS  := lua5.4 curl lua-busted lua-check clang-format
 
 # $(call install,packages): only those that are missing, by apt-get; elsewhere they are named.
 define install
