@@ -255,6 +255,23 @@ static int co_wrap(lua_State *L) {
   return 1;
 }
 
+/* require "seqrt.pause".hold(flag) -> flag before: while it is held Ctrl-C stops the script, as off
+ * a terminal. */
+static int pause_hold(lua_State *L) {
+  bool held = mode == SQ_PAUSE_SAVE;
+  if (mode != SQ_PAUSE_STOP) mode = lua_toboolean(L, 1) ? SQ_PAUSE_SAVE : SQ_PAUSE_OPEN;
+  lua_pushboolean(L, held);
+  return 1;
+}
+
+static void install_module(lua_State *L) {
+  static const luaL_Reg functions[] = {{"hold", pause_hold}, {NULL, NULL}};
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  luaL_newlib(L, functions);
+  lua_setfield(L, -2, "seqrt.pause");
+  lua_pop(L, 1);
+}
+
 void sq_pause_install(lua_State *L) {
   struct sigaction old, act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   main_state = running = L;
@@ -266,6 +283,7 @@ void sq_pause_install(lua_State *L) {
   if (sigaction(SIGINT, NULL, &old) == 0 && old.sa_handler != SIG_IGN) {
     sigaction(SIGINT, &act, NULL);
   }
+  install_module(L);
   lua_getglobal(L, "coroutine");
   lua_getfield(L, -1, "resume");
   lua_pushcclosure(L, co_resume, 1);

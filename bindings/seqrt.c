@@ -11,6 +11,7 @@
 #include "kernels/kern.h"
 #include "open.h"
 #include "parts.h"
+#include "process.h"
 #include "sys.h"
 
 /* --- switches --------------------------------------------------------------------------------- */
@@ -166,6 +167,8 @@ static void open_parts(lua_State *L) {
   }
   lua_pushcfunction(L, luaopen_seqrt_sys);
   lua_setfield(L, -2, "seqrt.sys");
+  lua_pushcfunction(L, luaopen_seqrt_process);
+  lua_setfield(L, -2, "seqrt.process");
   lua_pushcfunction(L, luaopen_seqrt_layer);
   lua_setfield(L, -2, "seqrt.layer");
   lua_pushcfunction(L, luaopen_seqrt_optimizer);

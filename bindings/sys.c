@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "bind.h"
 
-enum { DEFAULT_WIDTH = 80, MAX_READ = 1 << 30 };
+enum { DEFAULT_WIDTH = 80, DEFAULT_HEIGHT = 24, MAX_READ = 1 << 30 };
 
 /* true, or nil and the text of the failure. */
 static int push_status(lua_State *L, sq_status status) {
@@ -57,13 +57,14 @@ static int sys_isatty(lua_State *L) {
   return 1;
 }
 
-/* Columns of the terminal behind a descriptor; 80 when it does not say. */
+/* Columns and rows of the terminal behind a descriptor; 80 and 24 when it does not say. */
 static int sys_width(lua_State *L) {
   struct winsize size = {0};
   int fd = (int)luaL_checkinteger(L, 1);
   bool known = ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
   lua_pushinteger(L, known ? size.ws_col : DEFAULT_WIDTH);
-  return 1;
+  lua_pushinteger(L, known && size.ws_row > 0 ? size.ws_row : DEFAULT_HEIGHT);
+  return 2;
 }
 
 static int fs_mkdir_p(lua_State *L, const sq_arg *arg) {

@@ -2,7 +2,7 @@
 --
 -- A palindrome of T digits ends with the digit it began with. The network sees the first T-1 digits, one after the other,
 -- and predicts the last. Expected: the LSTM learns every T up to 30, accuracy 1.0; the vanilla RNN learns T = 5 and stays
--- at chance, 0.1, at T = 30. About a minute on two cores:
+-- at chance, 0.1, at T = 30. Half a minute on two cores; a second time only what has not been finished is run:
 --
 --   seqrt scripts/palindrome.lua
 --   seqrt scripts/palindrome.lua --T 5,10 --hidden 64 --lr 5e-4
@@ -23,8 +23,10 @@ local options = sq.cli {
   clip = { 10.0, min = 0, help = "largest global norm of the gradients" },
   test = { 5000, min = 1, help = "fresh palindromes to measure accuracy on" },
   seed = { 0, help = "seed of weights and data" },
-  out = { "runs/palindrome", type = "folder", help = "folder of the figures and logs" },
-  threads = { 0, min = 0, help = "threads, 0: one per core" },
+  out = { "runs/palindrome", type = "folder", help = "folder of results, figures and logs" },
+  jobs = { type = "integer", min = 0, help = "runs at a time (default: one per core; 0: here, where Ctrl-C pauses)" },
+  threads = { 0, min = 0, help = "threads, shared by the jobs; 0: one per core" },
+  fresh = { false, help = "do finished runs again" },
   dry_run = { false, help = "two steps of each run only" },
 }
 if options.dry_run then options.steps, options.test = 2, 64 end
@@ -118,26 +120,25 @@ end
 -- --- one run -----------------------------------------------------------------------------------
 
 -- The learning rate falls in a line over the last third, so that no run ends on one of RMSprop's spikes.
-local function rate_at(step) return options.lr * math.min(1, 3 * (options.steps - step + 1) / options.steps) end
+local function rate_at(step, o) return o.lr * math.min(1, 3 * (o.steps - step + 1) / o.steps) end
 
-local function train(cell, T)
-  sq.manual_seed(options.seed)
-  local set = data.Palindrome { length = T, generator = sq.Generator(options.seed) }
-  local model = Net(cell, options.hidden)
-  local opt = optim.RMSprop(model:parameters(), { lr = options.lr })
-  local log = sq.Log(sq.fs.join(options.out, ("%s-T%d"):format(cell, T)))
-  local losses, accuracies = {}, {}
-  local begin = sq.clock()
+-- `o` holds the options with one cell and one T.
+local function train(o, folder)
+  sq.manual_seed(o.seed)
+  local set = data.Palindrome { length = o.T, generator = sq.Generator(o.seed) }
+  local model = Net(o.cell, o.hidden)
+  local opt = optim.RMSprop(model:parameters(), { lr = o.lr })
+  local log, bar = sq.Log(folder), sq.progress(o.steps)
+  local losses, accuracies, begin = {}, {}, sq.clock()
 
-  local bar = sq.progress(options.steps, { desc = ("%-7s T=%-2d"):format(cell, T) })
-  for step = 1, options.steps do
-    local x, y = set:batch(options.batch)
+  for step = 1, o.steps do
+    local x, y = set:batch(o.batch)
     local logits = model(x)
     local loss = nn.functional.cross_entropy(logits, y)
-    opt.lr = rate_at(step)
+    opt.lr = rate_at(step, o)
     opt:zero_grad()
     loss:backward()
-    nn.utils.clip_grad_norm_(model:parameters(), options.clip)
+    nn.utils.clip_grad_norm_(model:parameters(), o.clip)
     opt:step()
 
     losses[step], accuracies[step] = loss:item(), accuracy(logits, y)
@@ -147,9 +148,9 @@ local function train(cell, T)
   end
   bar:close()
 
-  local ms = (sq.clock() - begin) / options.steps * 1000
-  local test = test_accuracy(model, set, options.test)
-  return { cell = cell, T = T, losses = losses, accuracies = accuracies, loss = losses[#losses], test = test, ms = ms }
+  local ms = (sq.clock() - begin) / o.steps * 1000
+  local test = test_accuracy(model, set, o.test)
+  return { losses = losses, accuracies = accuracies, loss = losses[#losses], accuracy = test, ms = ms }
 end
 
 -- --- figures -----------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ local function draw_accuracy(results, path)
   for _, cell in ipairs(options.cell) do
     local lengths, tests = {}, {}
     for _, run in ipairs(results[cell]) do
-      lengths[#lengths + 1], tests[#tests + 1] = run.T, run.test
+      lengths[#lengths + 1], tests[#tests + 1] = run.T, run.accuracy
     end
     ax:line(lengths, tests, { label = title[cell], marker = "o" })
   end
@@ -186,16 +187,16 @@ end
 
 local results, paths = {}, {}
 local rows = { "model,T,steps,loss,accuracy,ms_per_step" }
-for _, cell in ipairs(options.cell) do
-  results[cell] = {}
-  for _, T in ipairs(options.T) do table.insert(results[cell], train(cell, T)) end
+for _, run in ipairs(sq.sweep(train, options, { over = { "cell", "T" } })) do
+  results[run.cell] = results[run.cell] or {}
+  table.insert(results[run.cell], run)
 end
 
 print(("\n%-8s %3s %6s %10s %9s %8s"):format("model", "T", "steps", "loss", "accuracy", "ms/step"))
 for _, cell in ipairs(options.cell) do
   for _, run in ipairs(results[cell]) do
-    print(("%-8s %3d %6d %10.4f %9.4f %8.2f"):format(cell, run.T, options.steps, run.loss, run.test, run.ms))
-    rows[#rows + 1] = ("%s,%d,%d,%.9g,%.9g,%.4g"):format(cell, run.T, options.steps, run.loss, run.test, run.ms)
+    print(("%-8s %3d %6d %10.4f %9.4f %8.2f"):format(cell, run.T, options.steps, run.loss, run.accuracy, run.ms))
+    rows[#rows + 1] = ("%s,%d,%d,%.9g,%.9g,%.4g"):format(cell, run.T, options.steps, run.loss, run.accuracy, run.ms)
   end
   paths[#paths + 1] = sq.fs.join(options.out, cell .. ".png")
   draw_curves(cell, results[cell], paths[#paths])

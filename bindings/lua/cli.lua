@@ -35,6 +35,7 @@ local function declare(name, entry)
   local option = {name = name}
   local described = false
   if type(entry) == "table" then
+    described = type(entry[1]) == "table" -- {{5, 10}}: a list, and nothing said of it
     for key in pairs(entry) do
       if type(key) == "string" then
         described = true
@@ -259,7 +260,10 @@ local function cli(spec, exit, script, args)
   if not ok then error(list, 3) end
   local options, message, help = parse(list, by_name, args)
   if options then message = open_folders(list, options) end
-  if options and not message then return options end
+  if options and not message then
+    require("seqrt.record").options = options
+    return options
+  end
   if help then message = help_text(list, script) end
   if not exit then return nil, message end
   if help then

@@ -3,6 +3,7 @@
 
 local sq = require "seqrt"
 local store = require "seqrt.store"
+local quote = require("seqrt.json").quote
 local fail = require("seqrt.dataset").fail
 
 local files = {}
@@ -15,12 +16,6 @@ local MOST_DEPTH = 100
 --
 -- null stands for the tensor of that place. Strings that begin with "=" are special: "==..." a string that began with one
 -- itself, "=inf", "=-inf", "=nan" numbers, "=x..." a string that is not UTF-8, in hexadecimal.
-
-local escapes = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
-
-local function quote(text)
-  return '"' .. text:gsub('[%c"\\\127]', function(c) return escapes[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
-end
 
 local function encode_string(text)
   if not utf8.len(text) then return '"=x' .. text:gsub(".", function(c) return ("%02x"):format(c:byte()) end) .. '"' end

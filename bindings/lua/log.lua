@@ -1,5 +1,8 @@
 -- log.lua: sq.Log(dir): metrics as one JSON object per line, as CSV on request; a resumed run goes on in them.
 local sys = require "seqrt.sys"
+local json = require "seqrt.json"
+local record = require "seqrt.record"
+local number_text, json_string = json.number, json.quote
 
 local Log = {}
 Log.__index = Log
@@ -18,20 +21,6 @@ local function check(ok, message)
 end
 
 -- --- values ---------------------------------------------------------------------------------------------
-
-local function number_text(x)
-  if math.type(x) == "integer" then return ("%d"):format(x) end
-  local text = ("%.15g"):format(x)
-  if tonumber(text) ~= x then text = ("%.17g"):format(x) end
-  return (text:gsub(",", ".")) -- a script may have set a locale with a decimal comma
-end
-
-local ESCAPES = {['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t"}
-
-local function json_string(text)
-  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
-  return '"' .. text:gsub('[%c"\\\127]', function(c) return ESCAPES[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
-end
 
 -- A tensor of one element counts as its number.
 local function plain(name, value)
@@ -117,6 +106,7 @@ local function begin(self)
   if self.begun then return end
   self.begun = true
   check(sys.write(self.path, ""))
+  record.ensure(self.dir)
 end
 
 -- --- methods ------------------------------------------------------------------------------------------------
@@ -225,6 +215,7 @@ function Log:load_state_dict(state)
     error(("[Log] %s has %d bytes, fewer than the %d of the checkpoint"):format(self.path, #text, bytes), 2)
   end
   check(sys.write(self.path, text:sub(1, bytes)))
+  record.ensure(self.dir)
   self.begun, self.bytes, self.rows, self.columns = true, bytes, rows, {}
   for name in state.columns:gmatch "[^\n]+" do self.columns[#self.columns + 1] = name end
   if self.csv_path and rows > 0 then

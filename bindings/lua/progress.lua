@@ -2,7 +2,7 @@
 local sys = require "seqrt.sys"
 local clock = sys.clock
 
-local SMOOTHING, MIN_INTERVAL, PLAIN_INTERVAL = 0.3, 0.1, 10.0
+local SMOOTHING, MIN_INTERVAL, PLAIN_INTERVAL, SINK_INTERVAL = 0.3, 0.1, 10.0, 0.2
 local EIGHTHS = {[0] = " ", "▏", "▎", "▍", "▌", "▋", "▊", "▉", "█"}
 local ASCII = {[0] = " ", "1", "2", "3", "4", "5", "6", "7", "8", "9", "#"}
 
@@ -17,6 +17,7 @@ local method = api.class {name = "Progress", methods = Progress,
   fields = {{"n", "number", "How many are done."}, {"total", "any", "How many there are, or nil."}}}
 
 local open = {} -- bars on the terminal, outermost first
+local told -- the bar whose state goes to Progress.sink: the outermost
 
 -- --- the line -----------------------------------------------------------------------------------------
 
@@ -91,7 +92,8 @@ local function at_row(row, text)
   put(("\n"):rep(row), "\r", text, row > 0 and "\27[" .. row .. "A" or "")
 end
 
-local function draw(self, rate)
+-- `last`: nothing comes after this.
+local function draw(self, rate, last)
   self.rate, self.elapsed = rate, clock() - self.start
   if self.terminal then
     local width = sys.width(2)
@@ -99,9 +101,12 @@ local function draw(self, rate)
     local now = columns(text)
     at_row(self.row, text .. (" "):rep(math.min(self.drawn, width) - now))
     self.drawn = now
-  else
-    put(line_text(self), "\n")
+    return
   end
+  if told == self then Progress.sink(self) end
+  if Progress.sink and not last and clock() - (self.plain_time or 0) < PLAIN_INTERVAL then return end
+  self.plain_time = clock()
+  put(line_text(self), "\n")
 end
 
 local function clear(self)
@@ -159,7 +164,8 @@ function Progress:close()
   self.closed, self.due = true, math.huge
   if not self.shown then return end
   if not self.terminal then
-    draw(self)
+    draw(self, nil, true)
+    if told == self then told = nil end
     return
   end
   if self.leave then
@@ -219,13 +225,22 @@ local function progress(total, options)
     self.row = #open
     open[#open + 1] = self
     draw(self)
+  elseif Progress.sink then
+    self.interval, self.plain_time = SINK_INTERVAL, self.start
+    told = told or self
   end
   self.leave = options.leave
   if self.leave == nil then self.leave = self.row == 0 end
   return self
 end
 
+-- Progress.sink, where set: a function that gets the outermost bar that is not on a terminal several times a second.
+
+Progress.text = {bar = bar_text, time = time_text, postfix = postfix_text, cut = cut, columns = columns}
+Progress.is_utf8 = is_utf8
+
 return {
+  Progress = Progress,
   line = line_text, -- for specs
   glyphs = {utf8 = EIGHTHS, ascii = ASCII},
   progress = api.define {owner = "sq", name = "progress",
