@@ -61,4 +61,24 @@ describe("a module", function()
     for _, t in pairs(model:state_dict()) do assert.equal("float64", t.dtype) end
     assert.equal("float64", model(sq.zeros({1, 4}, {dtype = "float64"})).dtype)
   end)
+
+  it("refuses what can't be in it", function()
+    local a, b = Net(), Net()
+    a.inner = b
+    local cases = {
+      {function() a.me = a end, "[nn.Module] Net.me would hold the module it stands in"},
+      {function() b.outer = a end, "[nn.Module] Net.outer would hold the module it stands in"},
+      {function() a:register_buffer("x", 3) end, "[nn.Module] x is a number: it must be a Tensor"},
+      {function() a:add_module("x", 3) end, "[nn.Module] x is a number: it must be a module"},
+      {function() a:load_state_dict(3) end, "[load_state_dict] the state is a number: it must be a table"},
+      {function() nn.Linear(1, 1):load_state_dict{weight = 3, bias = sq.ones(1)} end,
+        "wrong shape: weight is a number in the file and (1,1) in the model"},
+    }
+    for _, case in ipairs(cases) do
+      local ok, text = pcall(case[1])
+      assert.is_false(ok)
+      assert.is_truthy(text:find(case[2], 1, true), text)
+    end
+    assert.matches("inner", tostring(a))
+  end)
 end)

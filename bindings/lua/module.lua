@@ -227,6 +227,7 @@ declare("load_state_dict", "(state_dict: table, strict: bool = true) -> table, t
   "model:load_state_dict(sq.load \"net.safetensors\")")
 function Module:load_state_dict(state, options)
   local strict = not options or options.strict ~= false
+  if type(state) ~= "table" then error(("[load_state_dict] the state is a %s: it must be a table"):format(type(state)), 2) end
   local missing, unexpected, wrong, known, copies = {}, {}, {}, {}, {}
   walk(self, "", function(name, e)
     if e.kind == "child" then return end
@@ -234,6 +235,8 @@ function Module:load_state_dict(state, options)
     local from = state[name]
     if not from then
       missing[#missing + 1] = name
+    elseif not sq().is_tensor(from) then
+      wrong[#wrong + 1] = ("%s is a %s in the file and %s in the model"):format(name, type(from), e.value.shape)
     elseif tostring(from.shape) ~= tostring(e.value.shape) then
       wrong[#wrong + 1] = ("%s is %s in the file and %s in the model"):format(name, from.shape, e.value.shape)
     else
@@ -301,7 +304,26 @@ core.inherit(Module)
 
 -- --- Lua classes ----------------------------------------------------------------------------------
 
+-- True if x is m or stands somewhere below it. Ends, since no module ever holds itself.
+local function holds(m, x)
+  if m == x then return true end
+  if core.is_layer(m) then return false end
+  for _, e in ipairs(members(m)) do
+    if e.kind == "child" and holds(e.value, x) then return true end
+  end
+  return false
+end
+
+local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
+
 local function put(m, name, value, kind)
+  if kind == "child" and not is_module(value) then
+    fail("[nn.Module] %s is a %s: it must be a module", name, type(value))
+  elseif kind == "child" and holds(value, m) then
+    fail("[nn.Module] %s.%s would hold the module it stands in", Module.class_name(m), name)
+  elseif kind ~= "child" and not sq().is_tensor(value) then
+    fail("[nn.Module] %s is a %s: it must be a Tensor", name, type(value))
+  end
   local kept = rawget(m, "_members")
   if not kept.kind[name] then kept.order[#kept.order + 1] = name end
   kept.kind[name], kept.value[name] = kind, value
