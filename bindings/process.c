@@ -180,6 +180,12 @@ static int process_close(lua_State *L) {
 /* --- in the child ------------------------------------------------------------------------------
  */
 
+/* Whether the reader of the report has gone: its files close before its children are told. */
+static bool reader_gone(void) {
+  struct pollfd end = {.fd = REPORT_FD, .events = POLLOUT};
+  return poll(&end, 1, 0) == 1 && (end.revents & POLLERR);
+}
+
 /* adopt(pid, variable): makes this process a child of `pid`: it ends with it, leaves Ctrl-C to it,
  * and hands neither the pipe nor the environment variable on to its own children. True; false when
  * `pid` is gone; nil when it lives and is not the parent. */
@@ -190,7 +196,7 @@ static int process_adopt(lua_State *L) {
   bool mine = getppid() == parent;
   if (!mine) {
     prctl(PR_SET_PDEATHSIG, 0);
-    if (kill(parent, 0) == 0) return 0;
+    if (!reader_gone()) return 0;
   } else {
     signal(SIGINT, SIG_IGN);
     fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);

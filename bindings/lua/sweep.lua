@@ -405,4 +405,5 @@ return api.define {
     .. "the tables that run returned, in order; kept in dir (options.out), so that finished runs of the same options are "
     .. "not done again unless `fresh`. With jobs = 0, or without a script: here, one after the other. A run that fails "
     .. "does not stop the others; then it raises, or with on_error = \"keep\" gives {error = text}.",
+  example = "local results = sq.sweep(train, options, {over = {\"lr\"}})",
 }
