@@ -187,7 +187,8 @@ end
 
 local results, paths = {}, {}
 local rows = { "model,T,steps,loss,accuracy,ms_per_step" }
-for _, run in ipairs(sq.sweep(train, options, { over = { "cell", "T" } })) do
+local runs = sq.sweep(train, options, { over = { "cell", "T" } })
+for _, run in ipairs(runs) do
   results[run.cell] = results[run.cell] or {}
   table.insert(results[run.cell], run)
 end
@@ -207,4 +208,5 @@ paths[#paths + 1] = sq.fs.join(options.out, "results.csv")
 local csv = assert(io.open(paths[#paths], "w"))
 assert(csv:write(table.concat(rows, "\n"), "\n"))
 assert(csv:close())
+paths[#paths + 1] = sq.report(runs, { title = "Palindromes: remembering the first digit" })
 print("\n" .. table.concat(paths, "\n"))

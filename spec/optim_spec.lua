@@ -10,7 +10,7 @@ local function parameters(dtype)
   return a:to(dtype):requires_grad_(), b:to(dtype):requires_grad_()
 end
 
--- make_optim.py's loss
+-- optim.py's loss
 local function loss(a, b, t, sign)
   local i = sq.arange(1, 6, { dtype = "float64" })
   local goal = (i * (0.1 * t)):sin():to(a.dtype)

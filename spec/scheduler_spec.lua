@@ -20,7 +20,7 @@ local function start(case)
   return optim.lr_scheduler[name](options), opt
 end
 
--- What ReduceLROnPlateau watches, as in make_optim.py.
+-- What ReduceLROnPlateau watches, as in optim.py.
 local function watched(t) return 1 / (1 + t // 20) + 0.01 * ((t * 7) % 5) end
 
 local function step(case, scheduler, t)

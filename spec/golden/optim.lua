@@ -1,4 +1,4 @@
--- optim.lua: made by make_optim.py with PyTorch 1.13.0a0.
+-- optim.lua: made by optim.py with PyTorch 1.13.0a0.
 return {
   optimizers = {
     {"SGD", {lr = 0.02},

@@ -1,5 +1,5 @@
-# make_optim.py: PyTorch's optimizers over 1,000 steps and its schedulers over 200, in float64.
-#   python3 spec/golden/make_optim.py > spec/golden/optim.lua
+# optim.py: PyTorch's optimizers over 1,000 steps and its schedulers over 200, in float64.
+#   python3 spec/golden/optim.py > spec/golden/optim.lua
 import math
 import warnings
 
@@ -121,7 +121,7 @@ def rates(name, optimizer, options):
     return ",\n    ".join(numbers(c if i == 0 else c[::10]) for i, c in enumerate(columns))
 
 
-print("-- optim.lua: made by make_optim.py with PyTorch %s." % torch.__version__)
+print("-- optim.lua: made by optim.py with PyTorch %s." % torch.__version__)
 print("return {\n  optimizers = {")
 for name, options in OPTIMIZERS:
     print("    {\"%s\", %s,\n      %s},\n" % (name, lua(options), trajectory(name, options)), end="")
