@@ -322,8 +322,8 @@ static sq_status check_cover(const reader *r) {
   }
   if (reached == room) return SQ_OK;
   return sq_fail(SQ_EFORMAT,
-                 "[safetensors] data_offsets: the arrays take %" PRId64
-                 " bytes, the file has %" PRId64 " bytes of data",
+                 "[safetensors] data_offsets: the arrays end at byte %" PRId64
+                 " of the data, the file has %" PRId64 " bytes of it",
                  reached, room);
 }
 
