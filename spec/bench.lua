@@ -136,7 +136,7 @@ local _, torch_version = torch_turn()
 product_rate() -- loads the BLAS, so that info names it
 local info = sq.info()
 print(("seqrt %s, %s, %s kernels, %s, threads: %d"):format(info.version, info.cpu, info.isa, info.blas, info.threads))
-print(torch_version and "PyTorch " .. torch_version .. ", the same models and threads" or "no PyTorch at " .. options.python)
+print(torch_version and "PyTorch " .. torch_version .. ", the same models and threads" or "PyTorch: none")
 
 for _, e in ipairs(experiments) do
   e.times, e.floors, e.ratios, e.torch = {}, {}, {}, {}
@@ -155,6 +155,20 @@ for _, e in ipairs(experiments) do
   local line = ("%-24s %8.2f ms   floor %6.2f ms   ratio %.2f"):format(e.name, median(e.times) * 1e3,
     median(e.floors) * 1e3, median(e.ratios))
   print(torch_version and ("%s   PyTorch takes %.1f times as long"):format(line, median(e.torch)) or line)
+end
+
+-- --- batches ---------------------------------------------------------------------------------------
+
+-- An epoch of 60,000 pictures in batches of 64 against one copy of them all.
+local pictures, labels, place = sq.rand(60000, 1, 28, 28), sq.zeros(60000, { dtype = "int64" }), sq.zeros(60000, 1, 28, 28)
+for _, shuffle in ipairs { false, true } do
+  local loader = sq.data.DataLoader(sq.data.TensorDataset(pictures, labels), { batch_size = 64, shuffle = shuffle })
+  local ratios = {}
+  for turn = 1, options.turns do
+    local copy = time(function() place:copy_(pictures) end, 1)
+    ratios[turn] = copy / time(function() for _ in loader:epoch() do end end, 1)
+  end
+  print(("%-24s %8.2f of the speed of a copy"):format(shuffle and "batches, shuffled" or "batches, in order", median(ratios)))
 end
 
 -- --- the cost of a call -------------------------------------------------------------------------
