@@ -159,7 +159,8 @@ end
 
 -- --- batches ---------------------------------------------------------------------------------------
 
--- An epoch of 60,000 pictures in batches of 64 against one copy of them all.
+-- An epoch of 60,000 pictures in batches of 64 against one copy of them all, on one thread.
+sq.set_num_threads(1)
 local pictures, labels, place = sq.rand(60000, 1, 28, 28), sq.zeros(60000, { dtype = "int64" }), sq.zeros(60000, 1, 28, 28)
 for _, shuffle in ipairs { false, true } do
   local loader = sq.data.DataLoader(sq.data.TensorDataset(pictures, labels), { batch_size = 64, shuffle = shuffle })

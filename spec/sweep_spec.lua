@@ -212,10 +212,11 @@ describe("sq.sweep", function()
   end)
 
   it("runs in stock Lua too", function()
+    if support.seqrt:find "build/[^/]+/" then return pending "a sanitizer's library does not load into a plain lua5.4" end
     local s = setup_sweep()
     local so = support.seqrt:gsub("seqrt$", "?.so")
-    local out, err, code = support.shell(("LUA_CPATH=%s %s lua5.4 %s --out %s --T 1,2 --jobs 2"):format(support.quote(so),
-      os.getenv "SEQRT_PRELOAD" or "", support.quote(s.script), support.quote(s.out)))
+    local out, err, code = support.shell(("LUA_CPATH=%s lua5.4 %s --out %s --T 1,2 --jobs 2"):format(support.quote(so),
+      support.quote(s.script), support.quote(s.out)))
     assert.equal(0, code, err)
     assert.equal(4, lines(out))
     assert.truthy(err:find "4 of 4 runs in [%d.]+ s, 2 at a time", err)
