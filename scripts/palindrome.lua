@@ -11,7 +11,7 @@
 -- `scratch` is the LSTM of the text-books, written below out of tensor operations.
 
 local sq = require "seqrt"
-local nn, optim, data, plot = sq.nn, sq.optim, sq.data, sq.plot
+local nn, optim, data = sq.nn, sq.optim, sq.data
 
 local options = sq.cli {
   cell = { { "rnn", "lstm" }, choices = { "rnn", "lstm", "scratch" }, help = "models to compare" },
@@ -153,60 +153,21 @@ local function train(o, folder)
   return { losses = losses, accuracies = accuracies, loss = losses[#losses], accuracy = test, ms = ms }
 end
 
--- --- figures -----------------------------------------------------------------------------------
-
-local title = { rnn = "Vanilla RNN", lstm = "LSTM", scratch = "LSTM from scratch" }
-
-local function draw_curves(cell, runs, path)
-  local fig = plot.figure { rows = #runs, cols = 2, title = title[cell] }
-  for r, run in ipairs(runs) do
-    fig:axes(r, 1):line(run.losses):set { title = ("T = %d"):format(run.T), ylabel = "loss", xlabel = "step" }
-    fig:axes(r, 2):line(run.accuracies):set {
-      title = ("T = %d"):format(run.T), ylabel = "batch accuracy", xlabel = "step", ylim = { 0, 1.05 },
-    }
-  end
-  fig:save(path)
-end
-
-local function draw_accuracy(results, path)
-  local fig = plot.figure {}
-  local ax = fig:axes(1, 1)
-  for _, cell in ipairs(options.cell) do
-    local lengths, tests = {}, {}
-    for _, run in ipairs(results[cell]) do
-      lengths[#lengths + 1], tests[#tests + 1] = run.T, run.accuracy
-    end
-    ax:line(lengths, tests, { label = title[cell], marker = "o" })
-  end
-  ax:set { title = "Remembering the first digit", xlabel = "palindrome length T", ylabel = "accuracy", ylim = { 0, 1.05 } }
-  ax:legend()
-  fig:save(path)
-end
-
 -- --- the sweep ---------------------------------------------------------------------------------
 
-local results, paths = {}, {}
-local rows = { "model,T,steps,loss,accuracy,ms_per_step" }
-local runs = sq.sweep(train, options, { over = { "cell", "T" } })
-for _, run in ipairs(runs) do
-  results[run.cell] = results[run.cell] or {}
-  table.insert(results[run.cell], run)
-end
+local results = sq.sweep(train, options, { over = { "cell", "T" } })
 
 print(("\n%-8s %3s %6s %10s %9s %8s"):format("model", "T", "steps", "loss", "accuracy", "ms/step"))
-for _, cell in ipairs(options.cell) do
-  for _, run in ipairs(results[cell]) do
-    print(("%-8s %3d %6d %10.4f %9.4f %8.2f"):format(cell, run.T, options.steps, run.loss, run.accuracy, run.ms))
-    rows[#rows + 1] = ("%s,%d,%d,%.9g,%.9g,%.4g"):format(cell, run.T, options.steps, run.loss, run.accuracy, run.ms)
-  end
-  paths[#paths + 1] = sq.fs.join(options.out, cell .. ".png")
-  draw_curves(cell, results[cell], paths[#paths])
+for _, run in ipairs(results) do
+  print(("%-8s %3d %6d %10.4f %9.4f %8.2f"):format(run.cell, run.T, options.steps, run.loss, run.accuracy, run.ms))
 end
-paths[#paths + 1] = sq.fs.join(options.out, "accuracy.png")
-draw_accuracy(results, paths[#paths])
-paths[#paths + 1] = sq.fs.join(options.out, "results.csv")
-local csv = assert(io.open(paths[#paths], "w"))
-assert(csv:write(table.concat(rows, "\n"), "\n"))
-assert(csv:close())
-paths[#paths + 1] = sq.report(runs, { title = "Palindromes: remembering the first digit" })
+
+local paths = sq.report(results, {
+  title = "Remembering the first digit", y = { "accuracy" }, curves = { "losses", "accuracies" },
+  text = "A palindrome of T digits ends with the digit it began with. The network sees all but the last, and predicts it.",
+  labels = {
+    rnn = "Vanilla RNN", lstm = "LSTM", scratch = "LSTM from scratch", T = "palindrome length T", losses = "loss",
+    accuracies = "batch accuracy", ms = "ms/step",
+  },
+})
 print("\n" .. table.concat(paths, "\n"))

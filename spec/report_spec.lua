@@ -1,99 +1,109 @@
--- report_spec.lua: the page of a sweep: what is in it, what is kept out of it, what is refused.
+-- report_spec.lua: the page of a sweep: what it shows, hostile texts, runs that failed, the files beside it.
 local sq = require "seqrt"
 local support = require "spec.support"
 
-local function results()
-  local list = {over = {"cell", "T"}, options = {cell = {"a", "b"}, T = {5, 10}, lr = 0.25}, runs = {}}
-  for _, cell in ipairs {"a", "b"} do
-    for _, T in ipairs {5, 10} do
-      list[#list + 1] = {cell = cell, T = T, accuracy = T / 16, other = 7, losses = {3, 2, 1}, note = "kept out"}
-      list.runs[#list.runs + 1] = {seconds = 1.5, record = {command = "seqrt s.lua", threads = 3, seqrt = "9.9.9"}}
+-- A sweep done here, without a word.
+local function sweep(run, options, over)
+  local dir, results = support.tmpdir(), {options = options, over = over, runs = {}}
+  local function add(depth, chosen)
+    if depth > #over then
+      local result = run(chosen)
+      for name, value in pairs(chosen) do result[name] = value end
+      results[#results + 1] = result
+      results.runs[#results] = {name = "r" .. #results, dir = dir, seconds = 0.5}
+      return
+    end
+    for _, value in ipairs(options[over[depth]]) do
+      local own = {[over[depth]] = value}
+      for name, each in pairs(chosen) do own[name] = each end
+      add(depth + 1, own)
     end
   end
-  return list
+  results.dir = dir
+  add(1, {})
+  return results
 end
 
-local function written(list, options)
-  options = options or {}
-  options.path = options.path or support.tmpdir() .. "/deep/r.html"
-  assert.equal(options.path, sq.report(list, options))
-  return support.read(options.path), options.path
+local function page(results, options)
+  local paths = sq.report(results, options)
+  return support.read(results.dir .. "/report.html"), paths
 end
 
--- Every tag that is opened is closed, in order.
-local function assert_nested(text)
-  local void, open = {meta = true}, {}
-  for close, name, attributes in text:gsub("<!.->", ""):gmatch "<(/?)([%a][%w:]*)([^>]*)>" do
-    if close == "/" then
-      assert.equal(name, table.remove(open))
-    elseif not void[name] and attributes:sub(-1) ~= "/" then
-      open[#open + 1] = name
-    end
-  end
-  assert.same({}, open)
-end
+local function count(text, what) return select(2, text:gsub(what, "")) end
 
 describe("sq.report", function()
-  it("has figures, results, settings and environment on one page that needs no other file", function()
-    local text, path = written(results(), {title = "Two cells"})
-    assert_nested(text)
-    for _, part in ipairs {"<title>Two cells</title>", "4 runs, 6.0 s of work", "<h2>accuracy against T</h2>",
-      "<h2>losses</h2>", '<td>a</td><td class="number">5</td><td class="number">0.3125</td><td class="number">7</td>',
-      "<tr><th>lr</th><td>0.25</td></tr>", "<tr><th>T (swept over)</th><td>5, 10</td></tr>",
-      "<tr><th>command</th><td>seqrt s.lua</td></tr>", "<tr><th>threads per run</th><td>3</td></tr>",
-      "<tr><th>seqrt</th><td>9.9.9</td></tr>", "<tr><th>kernels</th><td>" .. sq.info().isa .. "</td></tr>"} do
+  local function measured(o)
+    return {accuracy = o.T / 4, loss = 1 / o.T, losses = {3, 2, 0 / 0, 1}, tensor = sq.arange(5), note = "x"}
+  end
+  local OPTIONS = {cell = {"rnn", "lstm"}, T = {1, 2, 4}, lr = 0.5}
+
+  it("is one page with charts, table, curves, settings and environment", function()
+    local results = sweep(measured, OPTIONS, {"cell", "T"})
+    local text, paths = page(results, {title = "A question", text = "What is it?", labels = {lstm = "Long", T = "length T"}})
+    for _, part in ipairs {"<title>A question</title>", "<h1>A question</h1>", "<p>What is it?</p>", "<h2>Results</h2>",
+      "<h2>Curves</h2>", "<h2>Settings</h2>", "<h2>Environment</h2>", '<td class="l">Long</td>', ">length T</text>",
+      "<td>0.25</td>", "<code>1, 2, 4</code>", "<code>" .. sq._VERSION .. "</code>", "prefers-color-scheme:dark"} do
       assert.truthy(text:find(part, 1, true), part)
     end
-    assert.equal(2, select(2, text:gsub("<svg ", "")))
-    assert.is_nil(text:find("kept out", 1, true))
-    assert.is_nil(text:find "<script" or text:find "<link" or text:find ' src="' or text:find 'href="http')
-    local seen = {}
-    for id in text:gmatch ' id="([^"]+)"' do
-      assert.is_nil(seen[id], id)
-      seen[id] = true
+    assert.equal(2 + 4, count(text, "<svg ")) -- accuracy and loss; losses and tensor of two cells
+    assert.equal(2 * 2 + 4 * 3, count(text, "<path "))
+    assert.equal(12, count(text, "<circle "))
+    assert.is_nil(text:find "https?://")
+    assert.is_nil(text:find "[^%w]nan[^%w]")
+    assert.is_nil(text:find "<script")
+    local names = {}
+    for i, path in ipairs(paths) do
+      names[i] = path:match "[^/]*$"
+      assert.is_true(support.exists(path))
     end
-    for id in text:gmatch 'href="#([^"]+)"' do assert.is_true(seen[id], id) end
-    for id in text:gmatch "url%(#([^)]+)%)" do assert.is_true(seen[id], id) end
-    for _, name in ipairs {"-accuracy.png", "-accuracy.svg", "-losses-curves.png", "-losses-curves.svg"} do
-      assert.is_true(support.exists((path:gsub("%.html$", "")) .. name), name)
-    end
+    assert.same({"rnn.png", "rnn.svg", "lstm.png", "lstm.svg", "accuracy.png", "accuracy.svg", "loss.png", "loss.svg",
+      "results.csv", "report.html"}, names)
+    assert.equal("\137PNG", support.read(paths[1]):sub(1, 4))
+    assert.equal("cell,T,accuracy,loss\nrnn,1,0.25,1\n", support.read(results.dir .. "/results.csv"):match "^.-\n.-\n")
   end)
 
-  it("takes texts of scripts and failures as texts", function()
-    local list = results()
-    list[2] = {cell = "a", T = 10, error = "s.lua:3: <script>alert('x')</script> & \27[31mred \255"}
-    list[1].cell = '<b>"a"</b>'
-    local text = written(list, {title = "<i>title</i>"})
-    assert_nested(text)
-    assert.truthy(text:find("4 runs, 6.0 s of work, 1 failed", 1, true))
-    assert.truthy(text:find('<td class="failed" colspan="2">s.lua:3: &lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; '
-      .. " [31mred ?</td>", 1, true), text)
-    assert.truthy(text:find("&lt;b&gt;&quot;a&quot;&lt;/b&gt;", 1, true))
-    assert.is_nil(text:find("<script", 1, true) or text:find("<i>", 1, true) or text:find("\27", 1, true))
+  it("shows the fields asked for", function()
+    local text = page(sweep(measured, OPTIONS, {"cell", "T"}), {y = {"accuracy"}, curves = {"losses"}})
+    assert.equal(1 + 2, count(text, "<svg "))
+    assert.truthy(text:find("<h1>accuracy, loss against cell, T</h1>", 1, true))
+  end)
+
+  it("escapes what is hostile", function()
+    local bad = "<script>alert('x')</script>&\"\1\255"
+    local results = sweep(function() return {v = 1.5, c = {1, 2}} end, {cell = {bad, "b"}, n = {1, 2}, [bad] = bad},
+      {"cell", "n"})
+    local text = page(results, {title = bad, text = bad, labels = {v = bad, n = bad}})
+    assert.is_nil(text:find("<script", 1, true))
+    assert.is_nil(text:find "[%z\1-\8\11\12\14-\31\127]")
     assert.truthy(utf8.len(text))
+    assert.truthy(text:find("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;&amp;&quot;??", 1, true))
   end)
 
-  it("draws what it is asked to, and holds results of any origin", function()
-    local text = written(results(), {y = "other", curves = {}})
-    assert.truthy(text:find("<h2>other against T</h2>", 1, true))
-    assert.equal(1, select(2, text:gsub("<svg ", "")))
-    text = written({{name = "one", loss = 0.5}, {name = "two", loss = 0 / 0}}, {over = {"name"}})
-    assert.equal(0, select(2, text:gsub("<svg ", "")))
-    assert.truthy(text:find('<td>one</td><td class="number">0.5</td>', 1, true))
+  it("shows failed runs, and sweeps without a number to draw against", function()
+    local results = sweep(function(o) return o.T == 2 and {error = "it <went> wrong"} or measured(o) end, OPTIONS,
+      {"cell", "T"})
+    local text = page(results)
+    assert.equal(2, count(text, '<td class="bad" colspan="2">it &lt;went&gt; wrong</td>'))
+    assert.equal(2 * 2 + 4 * 2, count(text, "<path "))
+    text = page(sweep(function() return {v = 1} end, {cell = {"a", "b"}}, {"cell"}))
+    assert.equal(0, count(text, "<svg "))
+    assert.truthy(text:find("<td>1</td>", 1, true))
+    page(sweep(function() return {error = "no"} end, {cell = {"a"}, T = {1, 2}}, {"cell", "T"}))
+    page(sweep(function(o) return {v = o.T == 1 and 0 / 0 or math.huge, c = {1 / 0, 0 / 0}} end, {T = {1, 2}}, {"T"}))
   end)
 
-  it("says what is wrong with its arguments", function()
-    local function raises(expected, ...)
+  it("says what is wrong", function()
+    local results = sweep(measured, OPTIONS, {"cell", "T"})
+    local function raises(text, ...)
       local ok, message = pcall(sq.report, ...)
       assert.is_false(ok)
-      assert.truthy(tostring(message):find(expected, 1, true), message)
+      assert.truthy(tostring(message):find(text, 1, true), message)
     end
-    local dir = support.tmpdir()
-    raises("[report] results is empty: it must be a list of tables, what sq.sweep returns", {})
-    raises("[report] results[1] is a number: it must be a table", {3})
-    raises("[report] y: no result has 'acuracy': did you mean 'accuracy'?", results(), {y = "acuracy", path = dir .. "/r.html"})
-    raises("[report] curves: no result has 'loses': did you mean 'losses'?", results(), {curves = {"loses"}})
-    raises("[report] x: no result has 't'", results(), {x = "t"})
-    raises("/file': Not a directory", results(), {path = support.write(dir .. "/file", "x") .. "/r.html"})
+    raises("[report] results are not those of sq.sweep", {1})
+    raises("[report] results are empty", {over = {"a"}, runs = {}, options = {}})
+    raises("[report] y: no result has 'acuracy': did you mean 'accuracy'?", results, {y = {"acuracy"}})
+    raises("[report] curves: no result has 'loses': did you mean 'losses'?", results, {curves = {"loses"}})
+    raises("[report] x: no result has 'N'", results, {x = "N"})
+    raises("cannot make the folder '/proc/none'", results, {folder = "/proc/none"})
   end)
 end)

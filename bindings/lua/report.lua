@@ -1,305 +1,346 @@
--- report.lua: sq.report: what a sweep found, as one HTML page that needs no other file, and its figures as SVG and PNG. The
--- page is text and pictures: no script runs in it.
+-- report.lua: sq.report: what a sweep found, as one HTML page that needs nothing else, and its figures and its table as
+-- files.
 
 local sq = require "seqrt"
 local api = require "seqrt.api"
+local chart = require "seqrt.chart"
+local record = require "seqrt.record"
 local sys = require "seqrt.sys"
 
-local WIDTH, HEIGHT = 460, 320 -- pixels of one pair of axes
-
-local STYLE = [[
-:root { color-scheme: light dark; --text: #1c1e21; --soft: #656b73; --line: #dfe2e6; --page: #fff; --bad: #b3261e }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #e4e6e9; --soft: #9aa1a9; --line: #363b41; --page: #16181b; --bad: #f2867e } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--text); background: var(--page); max-width: 62rem;
-  margin: 3rem auto; padding: 0 1.5rem }
-h1 { font-size: 1.8rem; margin: 0 } h2 { font-size: 1.15rem; margin: 2.5rem 0 .75rem }
-p.lead { color: var(--soft); margin: .25rem 0 0 }
-figure { margin: 0; padding: 1rem; background: #fff; border: 1px solid var(--line); border-radius: 6px; overflow-x: auto }
-figure svg { display: block; max-width: 100%; height: auto; margin: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem 1.2rem .3rem 0; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top }
-th { color: var(--soft); font-weight: 500 } .number { text-align: right } td.failed { color: var(--bad) }
-.scroll { overflow-x: auto } code { font-size: .9em; overflow-wrap: anywhere }]]
+local escape, join = chart.escape, sys.fs.join
 
 local function fail(text, ...) require("seqrt.dataset").fail("[report] " .. text:format(...)) end
 
--- --- texts --------------------------------------------------------------------------------------------------------
+-- --- what the results hold -----------------------------------------------------------------------------------------
 
-local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
-
--- A value as HTML shows it: no markup of its own, no control characters, UTF-8.
-local function html(value)
-  local text = tostring(value)
-  if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
-  return (text:gsub("%c+", " "):gsub("[&<>\"']", ENTITIES))
-end
-
-local function value_text(value)
-  if type(value) == "table" then
-    local words = {}
-    for i, each in ipairs(value) do words[i] = value_text(each) end
-    return table.concat(words, ", ")
+-- A list of two numbers or more, from a list or a 1-d tensor; else nil.
+local function as_curve(value)
+  if type(value) == "userdata" and sq.is_tensor(value) then
+    value = value:dim() == 1 and value:numel() > 1 and value:tolist() or nil
   end
-  return math.type(value) == "float" and ("%.4g"):format(value) or tostring(value)
+  if type(value) ~= "table" or #value < 2 then return nil end
+  for _, v in ipairs(value) do if type(v) ~= "number" then return nil end end
+  return value
 end
 
-local function sorted(set)
-  local names = {}
-  for name in pairs(set) do names[#names + 1] = name end
+-- The names, sorted, of the fields for which is(value) holds in some result; the swept ones left out.
+local function fields(results, is)
+  local found, names, swept = {}, {}, {}
+  for _, name in ipairs(results.over) do swept[name] = true end
+  for _, result in ipairs(results) do
+    for name, value in pairs(result) do
+      if type(name) == "string" and not swept[name] and not found[name] and is(value) then
+        found[name], names[#names + 1] = true, name
+      end
+    end
+  end
   table.sort(names)
   return names
 end
 
--- --- what is in the results -----------------------------------------------------------------------------------------
-
-local function is_curve(value)
-  if type(value) ~= "table" or getmetatable(value) or #value < 2 then return false end
-  for _, each in ipairs(value) do if type(each) ~= "number" then return false end end
-  return true
-end
-
--- The names in results by kind, without those swept over: numbers, and lists of numbers.
-local function kinds(results, over)
-  local swept, numbers, curves = {}, {}, {}
-  for _, name in ipairs(over) do swept[name] = true end
-  for _, result in ipairs(results) do
-    for name, value in pairs(result) do
-      if type(name) == "string" and not swept[name] then
-        if type(value) == "number" then numbers[name] = true end
-        if is_curve(value) then curves[name] = true end
-      end
-    end
-  end
-  return sorted(numbers), sorted(curves)
-end
-
--- The results in groups that differ in `x` alone: {label, results...} in order.
-local function groups(results, over, x)
-  local list, by_label = {}, {}
-  for _, result in ipairs(results) do
-    local words = {}
-    for _, name in ipairs(over) do
-      if name ~= x then
-        local value = result[name]
-        words[#words + 1] = type(value) == "string" and value or name .. " = " .. value_text(value)
-      end
-    end
-    local label = table.concat(words, ", ")
-    if not by_label[label] then
-      by_label[label] = { label = label }
-      list[#list + 1] = by_label[label]
-    end
-    table.insert(by_label[label], result)
-  end
-  return list
-end
-
-local function check_name(what, name, names)
-  if not name then return end
-  for _, each in ipairs(names) do if each == name then return end end
-  local near = api.nearest(name, names)
-  fail("%s: no result has '%s'%s", what, name, near and (": did you mean '%s'?"):format(near) or "")
-end
-
--- The swept option that is a number, the last such; else nil.
-local function number_option(results, over)
-  for i = #over, 1, -1 do
-    local all = #results > 0
-    for _, result in ipairs(results) do all = all and type(result[over[i]]) == "number" end
-    if all then return over[i] end
-  end
-end
-
-local function preferred(names)
-  for _, name in ipairs { "accuracy", "loss" } do
-    for _, each in ipairs(names) do if each == name then return name end end
-  end
-  return names[1]
-end
-
--- --- figures ------------------------------------------------------------------------------------------------------------
-
-local function draw_points(list, x, y)
-  local fig = sq.plot.figure { width = WIDTH * 1.5, height = HEIGHT * 1.2 }
-  local axes, labelled = fig:axes(1, 1), false
-  for _, group in ipairs(list) do
-    local points = {}
-    for _, result in ipairs(group) do
-      if type(result[y]) == "number" then points[#points + 1] = { result[x], result[y] } end
-    end
-    table.sort(points, function(a, b) return a[1] < b[1] end)
-    local xs, ys = {}, {}
-    for i, point in ipairs(points) do xs[i], ys[i] = point[1], point[2] end
-    if #xs > 0 then
-      axes:line(xs, ys, { label = group.label ~= "" and group.label or nil, marker = "o" })
-      labelled = labelled or group.label ~= ""
-    end
-  end
-  axes:set { xlabel = x, ylabel = y }
-  if labelled then axes:legend() end
-  return fig
-end
-
--- A pair of axes for each group, a line for each of its runs.
-local function draw_curves(list, x, name)
-  local fig = sq.plot.figure { cols = #list, width = WIDTH * #list, height = HEIGHT }
-  for i, group in ipairs(list) do
-    local axes, drawn = fig:axes(1, i), 0
-    for _, result in ipairs(group) do
-      if is_curve(result[name]) then
-        axes:line(result[name], { label = x and ("%s = %s"):format(x, value_text(result[x])) or nil })
-        drawn = drawn + 1
-      end
-    end
-    axes:set { title = group.label, xlabel = "step", ylabel = name }
-    if x and drawn > 1 then axes:legend() end
-  end
-  return fig
-end
-
--- The figure as SVG and PNG at `stem`, and its SVG as a part of a page, where names of parts must differ between figures.
-local function keep(fig, stem, number)
-  fig:save(stem .. ".png")
-  fig:save(stem .. ".svg")
-  local text, why = sys.read(stem .. ".svg")
-  if not text then fail("%s", why) end
-  local mark = ("f%d-"):format(number)
-  text = text:gsub("^<%?xml.-%?>%s*", ""):gsub(' id="', ' id="' .. mark):gsub('href="#', 'href="#' .. mark)
-  return (text:gsub("url%(#", "url(#" .. mark))
-end
-
--- --- the page -----------------------------------------------------------------------------------------------------------
-
-local function facts_table(facts)
-  local rows = {}
-  for _, fact in ipairs(facts) do
-    if fact[2] ~= nil then
-      rows[#rows + 1] = ("<tr><th>%s</th><td>%s</td></tr>"):format(html(fact[1]), html(value_text(fact[2])))
-    end
-  end
-  return '<div class="scroll"><table>' .. table.concat(rows, "\n") .. "</table></div>"
-end
-
-local function result_table(results, over, numbers)
-  local columns = { table.unpack(over) }
-  table.move(numbers, 1, #numbers, #columns + 1, columns)
-  local head, rows = {}, {}
-  for i, name in ipairs(columns) do
-    head[i] = ("<th%s>%s</th>"):format(i > #over and ' class="number"' or "", html(name))
-  end
-  for r, result in ipairs(results) do
-    local cells = {}
-    for i, name in ipairs(columns) do
+-- The last swept option that is a number everywhere and has more than one value.
+local function find_x(results)
+  for i = #results.over, 1, -1 do
+    local name, seen, count = results.over[i], {}, 0
+    for _, result in ipairs(results) do
       local value = result[name]
-      local kind = type(value) == "number" and ' class="number"' or ""
-      if i <= #over or not result.error then
-        cells[#cells + 1] = ("<td%s>%s</td>"):format(kind, value == nil and "" or html(value_text(value)))
+      if type(value) ~= "number" then seen, count = {}, -#results end
+      if not seen[value] then seen[value], count = true, count + 1 end
+    end
+    if count > 1 then return name end
+  end
+end
+
+-- Results that differ in x alone, in order: {name, label, [1] = result, ...}.
+local function make_groups(r)
+  local groups, by_name = {}, {}
+  for _, result in ipairs(r.results) do
+    local words, labels = {}, {}
+    for _, name in ipairs(r.results.over) do
+      if name ~= r.x then
+        local value = result[name]
+        words[#words + 1] = type(value) == "string" and value or name .. tostring(value)
+        labels[#labels + 1] = type(value) == "string" and r.label(value) or ("%s = %s"):format(r.label(name), tostring(value))
       end
     end
-    if result.error then
-      cells[#cells + 1] = ('<td class="failed" colspan="%d">%s</td>'):format(math.max(#numbers, 1), html(result.error))
+    local name = table.concat(words, "-")
+    if not by_name[name] then
+      by_name[name] = { name = name, label = table.concat(labels, ", ") }
+      groups[#groups + 1] = by_name[name]
     end
-    rows[r] = "<tr>" .. table.concat(cells) .. "</tr>"
+    if not result.error then table.insert(by_name[name], result) end
   end
-  return ('<div class="scroll"><table><tr>%s</tr>\n%s</table></div>'):format(table.concat(head), table.concat(rows, "\n"))
+  return groups
 end
 
-local function settings(results, over)
-  local swept, facts = {}, {}
-  for _, name in ipairs(over) do swept[name] = true end
-  for _, name in ipairs(sorted(results.options or {})) do
-    local value = results.options[name]
-    facts[#facts + 1] = { swept[name] and name .. " (swept over)" or name, value }
+-- Shares are drawn from 0 to 1.
+local function limits(lines)
+  local high = 0
+  for _, line in ipairs(lines) do
+    for _, v in ipairs(line.y) do
+      if not (v >= 0 and v <= 1) then return nil end
+      high = math.max(high, v)
+    end
+  end
+  return high > 0.5 and { 0, 1.05 } or nil
+end
+
+-- A field against x, a line for each group.
+local function summary_lines(r, y)
+  local lines = {}
+  for _, group in ipairs(r.groups) do
+    local line = { label = group.label, x = {}, y = {} }
+    for _, result in ipairs(group) do
+      if type(result[y]) == "number" then
+        line.x[#line.x + 1], line.y[#line.y + 1] = result[r.x], result[y] + 0.0
+      end
+    end
+    if #line.x > 0 then lines[#lines + 1] = line end
+  end
+  return lines
+end
+
+-- A field's curves in a group, a line for each x.
+local function curve_lines(r, group, name)
+  local lines = {}
+  for _, result in ipairs(group) do
+    local curve = as_curve(result[name])
+    if curve then
+      local steps = {}
+      for i in ipairs(curve) do steps[i] = i end
+      lines[#lines + 1] = { label = r.x and ("%s = %s"):format(r.x, tostring(result[r.x])) or "", x = steps, y = curve }
+    end
+  end
+  return lines
+end
+
+-- --- the page ----------------------------------------------------------------------------------------------------
+
+local function number_text(value)
+  if math.type(value) == "float" then return ("%.4g"):format(value) end
+  return tostring(value)
+end
+
+local function list_text(value)
+  if type(value) ~= "table" then return number_text(value) end
+  local out = {}
+  for i, item in ipairs(value) do out[i] = list_text(item) end
+  return table.concat(out, ", ")
+end
+
+local function add_results(out, r)
+  out[#out + 1] = '<h2>Results</h2><div class="wide"><table><tr>'
+  for _, name in ipairs(r.results.over) do out[#out + 1] = ('<th class="l">%s</th>'):format(escape(name)) end
+  for _, name in ipairs(r.numbers) do out[#out + 1] = ("<th>%s</th>"):format(escape(r.label(name))) end
+  out[#out + 1] = "</tr>"
+  for _, result in ipairs(r.results) do
+    out[#out + 1] = "<tr>"
+    for _, name in ipairs(r.results.over) do out[#out + 1] = ('<td class="l">%s</td>'):format(escape(r.label(result[name]))) end
+    if result.error then
+      out[#out + 1] = ('<td class="bad" colspan="%d">%s</td>'):format(math.max(1, #r.numbers), escape(result.error))
+    else
+      for _, name in ipairs(r.numbers) do
+        local value = result[name]
+        out[#out + 1] = ("<td>%s</td>"):format(type(value) == "number" and escape(number_text(value)) or "")
+      end
+    end
+    out[#out + 1] = "</tr>"
+  end
+  out[#out + 1] = "</table></div>"
+end
+
+local function add_facts(out, title, facts, names)
+  out[#out + 1] = ("<div><h2>%s</h2><table>"):format(title)
+  for _, name in ipairs(names) do
+    if facts[name] ~= nil then
+      out[#out + 1] = ('<tr><td class="l">%s</td><td class="l"><code>%s</code></td></tr>'):format(escape(name),
+        escape(list_text(facts[name])))
+    end
+  end
+  out[#out + 1] = "</table></div>"
+end
+
+local function sorted_names(t)
+  local names = {}
+  for name in pairs(t) do names[#names + 1] = tostring(name) end
+  table.sort(names)
+  return names
+end
+
+-- What ran the sweep: a run's own record, for its BLAS, and the threads of all runs.
+local function environment(r)
+  local facts = record.make(r.results.options)
+  for _, run in ipairs(r.results.runs) do
+    if run.record then
+      for _, name in ipairs { "blas", "isa", "cpu", "lua", "seqrt", "started" } do facts[name] = run.record[name] end
+      facts["threads of a run"] = run.record.threads
+      break
+    end
   end
   return facts
 end
 
-local function environment(results)
-  local info, record = sq.info(), nil
-  for _, run in ipairs(results.runs or {}) do record = record or run.record end
-  record = record or {}
-  local facts = { { "command", record.command }, { "started", record.started } }
-  for _, name in ipairs { "seqrt", "lua", "blas", "isa", "cpu", "threads" } do
-    local value = record[name]
-    if value == nil then value = name == "seqrt" and info.version or info[name] end
-    facts[#facts + 1] = { ({ isa = "kernels", threads = "threads per run" })[name] or name, value }
+local function add_charts(out, r)
+  if r.x and #r.y > 0 then out[#out + 1] = '<div class="figures" style="margin-top:28px">' end
+  for _, name in ipairs(r.x and r.y or {}) do
+    local lines = summary_lines(r, name)
+    out[#out + 1] = #lines > 0 and chart.draw(lines, { title = r.label(name), xlabel = r.label(r.x), markers = true,
+      ylim = limits(lines), xticks = #lines[1].x <= 8 and lines[1].x or nil }) or ""
   end
-  return facts
+  if r.x and #r.y > 0 then out[#out + 1] = "</div>" end
 end
 
-local function lead(results)
-  local failed, seconds = 0, 0
-  for i, result in ipairs(results) do
-    if result.error then failed = failed + 1 end
-    local run = results.runs and results.runs[i]
-    seconds = seconds + (run and run.seconds or 0)
+local function add_curves(out, r)
+  if #r.curves == 0 then return end
+  out[#out + 1] = '<h2>Curves</h2><div class="figures">'
+  for _, group in ipairs(r.groups) do
+    for _, name in ipairs(r.curves) do
+      local lines = curve_lines(r, group, name)
+      local title = group.label ~= "" and ("%s: %s"):format(group.label, r.label(name)) or r.label(name)
+      out[#out + 1] = #lines > 0 and chart.draw(lines, { title = title, xlabel = "step", ylim = limits(lines) }) or ""
+    end
   end
-  local text = ("%d run%s"):format(#results, #results == 1 and "" or "s")
-  if seconds > 0 then text = text .. (", %.1f s of work"):format(seconds) end
-  return failed > 0 and ("%s, %d failed"):format(text, failed) or text
+  out[#out + 1] = "</div>"
 end
 
-local function page(title, results, over, numbers, figures)
-  local out = {
-    "<!doctype html>", '<html lang="en"><head><meta charset="utf-8">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    "<title>" .. html(title) .. "</title>", "<style>" .. STYLE .. "</style></head><body>",
-    "<h1>" .. html(title) .. "</h1>", '<p class="lead">' .. html(lead(results)) .. "</p>",
-  }
-  local function add(...) for _, text in ipairs { ... } do out[#out + 1] = text end end
-  for i, figure in ipairs(figures) do
-    add("<h2>" .. html(figure.title) .. "</h2>", "<figure>" .. figure.svg .. "</figure>")
-    if i == 1 then add("<h2>Results</h2>", result_table(results, over, numbers)) end
-  end
-  if #figures == 0 then add("<h2>Results</h2>", result_table(results, over, numbers)) end
-  local facts = settings(results, over)
-  if #facts > 0 then add("<h2>Settings</h2>", facts_table(facts)) end
-  add("<h2>Environment</h2>", facts_table(environment(results)), "</body></html>\n")
+local function page(r)
+  local facts, seconds = environment(r), 0
+  for _, run in ipairs(r.results.runs) do seconds = seconds + (run.seconds or 0) end
+  local out = { '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width,initial-scale=1">',
+    ("<title>%s</title><style>%s</style></head><body><main>"):format(escape(r.title), chart.style),
+    ("<h1>%s</h1>"):format(escape(r.title)) }
+  if r.text then out[#out + 1] = ("<p>%s</p>"):format(escape(r.text)) end
+  out[#out + 1] = ('<p class="meta">%d runs, %.1f seconds of work. <code>%s</code></p>'):format(#r.results, seconds,
+    escape(facts.command))
+  local beside = r.x ~= nil and #r.y == 1 -- one chart leaves room for the table
+  if beside then out[#out + 1] = '<div class="pair">' end
+  add_charts(out, r)
+  out[#out + 1] = "<div>"
+  add_results(out, r)
+  out[#out + 1] = beside and "</div></div>" or "</div>"
+  add_curves(out, r)
+  out[#out + 1] = '<div class="pair">'
+  add_facts(out, "Settings", r.results.options, sorted_names(r.results.options))
+  add_facts(out, "Environment", facts, { "seqrt", "lua", "blas", "isa", "cpu", "threads of a run", "seed", "started" })
+  out[#out + 1] = "</div></main></body></html>\n"
   return table.concat(out, "\n")
 end
 
-local function make_figures(results, over, x, y, curves, stem)
-  local list, figures = groups(results, over, x), {}
-  local function add(title, name, fig)
-    local number = #figures + 1
-    figures[number] = { title = title, svg = keep(fig, ("%s-%s"):format(stem, name:gsub("[^%w_-]", "_")), number) }
-  end
-  if x and y then add(("%s against %s"):format(y, x), y, draw_points(list, x, y)) end
-  for _, name in ipairs(curves) do add(name, name .. "-curves", draw_curves(list, x, name)) end
-  return figures
+-- --- files ---------------------------------------------------------------------------------------------------------
+
+local function file_word(name) return (name:gsub("[^%w_.+-]", "_")) end
+
+local function save_text(r, name, text)
+  local path = join(r.folder, name)
+  local ok, why = sys.write(path, text)
+  if not ok then fail("%s", why) end
+  r.paths[#r.paths + 1] = path
 end
 
-local function report(results, path, title, x, y, curves, over)
-  if #results == 0 then fail("results is empty: it must be a list of tables, what sq.sweep returns") end
-  for i, result in ipairs(results) do
-    if type(result) ~= "table" then fail("results[%d] is a %s: it must be a table", i, type(result)) end
+local function save_figure(r, name, figure)
+  for _, kind in ipairs { "png", "svg" } do
+    local path = join(r.folder, ("%s.%s"):format(file_word(name), kind))
+    figure:save(path)
+    r.paths[#r.paths + 1] = path
   end
-  over = over or results.over or {}
-  path = path or sys.fs.join(results.dir or ".", "report.html")
-  local numbers, found = kinds(results, over)
-  check_name("x", x, over)
-  check_name("y", y, numbers)
-  for _, name in ipairs(curves or {}) do check_name("curves", name, found) end
-  local folder = path:match "^(.*)/[^/]*$"
-  local ok, why = true, nil
-  if folder and folder ~= "" then ok, why = sys.fs.mkdir_p(folder) end
+end
+
+local function plot_summary(r, name)
+  local lines = summary_lines(r, name)
+  if #lines == 0 then return end
+  local figure = sq.plot.figure {}
+  local axes, ylim = figure:axes(1, 1), limits(lines)
+  for _, line in ipairs(lines) do axes:line(line.x, line.y, { label = line.label, marker = "o" }) end
+  axes:set { title = r.title, xlabel = r.label(r.x), ylabel = r.label(name) }
+  if ylim then axes:set { ylim = ylim } end
+  if #lines > 1 then axes:legend() end
+  save_figure(r, name, figure)
+end
+
+-- A row for each x, a column for each kind of curve.
+local function plot_curves(r, group)
+  if #group == 0 or #r.curves == 0 then return end
+  local figure = sq.plot.figure { rows = #group, cols = #r.curves, title = group.label ~= "" and group.label or r.title }
+  for i, result in ipairs(group) do
+    for k, name in ipairs(r.curves) do
+      local curve = as_curve(result[name])
+      local axes = figure:axes(i, k)
+      if curve then axes:line(curve) end
+      axes:set { title = r.x and ("%s = %s"):format(r.x, tostring(result[r.x])) or "", ylabel = r.label(name), xlabel = "step" }
+      local ylim = curve and limits { { y = curve } }
+      if ylim then axes:set { ylim = ylim } end
+    end
+  end
+  save_figure(r, group.name ~= "" and group.name or "curves", figure)
+end
+
+local function csv_cell(value)
+  if type(value) == "number" then return math.type(value) == "float" and ("%.9g"):format(value) or tostring(value) end
+  local text = value == nil and "" or tostring(value):gsub("[\r\n]+", " ")
+  return text:find '[",]' and '"' .. text:gsub('"', '""') .. '"' or text
+end
+
+local function csv(r)
+  local columns = { table.unpack(r.results.over) }
+  for _, name in ipairs(r.numbers) do columns[#columns + 1] = name end
+  local out = { table.concat(columns, ",") }
+  for _, result in ipairs(r.results) do
+    local cells = {}
+    for i, name in ipairs(columns) do cells[i] = csv_cell(result[name]) end
+    out[#out + 1] = table.concat(cells, ",")
+  end
+  return table.concat(out, "\n") .. "\n"
+end
+
+-- --- the function ----------------------------------------------------------------------------------------------------
+
+local function check_results(results)
+  if type(results.over) ~= "table" or type(results.runs) ~= "table" or type(results.options) ~= "table" then
+    fail "results are not those of sq.sweep"
+  end
+  if #results == 0 then fail "results are empty" end
+end
+
+local function check_names(what, names, known)
+  local is = {}
+  for _, name in ipairs(known) do is[name] = true end
+  for _, name in ipairs(names) do
+    if not is[name] then
+      local near = api.nearest(tostring(name), known)
+      fail("%s: no result has '%s'%s", what, tostring(name), near and (": did you mean '%s'?"):format(near) or "")
+    end
+  end
+  return names
+end
+
+local function report(results, title, text, folder, x, y, curves, labels)
+  check_results(results)
+  local r = { results = results, text = text, folder = folder or results.dir, paths = {} }
+  function r.label(name) return chart.clean(labels and labels[name] or name) end
+  r.numbers = fields(results, function(value) return type(value) == "number" end)
+  local all = fields(results, as_curve)
+  title = title or ("%s against %s"):format(table.concat(r.numbers, ", "), table.concat(results.over, ", "))
+  r.title = chart.clean(title)
+  r.x = x and check_names("x", { x }, results.over)[1] or find_x(results)
+  r.y = y and check_names("y", y, r.numbers) or r.numbers
+  r.curves = curves and check_names("curves", curves, all) or all
+  r.groups = make_groups(r)
+  local ok, why = sys.fs.mkdir_p(r.folder)
   if not ok then fail("%s", why) end
-  local stem = path:gsub("%.html?$", "")
-  local figures = make_figures(results, over, x or number_option(results, over), y or preferred(numbers),
-    curves or found, stem)
-  ok, why = sys.write(path, page(title or "Report", results, over, numbers, figures))
-  if not ok then fail("%s", why) end
-  return path
+  for _, group in ipairs(r.groups) do plot_curves(r, group) end
+  for _, name in ipairs(r.x and r.y or {}) do plot_summary(r, name) end
+  save_text(r, "results.csv", csv(r))
+  save_text(r, "report.html", page(r))
+  return r.paths
 end
 
 return api.define {
   owner = "sq", name = "report", call = report,
-  signature = "(results: table, path: string? = nil, title: string? = nil, x: string? = nil, y: string? = nil, "
-    .. "curves: table? = nil, over: table? = nil) -> string",
-  doc = "Writes what sq.sweep returned as one self-contained HTML page and returns its path (by default report.html in the "
-    .. "sweep's folder): y (accuracy, loss, or the first number) against x (the last swept option that is a number), a "
-    .. "table of all numbers, every list of numbers as curves, settings, environment. The figures lie beside it as SVG and "
-    .. "PNG. Results of another origin name what was varied in `over`.",
-  example = "sq.report(sq.sweep(train, options, {over = {\"lr\"}}), {title = \"Which rate?\"})",
+  signature = "(results: table, title: string? = nil, text: string? = nil, folder: string? = nil, x: string? = nil, "
+    .. "y: table? = nil, curves: table? = nil, labels: table? = nil) -> table",
+  doc = "What sq.sweep gave as report.html, one page that needs nothing else, with results.csv and figures (.png, .svg) in "
+    .. "the sweep's folder: fields y against x, all curves (lists of numbers), table, settings, environment. x: the last "
+    .. "swept number; y and curves: all there are. labels: texts by field or value. Returns the paths.",
+  example = "sq.report(results, {title = \"Learning rates\", y = {\"accuracy\"}})",
 }
