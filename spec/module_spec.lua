@@ -1,5 +1,6 @@
 -- module_spec.lua: modules: names in PyTorch's order, sharing, train and eval, errors with the place in the model.
 local sq = require "seqrt"
+local support = require "spec.support"
 local nn = sq.nn
 
 local Net = nn.Module "Net"
@@ -44,6 +45,29 @@ describe("a module", function()
     model(sq.ones(1, 3)):sum():backward()
     sq.optim.SGD(model:parameters(), {lr = 0.1}):step()
     assert.is_true(a.weight:detach():equal(b.weight:detach()))
+  end)
+
+  it("saves a shared parameter once, and finds it again in both places", function()
+    local function tied()
+      local model = nn.Sequential(nn.Linear(30, 30), nn.Linear(30, 30))
+      model[2].weight = model[1].weight
+      return model
+    end
+    local path, model, again = support.tmpdir() .. "/tied.safetensors", tied(), tied()
+    sq.save(path, model:state_dict())
+    local bytes = #support.read(path)
+    assert.is_true(bytes >= 960 * 4 and bytes < 2 * 900 * 4, bytes)
+    again:load_state_dict(sq.load(path))
+    local x = sq.randn(2, 30)
+    assert.is_true(again(x):equal(model(x)))
+    assert.equal(960, again:num_parameters())
+  end)
+
+  it("names the place of a layer that fails inside the model's own forward", function()
+    local model = nn.Sequential(nn.Linear(3, 4), Net())
+    local ok, text = pcall(model, sq.zeros(2, 5))
+    assert.is_false(ok)
+    assert.is_truthy(text:find("(in Sequential.0, nn.Linear 3 -> 4)", 1, true), text)
   end)
 
   it("passes train, eval and apply down to all below", function()
