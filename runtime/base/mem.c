@@ -13,9 +13,11 @@ enum {
   ALIGN = 64,
   CLASSES = 160, /* four per power of two: a block is at most 25 % larger than asked */
   CACHE_FLOOR =
-      32 << 20,       /* cached bytes may reach this, or half of the live bytes if that is more */
-  MAPPED = 256 << 10, /* blocks from here on are the system's own pages: large aligned blocks that
-                         come and go tear malloc's heap into pieces that it can't give back */
+      32 << 20,        /* cached bytes may reach this, or half of the live bytes if that is more */
+  MAPPED = 256 << 10,  /* blocks from here on are the system's own pages: large aligned blocks that
+                          come and go tear malloc's heap into pieces that it can't give back */
+  HUGE_FROM = 4 << 20, /* blocks from here on ask for huge pages: rows read here and there in a data
+                          set miss the page tables otherwise */
 };
 
 typedef struct head {
@@ -85,7 +87,9 @@ static head *system_block(int64_t room) {
   void *raw = NULL;
   if (!is_mapped(room)) return posix_memalign(&raw, ALIGN, bytes) == 0 ? raw : NULL;
   raw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return raw == MAP_FAILED ? NULL : raw;
+  if (raw == MAP_FAILED) return NULL;
+  if (bytes >= (size_t)HUGE_FROM) (void)madvise(raw, bytes, MADV_HUGEPAGE);
+  return raw;
 }
 
 static void system_free(head *h) {
