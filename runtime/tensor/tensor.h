@@ -106,6 +106,9 @@ double sq_tensor_get(const sq_tensor *t, int64_t at);
 int64_t sq_tensor_get_int(const sq_tensor *t,
                           int64_t at); /* exact for integers; floats are truncated */
 
+/* Fails unless t broadcasts to the shape of `to`. [fails: shape | any thread] */
+SQ_CHECKED sq_status sq_check_expands(const char *what, const sq_tensor *t, const sq_tensor *to);
+
 /* The value of a tensor with one element. [fails: shape | any thread] */
 SQ_CHECKED sq_status sq_tensor_item(const sq_tensor *t, double *out);
 

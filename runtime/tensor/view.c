@@ -150,17 +150,6 @@ sq_status sq_squeeze(sq_tensor *t, unsigned mask, sq_tensor **out) {
   return sq_tensor_window(t, n, shape, stride, t->offset, out);
 }
 
-sq_status sq_check_expands(const char *what, const sq_tensor *t, const sq_tensor *to) {
-  int ndim;
-  int64_t shape[SQ_MAX_DIMS];
-  SQ_TRY(sq_shape_broadcast(what, t->ndim, t->shape, to->ndim, to->shape, &ndim, shape));
-  if (!sq_shape_equal(ndim, shape, to->ndim, to->shape)) {
-    return sq_fail(SQ_ESHAPE, "[%s] %s does not broadcast to %s", what,
-                   sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_tensor_shape_text(to, SQ_SHAPE_BUF));
-  }
-  return SQ_OK;
-}
-
 sq_status sq_expand(sq_tensor *t, int ndim, const int64_t *shape, sq_tensor **out) {
   int64_t full[SQ_MAX_DIMS], stride[SQ_MAX_DIMS], numel;
   int skip = ndim - t->ndim;

@@ -50,7 +50,4 @@ SQ_CHECKED sq_status sq_expand(sq_tensor *t, int ndim, const int64_t *shape, sq_
 SQ_CHECKED sq_status sq_expand_contiguous(sq_tensor *t, int ndim, const int64_t *shape,
                                           sq_tensor **out);
 
-/* Fails unless t broadcasts to the shape of `to`. [fails: shape | any thread] */
-SQ_CHECKED sq_status sq_check_expands(const char *what, const sq_tensor *t, const sq_tensor *to);
-
 #endif
