@@ -11,6 +11,7 @@ typedef struct sq_node sq_node;
 /* A call on its way forward. */
 typedef struct sq_call {
   const sq_op *op;
+  const sq_signature *signature;
   const sq_arg *arg; /* complete: one per parameter */
   int nin;
   sq_tensor **in; /* tensor arguments in order, lists laid flat, numbers made tensors; NULL for one
@@ -103,6 +104,7 @@ SQ_CHECKED sq_status sq__give(sq_back *b, int i, sq_tensor *value);
 
 SQ_CHECKED sq_status sq__elem_forward(sq_call *c);
 SQ_CHECKED sq_status sq__elem_backward(sq_back *b);
+SQ_CHECKED sq_status sq__elem_inplace(sq_call *c); /* as forward, written into in[0] */
 
 /* in[0] = kernel(in...; p), the others broadcast to it: an `into`. [fails: shape, type, nomem,
  * intr]

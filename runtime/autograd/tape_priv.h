@@ -1,10 +1,11 @@
-/* tape_priv.h: nodes and edges of the tape, for tape.c, op.c and view_tape.c. */
+/* tape_priv.h: nodes and edges of the tape, for the engine: not for the blocks of op_<family>.c. */
 #ifndef SQ_AUTOGRAD_TAPE_PRIV_H
 #define SQ_AUTOGRAD_TAPE_PRIV_H
 
 #include "autograd/op_priv.h"
 
 enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 28 };
+enum { SQ_FEW_INPUTS = 16 }; /* inputs of a call that need no block of their own */
 
 /* Where a gradient is collected; shared by the tensor that shows it and the graph that brings it.
  */
@@ -65,8 +66,17 @@ static inline sq_meta *sq__meta_of(const sq_tensor *t) { return (sq_meta *)t->ex
 
 /* A node with edges to those inputs. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__node_new(const sq_op *op, int nin, sq_tensor *const *in, sq_node **out);
+
+/* Points an edge to where the gradient of t goes; a left-out input has none. [fails: nomem] */
+SQ_CHECKED sq_status sq__edge_to(sq_tensor *t, sq_edge *e);
+
+/* References to slots and nodes; the last frees them. Dropping NULL does nothing. */
+void sq__slot_drop(sq_slot *s);
 sq_node *sq__node_keep(sq_node *n);
-void sq__node_drop(sq_node *n); /* iterative, NULL allowed */
+void sq__node_drop(sq_node *n); /* iterative */
+
+/* Frees what the node saved: it can't go back again. */
+void sq__release_saved(sq_node *n);
 
 /* Makes t result `index` of node. [keep node | fails: nomem] */
 SQ_CHECKED sq_status sq__set_node(sq_tensor *t, sq_node *node, int index);
@@ -77,11 +87,8 @@ SQ_CHECKED sq_status sq__refresh_view(sq_tensor *t);
 /* Notes that `view` is a window on `of`. [fails: nomem] */
 SQ_CHECKED sq_status sq__note_view(sq_tensor *view, sq_tensor *of);
 
-/* Fails where an in-place change of t can't be recorded. [fails: state] */
-SQ_CHECKED sq_status sq__check_inplace(const sq_op *op, sq_tensor *t);
-
-/* After t's content became `result`'s: t takes over result's place in the graph, and what t is a
- * window on learns of it. NULL: it is a constant now. [fails: nomem] */
-SQ_CHECKED sq_status sq__rebase(sq_tensor *t, sq_tensor *result);
+/* A node of one of the two ops of op_window.c: `window` on in[0]. [new | fails: nomem] */
+SQ_CHECKED sq_status sq__window_node(sq_op_id op, int nin, sq_tensor *const *in,
+                                     const sq_tensor *window, sq_node **out);
 
 #endif

@@ -1,0 +1,115 @@
+/* elem.c: the elementwise engine: what an op that is one kernel per element does forward, in place
+ * and backward, driven by the rule in its block. */
+#include <string.h>
+
+#include "autograd/tape_priv.h"
+#include "tensor/map.h"
+#include "tensor/view.h"
+
+/* The op's numbers in order. */
+static int numbers_of(const sq_call *c, double *p) {
+  const sq_signature *s = c->signature;
+  int n = 0;
+  for (int i = 0; i < s->params && n < MAX_NUMBERS; i++) {
+    if (s->param[i].kind == SQ_ARG_NUMBER)
+      p[n++] = c->arg[i].kind == SQ_ARG_NUMBER ? c->arg[i].number : 0;
+  }
+  return n;
+}
+
+sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p) {
+  sq_tensor *t = c->in[0], *in[4] = {t}, *apart[4] = {0};
+  for (int i = 1; i < c->nin; i++) SQ_TRY(sq_check_expands(c->op->name, c->in[i], t));
+  sq_status st = SQ_OK;
+  for (int i = 1; i < c->nin; i++) {
+    in[i] = c->in[i];
+    if (in[i] == t || in[i]->storage != t->storage) continue;
+    st = sq_tensor_clone(c->in[i], &apart[i]); /* the two may overlap */
+    if (st != SQ_OK) break;
+    in[i] = apart[i];
+  }
+  if (st == SQ_OK) st = sq_map_into(kernel, in, p, t);
+  sq_tensor_changed(t);
+  for (int i = 1; i < c->nin; i++) sq_tensor_drop(apart[i]);
+  return st;
+}
+
+sq_status sq__elem_inplace(sq_call *c) {
+  double p[MAX_NUMBERS] = {0};
+  numbers_of(c, p);
+  return sq__elem_into(c, c->op->impl->elem.kernel, p);
+}
+
+sq_status sq__want_float(const sq_call *c, int i) {
+  if (sq_is_float(c->in[i]->dtype)) return SQ_OK;
+  return sq_fail(SQ_ETYPE, "[%s] x is %s: it must be float32 or float64, convert it with x:float()",
+                 c->op->name, sq_dtype_name(c->in[i]->dtype));
+}
+
+/* True when a gradient rule reads that operand. */
+static bool reads(const sq_call *c, char letter) {
+  const sq_elem_rule *r = &c->op->impl->elem;
+  for (int i = 0; i < c->nin; i++) {
+    if (c->node->edge[i].node || c->node->edge[i].slot) {
+      if (r->grad[i].operands && strchr(r->grad[i].operands, letter)) return true;
+    }
+  }
+  return false;
+}
+
+/* Saves y, a, b, c, d where a gradient rule reads them: saved in that order, absent ones as NULL.
+ */
+static sq_status save_operands(sq_call *c) {
+  SQ_TRY(sq__save(c, reads(c, 'y') ? c->out[0] : NULL));
+  for (int i = 0; i < c->nin; i++) SQ_TRY(sq__save(c, reads(c, (char)('a' + i)) ? c->in[i] : NULL));
+  return SQ_OK;
+}
+
+/* The dtype that input i is taken in: float32 for integers where the op promotes, float64 where a
+ * test compares with a number that is no integer. */
+static sq_dtype taken_as(const sq_call *c, int i) {
+  const sq_elem_rule *r = &c->op->impl->elem;
+  if (r->promote && !sq_is_float(c->in[i]->dtype)) return SQ_F32;
+  if (c->nin == 2 && c->in[0]->dtype != c->in[1]->dtype && sq_elem_is_test(r->kernel))
+    return SQ_F64;
+  return c->in[i]->dtype;
+}
+
+sq_status sq__elem_forward(sq_call *c) {
+  const sq_elem_rule *r = &c->op->impl->elem;
+  double p[MAX_NUMBERS];
+  int np = numbers_of(c, p);
+  sq_tensor *cast[4] = {0};
+  sq_status st = SQ_OK;
+  for (int i = 0; i < c->nin && st == SQ_OK; i++) {
+    st = sq_tensor_cast(c->in[i], taken_as(c, i), &cast[i]);
+  }
+  if (st == SQ_OK) st = sq_map(c->op->name, r->kernel, cast, p, &c->out[0]);
+  for (int i = 0; i < c->nin; i++) sq_tensor_drop(cast[i]);
+  if (st != SQ_OK || !c->node) return st;
+  for (int i = 0; i < np; i++) sq__save_number(c, p[i]);
+  return save_operands(c);
+}
+
+sq_status sq__elem_backward(sq_back *b) {
+  const sq_node *n = b->node;
+  const sq_elem_rule *r = &n->op->impl->elem;
+  for (int i = 0; i < n->nin; i++) {
+    const char *letters = r->grad[i].operands;
+    if (!sq__needs(b, i) || !letters) continue;
+    sq_tensor *operand[4], *value;
+    for (int k = 0; letters[k]; k++) {
+      char l = letters[k];
+      operand[k] = l == 'g'   ? b->dy[0]
+                   : l == 'y' ? n->saved[0].tensor
+                              : n->saved[1 + l - 'a'].tensor;
+    }
+    if (r->grad[i].kernel == SQ_ELEM_copy) {
+      value = sq_tensor_keep(b->dy[0]);
+    } else {
+      SQ_TRY(sq_map(n->op->name, r->grad[i].kernel, operand, n->number, &value));
+    }
+    SQ_TRY(sq__give(b, i, value));
+  }
+  return SQ_OK;
+}

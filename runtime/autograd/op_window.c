@@ -1,0 +1,80 @@
+/* op_window.c: as_strided and copy_slices: gradients through a window on a tensor and through the
+ * change of one. Scripts don't call them: the tape makes their nodes. */
+#include "autograd/op_priv.h"
+#include "tensor/map.h"
+#include "tensor/view.h"
+
+/* Gradients of the viewed tensor, laid out as it lies in its storage. */
+typedef struct layout {
+  sq_tensor *all;    /* the elements from its first to its last; drop it */
+  sq_tensor *viewed; /* the viewed tensor's place in them; drop it */
+  sq_tensor *window; /* the window's; drop it */
+} layout;
+
+static void drop_layout(layout *l) {
+  sq_tensor_drop(l->all);
+  sq_tensor_drop(l->viewed);
+  sq_tensor_drop(l->window);
+}
+
+static sq_status lay_out(const sq_back *b, sq_dtype dtype, layout *l) {
+  const int64_t *g = sq__ints(b), *shape = sq__in_shape(b, 0);
+  int ndim = (int)g[0];
+  int64_t offset = g[2 + 2 * ndim], n = 1;
+  const int64_t *stride = g + 3 + 2 * ndim;
+  for (int i = 0; i < sq__in_ndim(b, 0); i++) n += (shape[i] - 1) * stride[i];
+  if (n < 0) n = 0; /* no elements */
+  SQ_TRY(sq_tensor_full(dtype, 1, &n, 0, &l->all));
+  SQ_TRY(sq_tensor_window(l->all, sq__in_ndim(b, 0), shape, stride, 0, &l->viewed));
+  return sq_tensor_window(l->all, ndim, g + 2, g + 2 + ndim, g[1] - offset, &l->window);
+}
+
+/* Neither op is called by name: the engine makes their nodes. */
+static sq_status never_called(sq_call *c) {
+  return sq_fail(SQ_EARG, "[%s] is not called from scripts", c->op->name);
+}
+
+/* window += g, position by position where it looks at one element many times. */
+static sq_status add_to_window(sq_tensor *window, sq_tensor *g) {
+  for (int i = 0; i < window->ndim; i++) {
+    if (window->stride[i] != 0 || window->shape[i] <= 1) continue;
+    for (int64_t at = 0; at < window->shape[i]; at++) {
+      SQ_OWN sq_tensor *one = NULL, *value = NULL;
+      SQ_TRY(sq_select(window, i, at, &one));
+      SQ_TRY(sq_select(g, i, at, &value));
+      SQ_TRY(add_to_window(one, value));
+    }
+    return SQ_OK;
+  }
+  return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){window, g}, NULL, window);
+}
+
+/* as_strided: the window w of x.  dx = 0 with dy added where w looks (an expanded window adds up).
+ */
+static sq_status as_strided_backward(sq_back *b) {
+  layout l = {0};
+  sq_status st = lay_out(b, b->dy[0]->dtype, &l);
+  if (st == SQ_OK) st = add_to_window(l.window, b->dy[0]);
+  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[0]);
+  drop_layout(&l);
+  return st;
+}
+
+const sq_op_impl sq__op_as_strided = {
+    .forward = never_called, .backward = as_strided_backward, .mixed = true};
+
+/* copy_slices: x with its window replaced by v.  dx = dy, 0 at the window; dv = dy at the window.
+ */
+static sq_status copy_slices_backward(sq_back *b) {
+  layout l = {0};
+  sq_status st = lay_out(b, b->dy[0]->dtype, &l);
+  if (st == SQ_OK) st = sq_tensor_copy(l.viewed, b->dy[0]);
+  if (st == SQ_OK && sq__needs(b, 1)) st = sq_tensor_clone(l.window, &b->dx[1]);
+  if (st == SQ_OK) st = sq_tensor_fill(l.window, 0);
+  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[0]);
+  drop_layout(&l);
+  return st;
+}
+
+const sq_op_impl sq__op_copy_slices = {
+    .forward = never_called, .backward = copy_slices_backward, .mixed = true};
