@@ -76,34 +76,53 @@ void open_npy(lua_State *L) {
 
 /* --- pictures --------------------------------------------------------------------------------- */
 
-/* (Y,X,C) bytes as a tensor (C,Y,X). */
-static sq_status to_planes(const sq_png *picture, sq_tensor **out) {
+/* (Y,X,C) as a tensor (C,Y,X): uint8, or float32 with whole numbers up to 65535. */
+static sq_status to_planes(const sq_png *p, sq_tensor **out) {
   SQ_OWN sq_tensor *t = NULL, *view = NULL;
-  SQ_TRY(
-      sq_tensor_new(SQ_U8, 3, (int64_t[]){picture->height, picture->width, picture->channels}, &t));
-  memcpy(sq_data(t), picture->pixels, (size_t)t->numel);
+  SQ_TRY(sq_tensor_new(p->bytes == 1 ? SQ_U8 : SQ_F32, 3,
+                       (int64_t[]){p->height, p->width, p->channels}, &t));
+  if (p->bytes == 1) {
+    memcpy(sq_data(t), p->pixels, (size_t)t->numel);
+  } else {
+    const uint16_t *from = p->pixels;
+    float *to = sq_data(t);
+    for (int64_t i = 0; i < t->numel; i++) to[i] = from[i];
+  }
   SQ_TRY(sq_permute(t, (int[]){2, 0, 1}, &view));
   return sq_tensor_contiguous(view, out);
 }
 
-static sq_status load_png(const char *path, sq_tensor **out) {
+static sq_status load_png(const char *path, bool deep, sq_tensor **out) {
   void *bytes = NULL;
   int64_t size;
   sq_png picture = {0};
   SQ_TRY(sq_file_read(path, INT64_MAX, &bytes, &size));
-  sq_status st = sq_png_decode(bytes, size, &picture);
+  sq_status st = sq_png_decode(bytes, size, deep, &picture);
   sq_free(bytes);
   if (st == SQ_OK) st = to_planes(&picture, out);
   sq_free(picture.pixels);
   return sq_fail_in(st, "'%s': ", path);
 }
 
-/* t: uint8 (C,Y,X), C 1, 3 or 4. [new, *bytes with sq_free] */
+/* Whole numbers up to 65535 in place as uint16: each lands before the next float is read. */
+static void narrow(void *pixels, int64_t n) {
+  char *bytes = pixels;
+  for (int64_t i = 0; i < n; i++) {
+    float v;
+    memcpy(&v, bytes + i * 4, sizeof v);
+    uint16_t whole = v > 0 ? (uint16_t)v : 0; /* of NaN too */
+    memcpy(bytes + i * 2, &whole, sizeof whole);
+  }
+}
+
+/* t: as to_planes gives, C 1, 3 or 4. [new, *bytes with sq_free] */
 static sq_status encode_png(sq_tensor *t, void **bytes, int64_t *size) {
   SQ_OWN sq_tensor *view = NULL, *flat = NULL;
   SQ_TRY(sq_permute(t, (int[]){1, 2, 0}, &view));
-  SQ_TRY(sq_tensor_contiguous(view, &flat));
-  sq_png picture = {t->shape[1], t->shape[2], t->shape[0], sq_data(flat)};
+  SQ_TRY(sq_tensor_clone(view, &flat));
+  int64_t width = t->dtype == SQ_U8 ? 1 : 2;
+  if (width == 2) narrow(sq_data(flat), flat->numel);
+  sq_png picture = {t->shape[1], t->shape[2], t->shape[0], width, sq_data(flat)};
   return sq_png_encode(&picture, bytes, size);
 }
 
@@ -124,9 +143,10 @@ static int in_image(lua_State *L, const sq_arg *arg) { return part_call(L, "imag
 
 static const bind_fn image_functions[] = {
     {"load", "(path: string, dtype: dtype = uint8) -> Tensor",
-     "A PNG as (C,Y,X): C is 1, 3 or 4; uint8, or floats 0 to 1.", in_image},
-    {"save", "(path: string, image: Tensor)",
-     "Writes (C,Y,X) or (Y,X) as PNG: uint8, or floats 0 to 1 (beyond is cut).", in_image},
+     "A PNG as (C,Y,X): C is 1, 3 or 4; uint8, or floats 0 to 1, which keep 16 bits.", in_image},
+    {"save", "(path: string, image: Tensor, bits: int = 8)",
+     "Writes (C,Y,X) or (Y,X) as PNG: uint8, or floats 0 to 1 (beyond is cut), of 8 or 16 bits.",
+     in_image},
     {"make_grid", "(tensor: any, " GRID " -> Tensor",
      "Pictures (B,C,Y,X), or a list of them, in rows of nrow: torchvision's make_grid.", in_image},
     {"save_grid", "(path: string, tensor: any, " GRID, "make_grid, then save.", in_image},
@@ -147,18 +167,21 @@ void open_image(lua_State *L) {
 /* --- seqrt.store: what the Lua parts need of C ---------------------------------------------------
  */
 
+/* png_read(path, deep) -> (C,Y,X) of uint8, or where `deep`, of float32 with the numbers of a file
+ * of 16 bits */
 static int core_png_read(lua_State *L) {
   const char *path = path_at(L, 1);
+  bool deep = lua_toboolean(L, 2);
   sq_tensor **slot = bind_new_tensor(L);
-  BIND_TRY(L, load_png(path, slot));
+  BIND_TRY(L, load_png(path, deep, slot));
   bind_account(L);
   return 1;
 }
 
-/* The picture at a stack index. */
+/* The picture at a stack index: of bytes, or of whole numbers up to 65535 in float32. */
 static sq_tensor *check_picture(lua_State *L, int at) {
   sq_tensor *t = bind_tensor(L, at);
-  bool fits = t->dtype == SQ_U8 && t->ndim == 3 &&
+  bool fits = (t->dtype == SQ_U8 || t->dtype == SQ_F32) && t->ndim == 3 &&
               (t->shape[0] == 1 || t->shape[0] == 3 || t->shape[0] == 4);
   if (!fits)
     bind_error(L, "[image.save] the picture is %s %s: it must be (C,Y,X) with C 1, 3 or 4",

@@ -195,6 +195,34 @@ local pictures = {
   { "16-bit RGB", "89504e470d0a1a0a0000000d4948445200000001000000011002000000c0e78f9d0000000f49444154789c6360606868f8ff1f00068402ff4660deb60000000049454e44ae426082",
     {{{0}}, {{128}}, {{255}}} }
 }
+
+-- Name, file, what its numbers are of, its numbers as (C,Y,X).
+local depths = {
+  { "16-bit grey", "89504e470d0a1a0a0000000d49484452000000040000000110000000008cc78c520000001149444154789c6360606464647ed1c0000003df016f426d52930000000049454e44ae426082",
+    65535, {{{1, 257, 1000, 32768}}} },
+  { "16-bit RGB", "89504e470d0a1a0a0000000d49484452000000020000000110020000002bd0349e0000001549444154789c63606064606260feff7f8e03a30e000e92030efe94a9850000000049454e44ae426082",
+    65535, {{{1, 65535}}, {{2, 40000}}, {{3, 300}}} },
+  { "16-bit RGBA", "89504e470d0a1a0a0000000d4948445200000001000000021006000000c9116a640000001a49444154789c63606064606260666061606065606360ffff0f0003dc021a37d6047e0000000049454e44ae426082",
+    65535, {{{1}, {5}}, {{2}, {6}}, {{3}, {7}}, {{4}, {65534}}} },
+  { "16-bit grey with alpha", "89504e470d0a1a0a0000000d49484452000000020000000110040000000ebb6b420000001149444154789c63607ec1c0c87ee1ff7f000c0703c27e23e8bf0000000049454e44ae426082",
+    65535, {{{1000, 2000}}, {{1000, 2000}}, {{1000, 2000}}, {{1, 65535}}} },
+  { "16-bit grey with a transparent one", "89504e470d0a1a0a0000000d494844520000000200000001100000000081d9fc150000000274524e5303e8f36ff4b10000000d49444154789c63607ec1fc120003b801d8f8421df50000000049454e44ae426082",
+    65535, {{{1000, 1001}}, {{1000, 1001}}, {{1000, 1001}}, {{0, 65535}}} },
+  { "16-bit RGB with a transparent one", "89504e470d0a1a0a0000000d49484452000000020000000110020000002bd0349e0000000674524e53000100020003c94babf50000001149444154789c6360606460626006932c00004e000e38e99c710000000049454e44ae426082",
+    65535, {{{1, 1}}, {{2, 2}}, {{3, 4}}, {{0, 65535}}} },
+  { "grey with a transparent one", "89504e470d0a1a0a0000000d4948445200000002000000010800000000d14920560000000274524e530007e8f7589b0000000b49444154789c6360e70000001900108e1de84b0000000049454e44ae426082",
+    255, {{{7, 8}}, {{7, 8}}, {{7, 8}}, {{0, 255}}} },
+  { "1-bit grey", "89504e470d0a1a0a0000000d4948445200000008000000010100000000cb7bd2ee0000000a49444154789c63d8080000b300b2219251ca0000000049454e44ae426082",
+    255, {{{255, 0, 255, 255, 0, 0, 0, 255}}} },
+  { "2-bit grey", "89504e470d0a1a0a0000000d494844520000000400000001020000000096e748b00000000a49444154789c63900600001d001c8ef4f5210000000049454e44ae426082",
+    255, {{{0, 85, 170, 255}}} },
+  { "4-bit grey", "89504e470d0a1a0a0000000d494844520000000400000001040000000019a7bd100000000b49444154789c6360ec070000940091e24db76c0000000049454e44ae426082",
+    255, {{{0, 17, 136, 255}}} },
+  { "2-bit grey with a transparent one", "89504e470d0a1a0a0000000d494844520000000400000001020000000096e748b00000000274524e530002989dac140000000a49444154789c63900600001d001c8ef4f5210000000049454e44ae426082",
+    255, {{{0, 85, 170, 255}}, {{0, 85, 170, 255}}, {{0, 85, 170, 255}}, {{255, 255, 0, 255}}} },
+  { "2-bit palette with alphas", "89504e470d0a1a0a0000000d49484452000000040000000102030000008452e75e0000000c504c54450102030405060708090a0b0cdc6337ac0000000274524e530908a98afe430000000a49444154789c63900600001d001c8ef4f5210000000049454e44ae426082",
+    255, {{{1, 4, 7, 10}}, {{2, 5, 8, 11}}, {{3, 6, 9, 12}}, {{9, 8, 255, 255}}} },
+}
 local TOO_BIG = "89504e470d0a1a0a0000000d49484452000f4240000f42400802000000d30faf2a0000000849444154789c030000000001480689d20000000049454e44ae426082"
 -- luacheck: pop
 
@@ -202,6 +230,18 @@ describe("a PNG", function()
   for _, case in ipairs(pictures) do
     it("of kind " .. case[1] .. " is read", function()
       assert.same(case[3], image.load(save("png", bytes_of(case[2]))):tolist())
+    end)
+  end
+
+  for _, case in ipairs(depths) do
+    it("of kind " .. case[1] .. " keeps its numbers as floats, and rounds them to bytes", function()
+      local path, want = save("png", bytes_of(case[2])), sq.tensor(case[4]):double()
+      for _, dtype in ipairs { "float32", "float64" } do
+        local x = image.load(path, dtype)
+        assert.equal(dtype, x.dtype)
+        assert.is_true(x:equal(want:to(dtype):div(case[3])), tostring(x))
+      end
+      assert.same(want:mul(255 / case[3]):add(0.5):floor():long():tolist(), image.load(path):long():tolist())
     end)
   end
 
@@ -234,6 +274,23 @@ describe("a PNG", function()
     image.save(path, sq.tensor { { -1., 0, 0.5, 0.25, 1, 9 } })
     assert.same({ { { 0, 0, 128, 64, 255, 255 } } }, image.load(path):tolist())
     support.assert_close({ 0, 0, 128 / 255, 64 / 255, 1, 1 }, image.load(path, "float32"):reshape(-1):tolist(), 1e-6)
+  end)
+
+  it("of 16 bits comes back as it was saved", function()
+    local path = support.tmpdir() .. "/x.png"
+    for _, channels in ipairs { 1, 3, 4 } do
+      local x = sq.randint(0, 65536, { channels, 5, 7 }):double():div(65535)
+      image.save(path, x, { bits = 16 })
+      assert.is_true(image.load(path, "float64"):equal(x))
+      assert.is_true(image.load(path, "float32"):equal(x:float()))
+    end
+    image.save(path, sq.tensor { { -1., 0 / 0, 0.5, 1, 9 } }, 16)
+    assert.same({ 0, 0, 32768, 65535, 65535 }, (image.load(path, "float64") * 65535):reshape(-1):tolist())
+    image.save(path, sq.tensor({ { 0, 1, 128, 255 } }, { dtype = "uint8" }), 16)
+    assert.same({ 0, 257, 128 * 257, 65535 }, (image.load(path, "float64") * 65535):reshape(-1):tolist())
+    assert.same({ { { 0, 1, 128, 255 } } }, image.load(path):tolist())
+    assert.has_error(function() image.save(path, sq.ones(2, 2), { bits = 4 }) end,
+      "[image.save] bits is 4: it must be 8 or 16")
   end)
 end)
 

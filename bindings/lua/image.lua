@@ -8,15 +8,15 @@ local image = {}
 local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
 
 function image.load(path, dtype)
-  local t = store.png_read(path)
-  if dtype == "uint8" then return t end
+  if dtype == "uint8" then return store.png_read(path) end
   if not dtype:find "^float" then fail("[image.load] dtype is %s: it must be uint8, float32 or float64", dtype) end
-  return t:to(dtype):div_(255)
+  local t = store.png_read(path, true)
+  return t:to(dtype):div_(t.dtype == "uint8" and 255 or 65535)
 end
 
--- The picture that x is, as bytes (C,Y,X): (Y,X), (C,Y,X), floats or bytes. Floats are cut to 0..1, and v becomes
--- floor(255 v + 0.5). Raises in the name of `what`.
-function image.bytes(what, x)
+-- The picture that x is, (C,Y,X) of uint8: (Y,X), (C,Y,X), floats or bytes. Floats are cut to 0..1, and v becomes
+-- floor(255 v + 0.5); with bits = 16 floor(65535 v + 0.5), in float32. Raises in the name of `what`.
+function image.bytes(what, x, bits)
   if not sq.is_tensor(x) then fail("[%s] the picture is a %s: it must be a Tensor", what, type(x)) end
   local t = x:dim() == 2 and x:unsqueeze(1) or x
   if t:dim() ~= 3 then
@@ -24,12 +24,18 @@ function image.bytes(what, x)
   end
   local C = t:size(1)
   if C ~= 1 and C ~= 3 and C ~= 4 then fail("[%s] the picture is %s: C must be 1, 3 or 4", what, x.shape) end
-  if t.dtype == "uint8" then return t end
+  local deep = bits == 16
+  if t.dtype == "uint8" then return deep and t:float():mul_(257) or t end
   if not t.dtype:find "^float" then fail("[%s] the picture is %s: it must be uint8 or float", what, t.dtype) end
-  return t:detach():mul(255):add_(0.5):clamp_(0, 255):to "uint8"
+  local most = deep and 65535 or 255
+  local whole = t:detach():mul(most):add_(0.5):clamp_(0, most)
+  return deep and whole:floor():float() or whole:to "uint8"
 end
 
-function image.save(path, t) store.png_write(path, image.bytes("image.save", t)) end
+function image.save(path, t, bits)
+  if bits ~= 8 and bits ~= 16 then fail("[image.save] bits is %d: it must be 8 or 16", bits) end
+  store.png_write(path, image.bytes("image.save", t, bits))
+end
 
 -- --- grids ---------------------------------------------------------------------------------------------------
 
@@ -93,6 +99,6 @@ function image.show(x)
   require "seqrt.show".picture(t)
 end
 
-function image.save_grid(path, ...) image.save(path, image.make_grid(...)) end
+function image.save_grid(path, ...) image.save(path, image.make_grid(...), 8) end
 
 return image

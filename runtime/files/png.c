@@ -22,6 +22,7 @@ typedef struct job {
   int64_t size, at, room;
   uint8_t *row;    /* where rows go that are read and not kept */
   sq_png *picture; /* decoding: filled; encoding: borrowed, only read */
+  bool deep;       /* decoding: 16 bits are kept */
   bool no_memory;
   char reason[160];
 } job;
@@ -111,6 +112,14 @@ static void set_limits(job *j) {
   png_set_keep_unknown_chunks(j->png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
 }
 
+/* PNG has the higher byte of two first. */
+static void in_our_order(job *j) {
+  const uint16_t one = 1;
+  if (*(const uint8_t *)&one == 1) png_set_swap(j->png);
+}
+
+static int64_t row_bytes(const sq_png *p) { return p->width * p->channels * p->bytes; }
+
 static void read_header(job *j) {
   set_limits(j);
   png_read_info(j->png, j->info);
@@ -118,7 +127,8 @@ static void read_header(job *j) {
       SQ_PNG_MOST_PIXELS)
     png_error(j->png, "more than 100000000 pixels");
   png_set_expand(j->png);
-  png_set_scale_16(j->png);
+  if (!j->deep) png_set_scale_16(j->png);
+  in_our_order(j);
   int color = png_get_color_type(j->png, j->info);
   bool alpha = (color & PNG_COLOR_MASK_ALPHA) || png_get_valid(j->png, j->info, PNG_INFO_tRNS);
   if (alpha) png_set_gray_to_rgb(j->png);
@@ -127,18 +137,19 @@ static void read_header(job *j) {
   j->picture->height = png_get_image_height(j->png, j->info);
   j->picture->width = png_get_image_width(j->png, j->info);
   j->picture->channels = png_get_channels(j->png, j->info);
+  j->picture->bytes = png_get_bit_depth(j->png, j->info) / 8;
 }
 
 /* Into the picture's pixels, or into one row over and over when there are none. */
 static void read_pixels(job *j) {
-  int64_t stride = j->picture->width * j->picture->channels;
+  int64_t stride = row_bytes(j->picture);
+  uint8_t *pixels = j->picture->pixels;
   if ((int64_t)png_get_rowbytes(j->png, j->info) != stride)
     png_error(j->png, "rows have an unexpected length");
   int passes = png_get_interlace_type(j->png, j->info) == PNG_INTERLACE_ADAM7 ? 7 : 1;
   for (int pass = 0; pass < passes; pass++) {
     for (int64_t y = 0; y < j->picture->height; y++) {
-      uint8_t *row = j->picture->pixels ? j->picture->pixels + y * stride : j->row;
-      png_read_row(j->png, row, NULL);
+      png_read_row(j->png, pixels ? pixels + y * stride : j->row, NULL);
     }
   }
   png_read_end(j->png, NULL);
@@ -160,12 +171,12 @@ static void close_reader(job *j) {
 }
 
 /* The whole of the file with the pixels thrown away. */
-static sq_status check_all(const void *bytes, int64_t size) {
+static sq_status check_all(const job *of) {
   sq_png picture = {0};
-  job j = {.from = bytes, .size = size, .picture = &picture};
+  job j = {.from = of->from, .size = of->size, .deep = of->deep, .picture = &picture};
   sq_status status = open_reader(&j);
   void *row = NULL;
-  if (status == SQ_OK) status = sq_alloc_zero(picture.width * picture.channels, &row);
+  if (status == SQ_OK) status = sq_alloc_zero(row_bytes(&picture), &row);
   j.row = row;
   if (status == SQ_OK) status = guarded(&j, read_pixels);
   close_reader(&j);
@@ -174,8 +185,8 @@ static sq_status check_all(const void *bytes, int64_t size) {
 
 static sq_status decode(job *j) {
   SQ_TRY(open_reader(j));
-  int64_t room = j->picture->height * j->picture->width * j->picture->channels;
-  if (room > DIRECT) SQ_TRY(check_all(j->from, j->size));
+  int64_t room = j->picture->height * row_bytes(j->picture);
+  if (room > DIRECT) SQ_TRY(check_all(j));
   void *pixels;
   SQ_TRY(sq_alloc_zero(room, &pixels));
   j->picture->pixels = pixels;
@@ -187,10 +198,10 @@ static sq_status check_signature(const void *bytes, int64_t size) {
   return sq_fail(SQ_EFORMAT, "[png] at byte 0 of %" PRId64 ": the PNG signature is missing", size);
 }
 
-sq_status sq_png_decode(const void *bytes, int64_t size, sq_png *out) {
+sq_status sq_png_decode(const void *bytes, int64_t size, bool deep, sq_png *out) {
   SQ_TRY(check_signature(bytes, size));
   sq_png picture = {0};
-  job j = {.from = bytes, .size = size, .picture = &picture};
+  job j = {.from = bytes, .size = size, .deep = deep, .picture = &picture};
   sq_status status = decode(&j);
   close_reader(&j);
   if (status != SQ_OK) {
@@ -201,10 +212,10 @@ sq_status sq_png_decode(const void *bytes, int64_t size, sq_png *out) {
   return SQ_OK;
 }
 
-sq_status sq_png_peek(const void *bytes, int64_t size, sq_png *out) {
+sq_status sq_png_peek(const void *bytes, int64_t size, bool deep, sq_png *out) {
   SQ_TRY(check_signature(bytes, size));
   sq_png picture = {0};
-  job j = {.from = bytes, .size = size, .picture = &picture};
+  job j = {.from = bytes, .size = size, .deep = deep, .picture = &picture};
   sq_status status = open_reader(&j);
   close_reader(&j);
   if (status == SQ_OK) *out = picture;
@@ -226,11 +237,12 @@ static void write_picture(job *j) {
   png_set_compression_window_bits(j->png, 15);
   png_set_compression_strategy(j->png, 1); /* Z_FILTERED */
   png_set_filter(j->png, PNG_FILTER_TYPE_BASE, PNG_ALL_FILTERS);
-  png_set_IHDR(j->png, j->info, (png_uint_32)p->width, (png_uint_32)p->height, 8, color,
-               PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+  png_set_IHDR(j->png, j->info, (png_uint_32)p->width, (png_uint_32)p->height, (int)p->bytes * 8,
+               color, PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
   png_write_info(j->png, j->info);
-  for (int64_t y = 0; y < p->height; y++)
-    png_write_row(j->png, p->pixels + y * p->width * p->channels);
+  if (p->bytes == 2) in_our_order(j);
+  const uint8_t *row = p->pixels;
+  for (int64_t y = 0; y < p->height; y++, row += row_bytes(p)) png_write_row(j->png, row);
   png_write_end(j->png, NULL);
 }
 

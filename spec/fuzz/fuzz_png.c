@@ -4,34 +4,41 @@
 #include "files/png.h"
 #include "fuzz.h"
 
-static void check_again(const sq_png *first) {
+static void check_again(const sq_png *first, bool deep) {
   void *bytes = NULL;
   int64_t size = 0;
   sq_png again = {0};
   sq_status status = sq_png_encode(first, &bytes, &size);
   FUZZ_CHECK(status == SQ_OK || status == SQ_ENOMEM);
   if (status != SQ_OK) return;
-  status = sq_png_decode(bytes, size, &again);
+  status = sq_png_decode(bytes, size, deep, &again);
   sq_free(bytes);
   FUZZ_CHECK(status == SQ_OK || status == SQ_ENOMEM);
   if (status != SQ_OK) return;
   FUZZ_CHECK(again.height == first->height && again.width == first->width);
-  FUZZ_CHECK(again.channels == first->channels);
+  FUZZ_CHECK(again.channels == first->channels && again.bytes == first->bytes);
   FUZZ_CHECK(memcmp(again.pixels, first->pixels,
-                    (size_t)(again.height * again.width * again.channels)) == 0);
+                    (size_t)(again.height * again.width * again.channels * again.bytes)) == 0);
   sq_free(again.pixels);
 }
 
-static sq_status read_png(const uint8_t *data, int64_t size) {
+static sq_status read_as(const uint8_t *data, int64_t size, bool deep) {
   sq_png picture = {0}, header = {0};
-  sq_status status = sq_png_decode(data, size, &picture);
+  sq_status status = sq_png_decode(data, size, deep, &picture);
   if (status != SQ_OK) return status;
   FUZZ_CHECK(picture.channels == 1 || picture.channels == 3 || picture.channels == 4);
-  if (sq_png_peek(data, size, &header) == SQ_OK)
-    FUZZ_CHECK(header.height == picture.height && header.channels == picture.channels);
-  if (picture.height * picture.width < 1 << 16) check_again(&picture);
+  if (sq_png_peek(data, size, deep, &header) == SQ_OK)
+    FUZZ_CHECK(header.height == picture.height && header.channels == picture.channels &&
+               header.bytes == picture.bytes);
+  FUZZ_CHECK(picture.bytes == 1 || (deep && picture.bytes == 2));
+  if (picture.height * picture.width < 1 << 16) check_again(&picture, deep);
   sq_free(picture.pixels);
   return SQ_OK;
+}
+
+static sq_status read_png(const uint8_t *data, int64_t size) {
+  SQ_TRY(read_as(data, size, true));
+  return read_as(data, size, false);
 }
 
 static uint32_t big32(const uint8_t *p) {
