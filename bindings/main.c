@@ -309,9 +309,11 @@ int main(int argc, char **argv) {
   command c;
   const char *bad = NULL;
   fill_standard_files();
-  /* A handler, and not SIG_IGN, which children started by io.popen would inherit. */
+  /* A lost reader and a file at its size limit are errors of the call that writes. A handler, and
+   * not SIG_IGN, which children started by io.popen would inherit. */
   struct sigaction quiet = {.sa_handler = ignore, .sa_flags = SA_RESTART};
   sigaction(SIGPIPE, &quiet, NULL);
+  sigaction(SIGXFSZ, &quiet, NULL);
   if (argc > 0 && argv[0][0] != '\0') program = argv[0];
   if (!read_command(&c, argc, argv, &bad)) return bad_command(bad);
   if (c.help) {

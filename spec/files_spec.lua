@@ -32,6 +32,65 @@ describe("files", function()
     assert.error_matches(function() sq.npy.load(path) end, "broken.safetensors")
   end)
 
+  -- Every kind of file that is written, each far beyond the limit, in a folder of its own.
+  local WRITERS = [[
+    local sq = require "seqrt"
+    local big, noise = sq.ones(100000), sq.rand(3, 200, 200)
+    local figure = sq.plot.figure {width = 600, height = 400}
+    figure:axes(1, 1):scatter(sq.randn(5000), sq.randn(5000))
+    local log
+    local text = ("x"):rep(1 << 18)
+    local writers = {
+      save = function(d) sq.save(d .. "/a", big) end,
+      checkpoint = function(d) sq.Checkpoint(d):save(1, {x = big}) end,
+      npy = function(d) sq.npy.save(d .. "/a.npy", big) end,
+      image = function(d) sq.image.save(d .. "/a.png", noise) end,
+      svg = function(d) figure:save(d .. "/a.svg") end,
+      pdf = function(d) figure:save(d .. "/a.pdf") end,
+      png = function(d) figure:save(d .. "/a.png") end,
+      log = function(d) log = sq.Log(d) log:write(1, {note = text}) end,
+      csv = function(d) log = sq.Log(d, {csv = true}) log:write(1, {note = ("y"):rep(3000)}) log:write(2, {more = text}) end,
+      events = function(d) log = sq.Log(d, {tensorboard = true}) log:image(1, {p = noise}) end,
+      report = function(d) sq.report({options = {T = {1}}, over = {"T"}, runs = {{name = "r", dir = d, seconds = 1}}, dir = d,
+        {T = 1, loss = 1}}, {text = text}) end,
+      lua = function(d) local f = assert(io.open(d .. "/a", "w")) f:setvbuf "full" assert(f:write(text)) assert(f:close()) end,
+    }
+    local names = {}
+    for name in pairs(writers) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      local dir = arg[1] .. "/" .. name
+      sq.fs.mkdir_p(dir)
+      local ok, why = pcall(writers[name], dir)
+      local left = #sq.fs.glob(dir .. "/.seqrt-*.tmp")
+      print(name, ok, tostring(why):match "File too large" or why, left)
+    end
+    print "alive"
+  ]]
+
+  it("that a limit on their size stops are errors, whoever writes them", function()
+    local script, dir = support.write(support.tmpdir() .. "/w.lua", WRITERS), support.tmpdir()
+    local run = "bash -c 'ulimit -f 4; exec %s %s %s'"
+    local out, err, status = support.shell(run:format(support.seqrt, script, dir))
+    assert.same({ "", 0 }, { err, status })
+    for name in WRITERS:gmatch "\n      (%l+) = function%(d%)" do
+      assert.truthy(("\n" .. out):find("\n" .. name .. "\tfalse\tFile too large\t0\n", 1, true), name .. ": " .. out)
+    end
+    assert.truthy(out:find "\nalive\n$", out)
+  end)
+
+  it("that a limit stops are errors in stock Lua too", function()
+    if support.seqrt:find "build/[^/]+/" then return pending "a sanitizer's library does not load into a plain lua5.4" end
+    local script = support.write(support.tmpdir() .. "/w.lua", [[
+      local sq = require "seqrt"
+      print(pcall(sq.save, arg[1], sq.ones(100000)))]])
+    local so = support.seqrt:gsub("seqrt$", "?.so")
+    local out, _, status = support.shell(("bash -c 'ulimit -f 4; LUA_CPATH=\"%s\" exec lua5.4 %s %s/a'"):format(so, script,
+      support.tmpdir()))
+    assert.equal(0, status)
+    assert.truthy(out:find "^false\t.*: File too large\n$", out)
+  end)
+
   it("resume a training where a checkpoint left it, to the bit", function()
     sq.manual_seed(0)
     local m = sq.nn.LSTM(3, 4)

@@ -6,10 +6,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -104,8 +106,7 @@ sq_status sq_file_read(const char *path, int64_t most, void **data, int64_t *siz
  * -----------------------------------------------------------------------------------------------------
  */
 
-/* 0, or the errno of what stopped it. */
-static int write_all(int fd, const char *data, int64_t size) {
+static int write_pieces(int fd, const char *data, int64_t size) {
   while (size > 0) {
     ssize_t put = write(fd, data, (size_t)(size < MOST_PER_CALL ? size : MOST_PER_CALL));
     if (put < 0 && errno == EINTR) continue;
@@ -115,6 +116,21 @@ static int write_all(int fd, const char *data, int64_t size) {
     size -= put;
   }
   return 0;
+}
+
+/* 0, or the errno of what stopped it. At the file-size limit (ulimit -f) the kernel sends SIGXFSZ
+ * with EFBIG, which ends a process that does not ignore it, with the temporary file left behind: it
+ * is held back, and taken off again. */
+static int write_all(int fd, const char *data, int64_t size) {
+  sigset_t limit, before;
+  sigemptyset(&limit);
+  sigaddset(&limit, SIGXFSZ);
+  pthread_sigmask(SIG_BLOCK, &limit, &before);
+  int code = write_pieces(fd, data, size);
+  if (code == EFBIG && sigismember(&before, SIGXFSZ) == 0)
+    (void)sigtimedwait(&limit, NULL, &(struct timespec){0, 0});
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  return code;
 }
 
 /* 0 or errno. Only EINTR is tried again: after any other failure the kernel marks the pages clean,

@@ -1,5 +1,5 @@
 /* file.h: all input and output. Reads are checked and bounded; a written file is old or new, never
- * torn. */
+ * torn; a limit on the size of files is an error like a full disk. */
 #ifndef SQ_BASE_FILE_H
 #define SQ_BASE_FILE_H
 
