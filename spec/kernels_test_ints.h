@@ -134,7 +134,7 @@ static void test_int_sums(const sq_kern *kern) {
   EACH_EXTENT(extents) {
     fill_ints(SQ_I64, IN(0), e->outer * e->R * e->inner);
     const int64_t *x = IN(0), *sum = OUT(0), *prod = OUT(1), *run = OUT(2), *back = OUT(3);
-    kern->sum(e->outer, e->R, e->inner, x, OUT(0));
+    kern->sum(e->outer, e->R, e->inner, e->inner, x, OUT(0));
     kern->prod(e->outer, e->R, e->inner, x, OUT(1));
     kern->cumsum(e->outer, e->R, e->inner, false, x, OUT(2));
     kern->cumsum(e->outer, e->R, e->inner, true, x, OUT(3));

@@ -19,31 +19,33 @@ static const extent empty_extents[] = {{2, 0, 3}, {2, 0, 1}};
 #define EACH_COLUMN for (int64_t to = 0; to < e->outer * e->inner; to++)
 #define FIRST (to / (e->inner) * e->R * e->inner + to % (e->inner))
 
-static real column_sum(sq_dtype t, const extent *e, int64_t first, real *size) {
+static real column_sum(sq_dtype t, const extent *e, int64_t stride, int64_t to, real *size) {
+  const int64_t first = to / e->inner * e->R * stride + to % e->inner;
   real sum = 0;
   *size = 0;
   for (int64_t r = 0; r < e->R; r++) {
-    sum += get(t, IN(0), first + r * e->inner);
-    *size += fabsl(get(t, IN(0), first + r * e->inner));
+    sum += get(t, IN(0), first + r * stride);
+    *size += fabsl(get(t, IN(0), first + r * stride));
   }
   if (t == SQ_F32) *size *= 0x1p-20L; /* added in double */
   return sum;
 }
 
-static void sum_extent(const sq_kern *kern, sq_dtype t, const extent *e) {
-  fill(t, IN(0), e->outer * e->R * e->inner, -1, 1);
-  kern->sum(e->outer, e->R, e->inner, IN(0), OUT(0));
+static void sum_extent(const sq_kern *kern, sq_dtype t, const extent *e, int64_t stride) {
+  fill(t, IN(0), e->outer * e->R * stride, -1, 1);
+  kern->sum(e->outer, e->R, e->inner, stride, IN(0), OUT(0));
   EACH_COLUMN {
-    real size, want = column_sum(t, e, FIRST, &size);
+    real size, want = column_sum(t, e, stride, to, &size);
     check_near(t, OUT(0), to, want, 4, size);
   }
 }
 
 static void test_sum(const sq_kern *kern, sq_dtype t) {
-  EACH_EXTENT(extents) sum_extent(kern, t, e);
-  EACH_EXTENT(empty_extents) sum_extent(kern, t, e);
+  EACH_EXTENT(extents) sum_extent(kern, t, e, e->inner);
+  EACH_EXTENT(empty_extents) sum_extent(kern, t, e, e->inner);
+  EACH_EXTENT(extents) sum_extent(kern, t, e, e->inner + 3);
   set(t, IN(0), 5, NAN);
-  kern->sum(1, 50, 1, IN(0), OUT(0));
+  kern->sum(1, 50, 1, 1, IN(0), OUT(0));
   check_near(t, OUT(0), 0, NAN, 0, 0);
 }
 
@@ -114,7 +116,7 @@ static void test_variance(const sq_kern *kern, sq_dtype t) {
     for (double correction = 0; correction < 3; correction++) {
       kern->variance(e->outer, e->R, e->inner, correction, IN(0), OUT(0), OUT(1));
       EACH_COLUMN {
-        real size, mean = column_sum(t, e, FIRST, &size) / e->R, sum = 0;
+        real size, mean = column_sum(t, e, e->inner, to, &size) / e->R, sum = 0;
         for (int64_t r = 0; r < e->R; r++) {
           const real d = get(t, IN(0), FIRST + r * e->inner) - mean;
           sum += d * d;

@@ -29,11 +29,11 @@ static int64_t power(int64_t a, int64_t b) {
 /* --- int64: sums too; those of uint8 and bool are taken as int64 by the caller -----------------
  */
 
-static void fold(bool product, int64_t outer, int64_t R, int64_t inner, const int64_t *x,
-                 int64_t *y) {
+static void fold(bool product, int64_t outer, int64_t R, int64_t inner, int64_t stride,
+                 const int64_t *x, int64_t *y) {
   for (int64_t o = 0; o < outer; o++, y += inner) {
     for (int64_t j = 0; j < inner; j++) y[j] = product;
-    for (int64_t r = 0; r < R; r++, x += inner) {
+    for (int64_t r = 0; r < R; r++, x += stride) {
       SIMD for (int64_t j = 0; j < inner; j++) {
         y[j] =
             (int64_t)(product ? (uint64_t)y[j] * (uint64_t)x[j] : (uint64_t)y[j] + (uint64_t)x[j]);
@@ -42,9 +42,10 @@ static void fold(bool product, int64_t outer, int64_t R, int64_t inner, const in
   }
 }
 
-static void sum_i64(int64_t outer, int64_t R, int64_t inner, const void *x, void *y) {
-  if (inner != 1) {
-    fold(false, outer, R, inner, x, y);
+static void sum_i64(int64_t outer, int64_t R, int64_t inner, int64_t stride, const void *x,
+                    void *y) {
+  if (stride != 1) {
+    fold(false, outer, R, inner, stride, x, y);
     return;
   }
   const int64_t *from = x;
@@ -56,7 +57,7 @@ static void sum_i64(int64_t outer, int64_t R, int64_t inner, const void *x, void
 }
 
 static void prod_i64(int64_t outer, int64_t R, int64_t inner, const void *x, void *y) {
-  fold(true, outer, R, inner, x, y);
+  fold(true, outer, R, inner, inner, x, y);
 }
 
 static void cumsum_i64(int64_t outer, int64_t R, int64_t inner, bool backwards, const void *x,

@@ -51,23 +51,24 @@ static double S(row_sum)(int64_t n, const T *x) {
   return sum;
 }
 
-static void S(column_sum)(int64_t R, int64_t inner, int64_t count, const T *x, T *y) {
+static void S(column_sum)(int64_t R, int64_t stride, int64_t count, const T *x, T *y) {
   double acc[COLUMNS] = {0};
-  for (int64_t r = 0; r < R; r++, x += inner) {
+  for (int64_t r = 0; r < R; r++, x += stride) {
     SIMD for (int64_t k = 0; k < count; k++) acc[k] += (double)x[k];
   }
   for (int64_t k = 0; k < count; k++) y[k] = (T)acc[k];
 }
 
-static void S(sum)(int64_t outer, int64_t R, int64_t inner, const void *x, void *y) {
+static void S(sum)(int64_t outer, int64_t R, int64_t inner, int64_t stride, const void *x,
+                   void *y) {
   const T *from = x;
   T *to = y;
-  if (inner == 1) {
+  if (stride == 1) {
     for (int64_t o = 0; o < outer; o++) to[o] = (T)S(row_sum)(R, from + o * R);
     return;
   }
   EACH_COLUMN_BLOCK(outer, inner) {
-    S(column_sum)(R, inner, count, from + o * R * inner + j, to + o * inner + j);
+    S(column_sum)(R, stride, count, from + o * R * stride + j, to + o * inner + j);
   }
 }
 

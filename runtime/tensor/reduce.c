@@ -9,7 +9,10 @@
 #include "kernels/kern.h"
 #include "tensor/view.h"
 
-enum { BLOCK = 32768 };
+enum {
+  BLOCK = 32768,
+  LEAST_COLUMNS = 512
+}; /* elements of a tile, about; columns it has at least */
 
 static unsigned all_dims(int ndim) { return ndim == 0 ? 0 : (1u << ndim) - 1; }
 
@@ -51,67 +54,91 @@ sq_status sq_fold_dims(sq_tensor *t, unsigned mask, bool keepdim, sq_fold *f) {
   return sq_tensor_contiguous(sorted, &f->x);
 }
 
-/* A sum cut twice: R into blocks, and (outer, block) into tiles. */
+/* y (outer,inner) = the sums of x (outer,R,inner), cut in one of three ways. */
 typedef struct sum_job {
   const sq_kern *kern;
   const char *x;
   char *y;
   size_t size;
-  int64_t outer, R, inner, blocks, per_block, per_tile;
+  int64_t outer, R, inner, cut; /* the cut: how much of one of the three a tile takes */
 } sum_job;
 
-static void sum_one(const sum_job *s, int64_t o, int64_t block) {
-  int64_t first = block * s->per_block;
-  int64_t n = s->R - first < s->per_block ? s->R - first : s->per_block;
-  s->kern->sum(1, n, s->inner, s->x + (size_t)((o * s->R + first) * s->inner) * s->size,
-               s->y + (size_t)((o * s->blocks + block) * s->inner) * s->size);
+static int64_t pieces(int64_t n, int64_t cut) { return n / cut + (n % cut > 0); }
+static int64_t piece(int64_t n, int64_t cut, int64_t i) {
+  return n - i * cut < cut ? n - i * cut : cut;
 }
 
-static void sum_tile(int64_t tile, void *context) {
+/* n outer positions from o on, R rows from r on, `columns` columns from j on, into row `to` of y.
+ */
+static void sum_part(const sum_job *s, int64_t o, int64_t n, int64_t r, int64_t R, int64_t j,
+                     int64_t columns, int64_t to) {
+  s->kern->sum(n, R, columns, s->inner, s->x + (size_t)((o * s->R + r) * s->inner + j) * s->size,
+               s->y + (size_t)(to * s->inner + j) * s->size);
+}
+
+static void groups_tile(int64_t tile, void *context) {
   const sum_job *s = context;
-  if (s->blocks > 1) {
-    sum_one(s, tile / s->blocks, tile % s->blocks);
-    return;
-  }
-  int64_t first = tile * s->per_tile;
-  int64_t n = s->outer - first < s->per_tile ? s->outer - first : s->per_tile;
-  s->kern->sum(n, s->R, s->inner, s->x + (size_t)(first * s->R * s->inner) * s->size,
-               s->y + (size_t)(first * s->inner) * s->size);
+  int64_t o = tile * s->cut;
+  sum_part(s, o, piece(s->outer, s->cut, tile), 0, s->R, 0, s->inner, o);
 }
 
-/* y (outer,inner) = the sum of x (outer,R,inner) over R. */
-static sq_status sum_folded(sq_dtype dtype, const void *x, int64_t outer, int64_t R, int64_t inner,
-                            void *y) {
-  sum_job s = {sq_kern_of(dtype), x, y, sq_dtype_size(dtype), outer, R, inner, 1, R, 1};
-  int64_t group = R * inner; /* elements behind one outer position */
-  void *partial = NULL;
-  if (group > 2 * BLOCK && R > 1) {
-    s.per_block = inner >= BLOCK ? 1 : BLOCK / inner;
-    s.blocks = (R + s.per_block - 1) / s.per_block;
-    SQ_TRY(sq_alloc(outer * s.blocks * inner * (int64_t)s.size, &partial));
-    s.y = partial;
-    sq_parallel(outer * s.blocks, outer * group / 2, sum_tile, &s);
-    sq_status st = sum_folded(dtype, partial, outer, s.blocks, inner, y);
-    sq_free(partial);
-    SQ_TRY(st);
-    return sq_interrupt_check();
+static void columns_tile(int64_t tile, void *context) {
+  const sum_job *s = context;
+  int64_t across = pieces(s->inner, s->cut), o = tile / across, at = tile % across;
+  sum_part(s, o, 1, 0, s->R, at * s->cut, piece(s->inner, s->cut, at), o);
+}
+
+static void blocks_tile(int64_t tile, void *context) {
+  const sum_job *s = context;
+  int64_t blocks = pieces(s->R, s->cut), o = tile / blocks, at = tile % blocks;
+  sum_part(s, o, 1, at * s->cut, piece(s->R, s->cut, at), 0, s->inner, tile);
+}
+
+static sq_status sum_folded(sum_job *s);
+
+/* R is cut into blocks of two rows or more; their sums, at most half of x, are summed again. */
+static sq_status sum_blocks(sum_job *s) {
+  int64_t blocks;
+  void *partial;
+  s->cut = BLOCK / s->inner;
+  blocks = pieces(s->R, s->cut);
+  SQ_TRY(sq_alloc(s->outer * blocks * s->inner * (int64_t)s->size, &partial));
+  sum_job first = *s, rest = *s;
+  first.y = partial, rest.x = partial, rest.R = blocks;
+  sq_parallel(s->outer * blocks, s->outer * s->R * s->inner / 2, blocks_tile, &first);
+  sq_status st = sum_folded(&rest);
+  sq_free(partial);
+  return st;
+}
+
+/* A group is what stands behind one outer position: a small one is summed with its neighbours, of
+ * a large one the rows are cut, or the columns where a row alone is long. */
+static sq_status sum_folded(sum_job *s) {
+  int64_t group = s->R * s->inner, work = s->outer * group / 2;
+  bool large = group > 2 * BLOCK && s->R > 1;
+  if (large && s->inner <= BLOCK / 2) return sum_blocks(s);
+  if (large) {
+    s->cut = BLOCK / s->R > LEAST_COLUMNS ? BLOCK / s->R : LEAST_COLUMNS;
+    sq_parallel(s->outer * pieces(s->inner, s->cut), work, columns_tile, s);
+  } else {
+    s->cut = group >= BLOCK ? 1 : BLOCK / (group > 0 ? group : 1);
+    sq_parallel(pieces(s->outer, s->cut), work, groups_tile, s);
   }
-  s.per_tile = group >= BLOCK || group == 0 ? 1 : BLOCK / group;
-  if (group == 0) s.per_tile = outer > 0 ? outer : 1;
-  sq_parallel((outer + s.per_tile - 1) / s.per_tile, outer * group / 2, sum_tile, &s);
   return sq_interrupt_check();
 }
 
 sq_status sq_sum(sq_tensor *t, unsigned mask, bool keepdim, sq_tensor **out) {
-  SQ_OWN sq_tensor *wide = NULL, *y = NULL;
+  SQ_OWN sq_tensor *wide = NULL, *y = NULL, *x = NULL;
   SQ_TRY(sq_tensor_cast(t, sq_is_float(t->dtype) ? t->dtype : SQ_I64, &wide));
   sq_fold f;
   SQ_TRY(sq_fold_dims(wide, mask, keepdim, &f));
-  sq_status st = sq_tensor_new(wide->dtype, f.ndim, f.shape, &y);
-  if (st == SQ_OK) st = sum_folded(wide->dtype, sq_data(f.x), f.outer, f.R, f.inner, sq_data(y));
-  sq_tensor_drop(f.x);
-  if (st == SQ_OK) *out = sq_tensor_give(&y);
-  return st;
+  x = f.x;
+  SQ_TRY(sq_tensor_new(wide->dtype, f.ndim, f.shape, &y));
+  sum_job s = {.kern = sq_kern_of(wide->dtype), .size = sq_dtype_size(wide->dtype)};
+  s.x = sq_data(x), s.y = sq_data(y), s.outer = f.outer, s.R = f.R, s.inner = f.inner;
+  SQ_TRY(sum_folded(&s));
+  *out = sq_tensor_give(&y);
+  return SQ_OK;
 }
 
 sq_status sq_sum_to(sq_tensor *t, int ndim, const int64_t *shape, sq_tensor **out) {
