@@ -2,4 +2,4 @@
 std = "lua54"
 max_line_length = 128
 files["spec"].std = "+busted"
-files["bindings/lua/repl.lua"].globals = {"_G"}
+files["bindings/lua/prompt/repl.lua"].globals = {"_G"}

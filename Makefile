@@ -62,9 +62,9 @@ endif
 
 # --- sources -------------------------------------------------------------------------------------
 RUNTIME_SRC  := $(sort $(wildcard runtime/*/*.c))
-PROGRAM_SRC  := bindings/main.c bindings/pause.c bindings/repl.c bindings/trace.c
-BINDING_SRC  := $(sort $(filter-out $(PROGRAM_SRC),$(wildcard bindings/*.c)))
-LUA_SRC      := $(sort $(wildcard bindings/lua/*.lua))
+PROGRAM_SRC  := $(sort $(wildcard bindings/program/*.c))
+BINDING_SRC  := $(sort $(wildcard bindings/bind/*.c bindings/module/*.c))
+LUA_SRC      := $(sort $(wildcard bindings/lua/*/*.lua))
 
 RUNTIME_OBJ  := $(RUNTIME_SRC:%.c=$(OUT)/obj/%.o)
 BINDING_OBJ  := $(BINDING_SRC:%.c=$(OUT)/obj/%.o) $(OUT)/obj/lua_parts.o
@@ -101,7 +101,7 @@ $(OUT)/obj/%.o: %.c $(OUT)/obj/flags
 
 $(OUT)/obj/runtime/kernels/stamp_avx2.o:   FILE_FLAGS := -mavx2 -mfma
 $(OUT)/obj/runtime/kernels/stamp_avx512.o: FILE_FLAGS := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
-$(OUT)/obj/bindings/repl.o: FILE_FLAGS := $(REPL_FLAGS)
+$(OUT)/obj/bindings/program/repl.o: FILE_FLAGS := $(REPL_FLAGS)
 
 # The Lua parts of the module, as one array each.
 $(OUT)/lua_parts.list: FORCE
@@ -110,7 +110,7 @@ $(OUT)/lua_parts.list: FORCE
 
 $(OUT)/lua_parts.c: $(LUA_SRC) $(OUT)/lua_parts.list Makefile
 	@mkdir -p $(@D)
-	@{ echo '/* made by the Makefile from bindings/lua */'; echo '#include "parts.h"'; \
+	@{ echo '/* made by the Makefile from bindings/lua */'; echo '#include "bind/parts.h"'; \
 	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); \
 	    echo "static const unsigned char part_$$n[] = {"; od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo "0};"; done; \
 	  echo 'const lua_part lua_parts[] = {'; \
@@ -210,14 +210,14 @@ test: test-deps
 	@$(MAKE) --no-print-directory all $(TEST_PROGRAMS) replay
 	@$(SPEC_ENV) $(OUT)/seqrt $(BUSTED) $(SPEC_TAGS) $(ARGS) spec
 
-C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*.[ch] spec/fuzz/*.[ch]))
+C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*/*.[ch] spec/fuzz/*.[ch]))
 
 # Every warning an error, luacheck, the layout, the rules of the house.
 lint: test-deps
 	@$(MAKE) --no-print-directory all
 	@echo "  warnings";  for f in $(RUNTIME_SRC) $(BINDING_SRC) $(PROGRAM_SRC); do \
 	  $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(REPL_FLAGS) -mavx512f -mavx2 -mfma -fsyntax-only -Werror $$f || exit 1; done
-	@echo "  luacheck";  luacheck -q --no-color $(wildcard bindings/lua/*.lua scripts/*.lua spec/*.lua)
+	@echo "  luacheck";  luacheck -q --no-color $(wildcard bindings/lua/*/*.lua scripts/*.lua spec/*.lua)
 	@echo "  layout";    clang-format --dry-run -Werror $(C_FILES)
 	@echo "  house";     $(SPEC_ENV) $(OUT)/seqrt $(BUSTED) spec/house_spec.lua
 

@@ -46,7 +46,7 @@ end
 -- The Lua parts as {name, text}.
 local function parts()
   local list = {}
-  for _, file in ipairs(sq.fs.glob "bindings/lua/*.lua") do
+  for _, file in ipairs(sq.fs.glob "bindings/lua/*/*.lua") do
     list[#list + 1] = {file, support.read(file)}
   end
   return list

@@ -3,6 +3,7 @@ local support = require "spec.support"
 
 -- --- what a file is ------------------------------------------------------------------------------
 
+-- A room and those it may look into: a runtime room, or a room of bindings/, which also looks into every runtime room.
 local ROOMS = {
   base = {"base"},
   kernels = {"base", "kernels"},
@@ -13,7 +14,11 @@ local ROOMS = {
   datasets = {"base", "kernels", "tensor", "datasets"},
   files = {"base", "kernels", "tensor", "files"},
   plot = {"base", "kernels", "tensor", "plot"},
+  bind = {"bind"},
+  module = {"bind", "module"},
+  program = {"bind", "module", "program"},
 }
+local BINDINGS = {bind = true, module = true, program = true}
 
 -- Which files may include a system header: patterns over paths.
 local HEADERS = {
@@ -23,7 +28,7 @@ local HEADERS = {
   {"^jansson%.h$", {"^runtime/files/"}},
   {"^zlib%.h$", {"^runtime/base/", "^runtime/files/", "^runtime/datasets/"}},
   {"^pthread%.h$", {"^runtime/base/"}},
-  {"^readline/", {"^bindings/repl%.c$"}},
+  {"^readline/", {"^bindings/program/repl%.c$"}},
   {"^lua%.h$", {"^bindings/"}},
   {"^lauxlib%.h$", {"^bindings/"}},
   {"^lualib%.h$", {"^bindings/"}},
@@ -33,12 +38,12 @@ local HEADERS = {
 -- Which files may call a function of libc.
 local CALLS = {
   {"printf fprintf vprintf vfprintf puts fputs putchar putc fputc perror", {"^bindings/", "^spec/"}},
-  {"exit _exit _Exit quick_exit", {"^bindings/main%.c$"}},
+  {"exit _exit _Exit quick_exit", {"^bindings/program/main%.c$"}},
   {"abort longjmp siglongjmp sigsetjmp", {}},
   {"setjmp", {"^runtime/files/png%.c$"}},
   {"malloc calloc realloc aligned_alloc posix_memalign", {"^runtime/base/mem%.c$"}},
-  {"free strdup strndup", {"^runtime/base/mem%.c$", "^bindings/repl%.c$"}}, -- readline's lines are malloc's
-  {"fopen fdopen freopen open openat creat tmpfile", {"^runtime/base/", "^bindings/main%.c$"}},
+  {"free strdup strndup", {"^runtime/base/mem%.c$", "^bindings/program/repl%.c$"}}, -- readline's lines are malloc's
+  {"fopen fdopen freopen open openat creat tmpfile", {"^runtime/base/", "^bindings/program/main%.c$"}},
 }
 
 local TOP = {Makefile = true, runtime = true, bindings = true, scripts = true, data = true, spec = true,
@@ -54,7 +59,7 @@ local function contains(list, item)
   return false
 end
 
-local function room_of(path) return path:match "^runtime/(%w+)/" end
+local function room_of(path) return path:match "^runtime/(%w+)/" or path:match "^bindings/(%w+)/" end
 
 -- C without comments and with empty strings, lines kept.
 local function bare(text)
@@ -97,12 +102,11 @@ function rules.includes(path, text)
   local function breach(name, why) found[#found + 1] = ("%s includes %s: %s"):format(path, name, why) end
   for name in text:gmatch '#%s*include%s*"([^"]+)"' do
     local to = name:match "^(%w+)/"
-    if to == "runtime" or name:find("..", 1, true) then
-      breach(name, "name it from runtime/ down")
-    elseif room and to and not contains(ROOMS[room] or {}, to) then
+    local below = BINDINGS[room] and not BINDINGS[to]
+    if to == "runtime" or to == "bindings" or not to and name ~= "seqrt.h" or name:find("..", 1, true) then
+      breach(name, "name it from runtime/ or bindings/ down")
+    elseif room and to and not below and not contains(ROOMS[room] or {}, to) then
       breach(name, room .. " may not look there")
-    elseif room and not to and support.exists("bindings/" .. name) then
-      breach(name, "a binding")
     elseif path:find "^bindings/" and name:find "_priv%.h$" then
       breach(name, "bindings use public headers")
     elseif path == "runtime/seqrt.h" and name:find "_priv%.h$" then
@@ -190,6 +194,78 @@ function rules.workplace(path, text)
   return found
 end
 
+-- --- circles ---------------------------------------------------------------------------------------
+
+-- The ways through a graph {[name] = {[name] = why}} that lead back, each named once, by a walk in depth.
+local function circles(graph)
+  local found, state, path = {}, {}, {}
+  local function walk(name)
+    state[name] = "open"
+    path[#path + 1] = name
+    local nexts = {}
+    for to in pairs(graph[name] or {}) do nexts[#nexts + 1] = to end
+    table.sort(nexts)
+    for _, to in ipairs(nexts) do
+      if state[to] == "open" then
+        local from = #path
+        while path[from] ~= to do from = from - 1 end
+        local steps = {}
+        for i = from, #path do
+          local next_one = path[i + 1] or to
+          steps[#steps + 1] = ("%s (%s)"):format(path[i], graph[path[i]][next_one])
+        end
+        found[#found + 1] = table.concat(steps, " -> ") .. " -> " .. to
+      elseif not state[to] then
+        walk(to)
+      end
+    end
+    path[#path] = nil
+    state[name] = "done"
+  end
+  local names = {}
+  for name in pairs(graph) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do if not state[name] then walk(name) end end
+  return found
+end
+
+-- {[path] = text} -> which file includes which.
+local function include_graph(sources)
+  local graph = {}
+  for path, text in pairs(sources) do
+    graph[path] = {}
+    for name in text:gmatch '#%s*include%s*"([^"]+)"' do
+      for _, top in ipairs {"runtime/", "bindings/"} do
+        if sources[top .. name] and top .. name ~= path then graph[path][top .. name] = "includes" end
+      end
+    end
+  end
+  return graph
+end
+
+-- {[path] = text} -> which .c file uses a name that one other .c file alone defines. Names that the preprocessor
+-- pastes together are not seen.
+local function name_graph(sources)
+  local owner, code, graph = {}, {}, {}
+  for path, text in pairs(sources) do
+    if path:find "%.c$" then
+      code[path] = bare(text):gsub("\n%s*#[^\n]*", "\n")
+      for line in code[path]:gmatch "[^\n]+" do
+        local name = line:find "^[%a_]" and not line:find "^static" and not line:find "^typedef" and not line:find "^extern"
+          and (line:match "([%a_][%w_]*)%(.*[^;]$" or line:match "^[%w_%s%*]-([%a_][%w_]*)%s*[=%[;,]")
+        if name then owner[name] = (owner[name] == nil or owner[name] == path) and path or false end
+      end
+    end
+  end
+  for path, text in pairs(code) do
+    graph[path] = {}
+    for name in text:gmatch "[%a_][%w_]*" do
+      if owner[name] and owner[name] ~= path then graph[path][owner[name]] = name end
+    end
+  end
+  return graph
+end
+
 -- --- reading the house -----------------------------------------------------------------------------
 
 local function lines_of(command)
@@ -233,13 +309,35 @@ describe("the house", function()
     fails(rules.includes, "runtime/optim/a.c", '#include "autograd/tape.h"', "optim may not look there")
     fails(rules.includes, "runtime/optim/a.c", '#include "layers/linear.h"', "optim may not look there")
     fails(rules.includes, "runtime/plot/a.c", '#include "files/png.h"', "plot may not look there")
-    fails(rules.includes, "runtime/files/a.c", '#include "bind.h"', "a binding")
-    fails(rules.includes, "runtime/tensor/a.c", '#include "../base/mem.h"', "name it from runtime/ down")
-    fails(rules.includes, "bindings/tensor.c", '#include "autograd/tape_priv.h"', "public headers")
+    fails(rules.includes, "runtime/files/a.c", '#include "bind/bind.h"', "files may not look there")
+    fails(rules.includes, "bindings/bind/a.c", '#include "module/open.h"', "bind may not look there")
+    fails(rules.includes, "bindings/module/a.c", '#include "program/pause.h"', "module may not look there")
+    fails(rules.includes, "runtime/tensor/a.c", '#include "../base/mem.h"', "name it from runtime/ or bindings/ down")
+    fails(rules.includes, "bindings/module/tensor.c", '#include "autograd/tape_priv.h"', "public headers")
     fails(rules.includes, "runtime/seqrt.h", '#include "autograd/tape_priv.h"', "public headers")
     passes(rules.includes, "runtime/layers/a.c", '#include "autograd/tape.h"\n#include "layers/layer.h"')
-    passes(rules.includes, "bindings/tensor.c", '#include "tensor/tensor.h"\n#include "bind.h"')
+    passes(rules.includes, "bindings/module/a.c", '#include "tensor/tensor.h"\n#include "bind/bind.h"')
     check(rules.includes, is_c)
+  end)
+
+  it("has no circles", function()
+    local function circle(graph_of, sources, expected)
+      local found = circles(graph_of(sources))
+      assert.equal(expected and 1 or 0, #found, table.concat(found, "\n"))
+      if expected then assert.truthy(found[1]:find(expected, 1, true), found[1]) end
+    end
+    circle(include_graph, {["runtime/a/a.h"] = '#include "b/b.h"', ["runtime/b/b.h"] = '#include "a/a.h"'}, "runtime/a/a.h")
+    circle(include_graph, {["runtime/a/a.h"] = '#include "b/b.h"', ["runtime/b/b.h"] = "int sq_b(void);"})
+    local a, b = "int sq_a(void) {\n  return sq_b();\n}\n", "int sq_b(void) {\n  return 1;\n}\n"
+    circle(name_graph, {["runtime/a/a.c"] = a, ["runtime/b/b.c"] = b})
+    circle(name_graph, {["runtime/a/a.c"] = a, ["runtime/b/b.c"] = b:gsub("1", "sq_a()")}, "(sq_b)")
+    circle(name_graph, {["runtime/a/a.c"] = a .. "int sq_x;\n", ["runtime/b/b.c"] = b:gsub("1", "sq_x")}, "(sq_x)")
+    local sources = {}
+    for _, path in ipairs(files) do
+      if is_c(path) and support.exists(path) then sources[path] = support.read(path) end
+    end
+    assert.same({}, circles(include_graph(sources)))
+    assert.same({}, circles(name_graph(sources)))
   end)
 
   it("keeps each library behind its door", function()
@@ -247,17 +345,17 @@ describe("the house", function()
     fails(rules.includes, "runtime/plot/figure.c", "#include <png.h>", "<png.h>")
     fails(rules.includes, "runtime/files/png.c", "#include <cairo/cairo.h>", "<cairo/cairo.h>")
     fails(rules.includes, "runtime/base/mem.c", "#include <lua.h>", "<lua.h>")
-    fails(rules.includes, "bindings/main.c", "#include <setjmp.h>", "<setjmp.h>")
-    fails(rules.includes, "bindings/main.c", "#include <readline/readline.h>", "<readline/readline.h>")
+    fails(rules.includes, "bindings/program/main.c", "#include <setjmp.h>", "<setjmp.h>")
+    fails(rules.includes, "bindings/program/main.c", "#include <readline/readline.h>", "<readline/readline.h>")
     passes(rules.includes, "runtime/kernels/gemm.c", "#include <cblas.h>")
   end)
 
   it("prints, ends, allocates and opens where it may", function()
     fails(rules.calls, "runtime/tensor/a.c", 'void f(void) { printf("x"); }', "calls printf")
     fails(rules.calls, "runtime/base/status.c", "void f(void) { exit (1); }", "calls exit")
-    fails(rules.calls, "bindings/tensor.c", "void f(void) { abort(); }", "calls abort")
+    fails(rules.calls, "bindings/module/tensor.c", "void f(void) { abort(); }", "calls abort")
     fails(rules.calls, "runtime/layers/a.c", "int *p = malloc(4);", "calls malloc")
-    fails(rules.calls, "bindings/tensor.c", "free(p);", "calls free")
+    fails(rules.calls, "bindings/module/tensor.c", "free(p);", "calls free")
     fails(rules.calls, "runtime/files/npy.c", 'FILE *f = fopen("x", "r");', "calls fopen")
     passes(rules.calls, "runtime/tensor/a.c", '/* printf( */ const char *s = "exit(1)"; sq_free(p);')
     passes(rules.calls, "runtime/tensor/a.c", "int a = b / c; sq_exit(1); // malloc(3)\n")
@@ -276,7 +374,7 @@ describe("the house", function()
   it("says in the first line of a file what it is", function()
     fails(rules.first_line, "runtime/base/a.c", '#include "a.h"\n', "'/* a.c: ...'")
     fails(rules.first_line, "runtime/base/a.c", "/* b.c: another one's. */\n", "'/* a.c: ...'")
-    fails(rules.first_line, "bindings/lua/a.lua", "local x = 1\n", "'-- a.lua: ...'")
+    fails(rules.first_line, "bindings/lua/run/a.lua", "local x = 1\n", "'-- a.lua: ...'")
     fails(rules.first_line, "data/get.sh", "#!/bin/sh\nset -e\n", "'# get.sh: ...'")
     fails(rules.first_line, "runtime/kernels/k.def", "K(x)\n", "'/* k.def: ...'")
     passes(rules.first_line, "data/get.sh", "#!/bin/sh\n# get.sh: fetches the sets.\n")

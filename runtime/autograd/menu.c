@@ -21,3 +21,4 @@ sq_status sq_op_signature(const sq_op *op, const sq_signature **out) {
 
 bool sq_op_has_inplace(const sq_op *op) { return op->impl->inplace; }
 bool sq_op_has_backward(const sq_op *op) { return op->impl->backward != NULL; }
+bool sq_op_is_hidden(const sq_op *op) { return op->impl->hidden; }

@@ -33,6 +33,9 @@ bool sq_op_has_inplace(const sq_op *op);
 /* True when the op has a backward. */
 bool sq_op_has_backward(const sq_op *op);
 
+/* True for an op of the tape's own, which scripts do not call. */
+bool sq_op_is_hidden(const sq_op *op);
+
 /* out[0..] = op(args), recorded when gradients are on and an input requires one. Trailing arguments
  * may be left out where the signature has a default. `out` has room for the signature's results.
  * Outputs are new references. [new | fails: shape, arg, type, state, nomem, intr, the op's name in

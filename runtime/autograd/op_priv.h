@@ -49,6 +49,7 @@ typedef struct sq_op_impl {
   bool inplace;                      /* name_ exists */
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
+  bool hidden;                       /* the tape's own: scripts do not call it */
 } sq_op_impl;
 
 #define OP(name, signature, doc, lo, hi) extern const sq_op_impl sq__op_##name;

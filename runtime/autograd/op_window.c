@@ -61,7 +61,7 @@ static sq_status as_strided_backward(sq_back *b) {
 }
 
 const sq_op_impl sq__op_as_strided = {
-    .forward = never_called, .backward = as_strided_backward, .mixed = true};
+    .forward = never_called, .backward = as_strided_backward, .mixed = true, .hidden = true};
 
 /* copy_slices: x with its window replaced by v.  dx = dy, 0 at the window; dv = dy at the window.
  */
@@ -77,4 +77,4 @@ static sq_status copy_slices_backward(sq_back *b) {
 }
 
 const sq_op_impl sq__op_copy_slices = {
-    .forward = never_called, .backward = copy_slices_backward, .mixed = true};
+    .forward = never_called, .backward = copy_slices_backward, .mixed = true, .hidden = true};

@@ -1,0 +1,408 @@
+/* api.c: what Lua parts see of the registry, and how they add functions and classes to it. */
+#include "bind/api.h"
+
+#include "autograd/op.h"
+#include "bind/args.h"
+#include "bind/part.h"
+#include "bind/parts.h"
+#include "bind/registry.h"
+
+/* --- the list --------------------------------------------------------------------------------- */
+
+static void set_string(lua_State *L, const char *key, const char *value) {
+  if (!value) return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_string_at(lua_State *L, int table, const char *key, const char *value) {
+  lua_pushstring(L, value);
+  lua_setfield(L, table, key);
+}
+
+/* Sets row.params, a list of {name, type, optional}, and row.returns, of a signature. */
+static void set_signature(lua_State *L, const char *text) {
+  const sq_signature *s;
+  BIND_TRY(L, registry_signature(text, &s));
+  set_string(L, "signature", text);
+  lua_createtable(L, s->params, 0);
+  for (int i = 0; i < s->params; i++) {
+    const sq_param *p = &s->param[i];
+    lua_createtable(L, 0, 3);
+    set_string(L, "name", p->name);
+    set_string(L, "type", p->type);
+    lua_pushboolean(L, p->has_default || p->optional);
+    lua_setfield(L, -2, "optional");
+    lua_pushboolean(L, p->kind == SQ_ARG_CHOICE);
+    lua_setfield(L, -2, "choice");
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "params");
+  lua_createtable(L, s->returns, 0);
+  for (int i = 0; i < s->returns; i++) {
+    lua_pushstring(L, s->result[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "returns");
+}
+
+/* Adds a row to the list on the stack's top. */
+static void add_row(lua_State *L, const char *kind, const char *owner, const char *name,
+                    const char *signature, const char *doc) {
+  lua_createtable(L, 0, 8);
+  set_string(L, "kind", kind);
+  set_string(L, "owner", owner);
+  set_string(L, "name", name);
+  set_string(L, "doc", doc);
+  if (signature) set_signature(L, signature);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+}
+
+/* Sets has_backward, lo and hi of the last row: what a check of gradients goes by. */
+static void set_checked_range(lua_State *L, const sq_op *op) {
+  lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
+  lua_pushboolean(L, sq_op_has_backward(op));
+  lua_setfield(L, -2, "has_backward");
+  lua_pushnumber(L, op->lo);
+  lua_setfield(L, -2, "lo");
+  lua_pushnumber(L, op->hi);
+  lua_setfield(L, -2, "hi");
+  lua_pop(L, 1);
+}
+
+static void list_ops(lua_State *L) {
+  for (int i = 0; i < SQ_OPS; i++) {
+    const sq_op *op = sq_op_at((sq_op_id)i);
+    if (!!sq_op_is_hidden(op)) continue;
+    add_row(L, "op", "sq", op->name, op->signature, op->doc);
+    set_checked_range(L, op);
+    if (registry_op_is_method(i)) add_row(L, "method", "Tensor", op->name, op->signature, op->doc);
+    if (!sq_op_has_inplace(op)) continue;
+    add_row(L, "function", "sq", registry_inplace_name(i), op->signature, op->doc);
+    add_row(L, "method", "Tensor", registry_inplace_name(i), op->signature, op->doc);
+  }
+}
+
+static void list_op_tables(lua_State *L) {
+  const registry_ops *table;
+  for (int t = 0; (table = registry_ops_at(t)) != NULL; t++) {
+    for (int i = 0; i < table->n; i++) {
+      const sq_op *op = sq_op_at((sq_op_id)table->ops[i]);
+      add_row(L, "function", table->owner, op->name, op->signature, op->doc);
+    }
+  }
+}
+
+static void list_class(lua_State *L, const bind_class *c) {
+  add_row(L, "class", c->base ? c->base->name : NULL, c->name, NULL, c->doc);
+  for (const bind_fn *f = c->methods; f && f->name; f++)
+    add_row(L, "method", c->name, f->name, f->signature, f->doc);
+  for (const bind_field *f = c->fields; f && f->name; f++) {
+    add_row(L, "field", c->name, f->name, NULL, f->doc);
+    lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
+    set_string(L, "type", f->type);
+    lua_pop(L, 1);
+  }
+}
+
+static void list_functions(lua_State *L) {
+  const registry_functions *group;
+  for (int i = 0; (group = registry_functions_at(i)) != NULL; i++)
+    for (const bind_fn *f = group->fns; f->name; f++)
+      add_row(L, "function", group->owner, f->name, f->signature, f->doc);
+}
+
+static void list_classes(lua_State *L) {
+  const bind_class *class;
+  for (int i = 0; (class = registry_class_at(i)) != NULL; i++)
+    if (class->doc) list_class(L, class);
+}
+
+static const char documented;
+
+/* The rows that document() added. */
+static void push_documented(lua_State *L) {
+  if (lua_rawgetp(L, LUA_REGISTRYINDEX, &documented) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &documented);
+}
+
+/* Parts list what they offer when they are loaded. */
+static void load_parts(lua_State *L) {
+  for (const lua_part *part = lua_parts; part->name; part++) {
+    bind_require_part(L, part->name);
+    lua_pop(L, 1);
+  }
+}
+
+/* list() -> rows {kind, owner, name, signature, doc, example, params, returns, type}; an op's also
+ * has has_backward, lo, hi. kind is op, function, class, method or field. */
+static int api_list(lua_State *L) {
+  load_parts(L);
+  lua_newtable(L);
+  list_ops(L);
+  list_op_tables(L);
+  list_functions(L);
+  list_classes(L);
+  push_documented(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, -1, i);
+    lua_rawseti(L, -3, (lua_Integer)lua_rawlen(L, -3) + 1);
+  }
+  lua_pop(L, 1);
+  return 1;
+}
+
+/* describe(value) -> a row for a function of ours; a class's name for an object; else nil. */
+static int api_describe(lua_State *L) {
+  const bind_entry *e = bind_entry_of(L, 1);
+  if (e) {
+    lua_createtable(L, 0, 8);
+    set_string(L, "kind", "function");
+    set_string(L, "name", e->name);
+    set_string(L, "doc", e->doc);
+    set_signature(L, e->signature);
+    return 1;
+  }
+  bind_box *box = bind_box_at(L, 1);
+  if (box) {
+    lua_pushstring(L, box->class->name);
+    return 1;
+  }
+  push_documented(L);
+  lua_pushvalue(L, 1);
+  if (lua_isnil(L, 1)) return 1;
+  lua_rawget(L, -2);
+  return 1;
+}
+
+/* document{owner=, name=, kind=, signature=, doc=, example=, value=}: lists a function or class
+ * that is written in Lua. The signature is checked. */
+static int api_document(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  if (lua_getfield(L, 1, "signature") == LUA_TSTRING) {
+    const sq_signature *s;
+    BIND_TRY(L, registry_signature_copy(lua_tostring(L, -1), &s));
+    lua_pushvalue(L, 1);
+    set_signature(L, s->text);
+  }
+  lua_settop(L, 1);
+  push_documented(L);
+  lua_pushvalue(L, 1);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  if (lua_getfield(L, 1, "value") != LUA_TNIL) {
+    lua_pushvalue(L, 1);
+    lua_rawset(L, -3);
+  }
+  return 0;
+}
+
+/* --- functions that are written in Lua ----------------------------------------------------------
+ */
+
+/* What a parameter is when it is left out. */
+static void push_default(lua_State *L, const sq_param *p) {
+  const sq_arg *a = &p->fallback;
+  switch (a->kind) {
+    case SQ_ARG_NUMBER:
+      lua_pushnumber(L, a->number);
+      break;
+    case SQ_ARG_INT:
+      lua_pushinteger(L, a->integer);
+      break;
+    case SQ_ARG_DIM:
+    case SQ_ARG_POSITION: /* as scripts count */
+      lua_pushinteger(L, a->integer < 0 ? a->integer : a->integer + 1);
+      break;
+    case SQ_ARG_BOOL:
+      lua_pushboolean(L, a->flag);
+      break;
+    case SQ_ARG_STRING:
+      lua_pushstring(L, a->string);
+      break;
+    case SQ_ARG_DTYPE:
+      lua_pushstring(L, sq_dtype_name(a->dtype));
+      break;
+    default:
+      lua_pushnil(L);
+  }
+}
+
+/* The checked value of parameter p, as the script wrote it; several numbers as a list. */
+static void push_value(const bind_args *a, int p) {
+  lua_State *L = a->L;
+  if (a->arg[p].kind == SQ_ARG_NIL || a->place[p] == 0 || lua_isnil(L, a->place[p])) {
+    push_default(L, &a->sig->param[p]);
+    return;
+  }
+  if (a->count[p] == 1) {
+    lua_pushvalue(L, a->place[p]);
+    return;
+  }
+  lua_createtable(L, a->count[p], 0);
+  for (int i = 0; i < a->count[p]; i++) {
+    lua_pushvalue(L, a->place[p] + i);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+/* Upvalues: the signature, the name, the Lua function. */
+static int call_defined(lua_State *L) {
+  bind_args a = {.L = L,
+                 .name = lua_tostring(L, lua_upvalueindex(2)),
+                 .sig = lua_touserdata(L, lua_upvalueindex(1)),
+                 .given = lua_gettop(L),
+                 .in_lua = true};
+  bind_args_read(&a);
+  luaL_checkstack(L, a.sig->params + 4, NULL);
+  int top = lua_gettop(L);
+  lua_pushvalue(L, lua_upvalueindex(3));
+  for (int p = 0; p < a.sig->params; p++) push_value(&a, p);
+  lua_call(L, a.sig->params, LUA_MULTRET);
+  return lua_gettop(L) - top;
+}
+
+/* Lists the row at `row`, an absolute index. */
+static void document(lua_State *L, int row) {
+  lua_pushcfunction(L, api_document);
+  lua_pushvalue(L, row);
+  lua_call(L, 1, 0);
+}
+
+/* Pushes the function `fn` behind the signature of the row at `row`. */
+static void push_defined(lua_State *L, int row, int fn) {
+  const sq_signature *s;
+  lua_getfield(L, row, "signature");
+  const char *text = luaL_checkstring(L, -1);
+  BIND_TRY(L, registry_signature_copy(text, &s));
+  lua_pushlightuserdata(L, (void *)s);
+  lua_getfield(L, row, "name");
+  lua_pushvalue(L, fn);
+  lua_pushcclosure(L, call_defined, 3);
+  lua_remove(L, -2);
+}
+
+/* define{owner=, name=, signature=, doc=, example=, call=} -> the function, listed: it reads its
+ * arguments by the signature as those in C do, and gives `call` one checked value for each
+ * parameter. */
+static int api_define(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_getfield(L, 1, "call");
+  push_defined(L, 1, 2);
+  lua_pushvalue(L, 3);
+  lua_setfield(L, 1, "value");
+  set_string_at(L, 1, "kind", "function");
+  lua_pushnil(L);
+  lua_setfield(L, 1, "call");
+  document(L, 1);
+  return 1;
+}
+
+/* Pushes a method's signature: "(n: int) -> Tensor" of class X is "(self: X, n: int) -> Tensor". */
+static void push_with_self(lua_State *L, const char *class, const char *text) {
+  luaL_argcheck(L, text[0] == '(' && text[1], 2, "a signature begins with '('");
+  lua_pushfstring(L, "(self: %s%s%s", class, text[1] == ')' ? "" : ", ", text + 1);
+}
+
+/* What class() gives: method(name, signature without self, doc, example or nil [, fn]). Upvalues:
+ * the class's name, its methods. With fn, the method is fn behind its signature; without, it is the
+ * field of that name when the class is ready. */
+static int add_method(lua_State *L) {
+  const char *class = lua_tostring(L, lua_upvalueindex(1));
+  const char *name = luaL_checkstring(L, 1), *text = luaL_checkstring(L, 2);
+  luaL_checkstring(L, 3);
+  lua_settop(L, 5);
+  lua_createtable(L, 0, 8);
+  set_string(L, "kind", "method");
+  set_string(L, "owner", class);
+  set_string(L, "name", name);
+  push_with_self(L, class, text);
+  lua_setfield(L, 6, "signature");
+  lua_pushvalue(L, 3);
+  lua_setfield(L, 6, "doc");
+  lua_pushvalue(L, 4);
+  lua_setfield(L, 6, "example");
+  lua_pushvalue(L, lua_upvalueindex(2));
+  lua_setfield(L, 6, "of");
+  if (!lua_isnil(L, 5)) {
+    push_defined(L, 6, 5);
+    lua_setfield(L, lua_upvalueindex(2), name);
+  }
+  document(L, 6);
+  return 0;
+}
+
+/* Lists the fields of a class, {{name, type, doc}, ...}, which are on the top. */
+static void document_fields(lua_State *L) {
+  static const char *const keys[] = {"name", "type", "doc"};
+  int fields = lua_gettop(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, fields);
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, fields, i);
+    lua_createtable(L, 0, 5);
+    int row = lua_gettop(L);
+    set_string(L, "kind", "field");
+    lua_getfield(L, 1, "name");
+    lua_setfield(L, row, "owner");
+    for (int k = 0; k < 3; k++) {
+      lua_rawgeti(L, row - 1, k + 1);
+      lua_setfield(L, row, keys[k]);
+    }
+    document(L, row);
+    lua_settop(L, fields);
+  }
+}
+
+/* class{name=, owner= (its base), doc=, example=, methods=, fields=} lists a class that is written
+ * in Lua and gives the function that lists, and where wanted checks, its methods: see add_method.
+ */
+static int api_class(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  set_string_at(L, 1, "kind", "class");
+  lua_getfield(L, 1, "methods");
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_pushvalue(L, 2);
+  lua_setfield(L, 1, "value");
+  document(L, 1);
+  if (lua_getfield(L, 1, "fields") == LUA_TTABLE) document_fields(L);
+  lua_getfield(L, 1, "name");
+  luaL_checkstring(L, -1);
+  lua_pushvalue(L, 2);
+  lua_pushcclosure(L, add_method, 2);
+  return 1;
+}
+
+/* nearest(word, words) -> a word or nil. */
+static int api_nearest(lua_State *L) {
+  const char *word = luaL_checkstring(L, 1);
+  luaL_checktype(L, 2, LUA_TTABLE);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
+  const char **words = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *words, 0);
+  int at = 0;
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (lua_rawgeti(L, 2, i) == LUA_TSTRING) words[at++] = lua_tostring(L, -1);
+    lua_pop(L, 1);
+  }
+  words[at] = NULL;
+  const char *near = sq_nearest(word, words);
+  lua_pushstring(L, near);
+  return 1;
+}
+
+int luaopen_seqrt_api(lua_State *L) {
+  static const luaL_Reg functions[] = {{"list", api_list},
+                                       {"describe", api_describe},
+                                       {"document", api_document},
+                                       {"define", api_define},
+                                       {"class", api_class},
+                                       {"nearest", api_nearest},
+                                       {NULL, NULL}};
+  luaL_newlib(L, functions);
+  return 1;
+}

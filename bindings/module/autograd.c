@@ -1,0 +1,123 @@
+/* autograd.c: whether ops are recorded and watched, and gradients on request. */
+#include "autograd/tape.h"
+#include "autograd/watch.h"
+#include "bind/guard.h"
+#include "bind/part.h"
+#include "bind/profile.h"
+#include "module/open.h"
+
+/* --- switches --------------------------------------------------------------------------------- */
+
+static int no_grad(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, sq_grad_enable, false);
+}
+
+static int enable_grad(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, sq_grad_enable, true);
+}
+
+static int is_grad_enabled(lua_State *L, const sq_arg *arg) {
+  (void)arg;
+  lua_pushboolean(L, sq_grad_enabled());
+  return 1;
+}
+
+static int set_grad_enabled(lua_State *L, const sq_arg *arg) {
+  (void)L;
+  sq_grad_enable(arg[0].flag);
+  return 0;
+}
+
+static int detect_anomaly(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, sq_anomaly_enable, true);
+}
+
+static int is_anomaly_enabled(lua_State *L, const sq_arg *arg) {
+  (void)arg;
+  lua_pushboolean(L, sq_anomaly_enabled());
+  return 1;
+}
+
+static int set_detect_anomaly(lua_State *L, const sq_arg *arg) {
+  (void)L;
+  sq_anomaly_enable(arg[0].flag);
+  return 0;
+}
+
+static int profile(lua_State *L, const sq_arg *arg) {
+  return guard_with(L, arg, profile_enable, true);
+}
+
+/* --- gradients -------------------------------------------------------------------------------- */
+
+enum { MOST = 64 };
+
+static int grad(lua_State *L, const sq_arg *arg) {
+  int outputs = arg[0].tensors.n, inputs = arg[1].tensors.n;
+  bool seeded = arg[2].kind != SQ_ARG_NIL;
+  if (inputs > MOST) return bind_error(L, "[grad] %d inputs: at most %d at once", inputs, MOST);
+  if (seeded && arg[2].tensors.n != outputs)
+    return bind_error(L, "[grad] grad_outputs has %d tensors for %d outputs", arg[2].tensors.n,
+                      outputs);
+  luaL_checkstack(L, inputs + 4, NULL);
+  sq_tensor **slot[MOST], *out[MOST] = {0};
+  for (int i = 0; i < inputs; i++) slot[i] = bind_new_tensor(L);
+  int first = lua_gettop(L) - inputs + 1;
+  sq_status st = sq_gradients(outputs, arg[0].tensors.v, seeded ? arg[2].tensors.v : NULL, inputs,
+                              arg[1].tensors.v, arg[3].flag, arg[4].flag, out);
+  if (st != SQ_OK) return bind_raise(L, st);
+  for (int i = 0; i < inputs; i++) *slot[i] = out[i];
+  for (int i = 0; i < inputs; i++) {
+    if (out[i]) continue;
+    lua_pushnil(L);
+    lua_replace(L, first + i);
+  }
+  return inputs;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+static const bind_fn functions[] = {
+    {"no_grad", "(fn: function? = nil, ...: any? = nil) -> any",
+     "Ops are not recorded: until the end of the block with `local _ <close> = sq.no_grad()`, or "
+     "while fn(...) runs, whose results are returned.",
+     no_grad},
+    {"enable_grad", "(fn: function? = nil, ...: any? = nil) -> any",
+     "Ops are recorded again inside a no_grad; used like it.", enable_grad},
+    {"is_grad_enabled", "() -> bool", "True while ops are recorded.", is_grad_enabled},
+    {"set_grad_enabled", "(mode: bool)", "Turns recording on or off until told otherwise.",
+     set_grad_enabled},
+    {"detect_anomaly", "(fn: function? = nil, ...: any? = nil) -> any",
+     "The first op that makes NaN or Inf is an error that names it, what it read and the script's "
+     "line, in forward and in backward; used like no_grad. Slow: for finding a fault. `seqrt "
+     "--detect-anomaly script.lua` does it for a whole run.",
+     detect_anomaly},
+    {"is_anomaly_enabled", "() -> bool", "True while NaN and Inf are looked for.",
+     is_anomaly_enabled},
+    {"set_detect_anomaly", "(mode: bool)", "Turns detect_anomaly on or off until told otherwise.",
+     set_detect_anomaly},
+    {"profile", "(fn: function? = nil, ...: any? = nil) -> any",
+     "Time and memory of every op and every line, on standard error at the end; used like no_grad. "
+     "`seqrt --profile script.lua` does it for a whole run.",
+     profile},
+    {NULL, NULL, NULL, NULL}};
+
+static const bind_fn autograd[] = {
+    {"grad",
+     "(outputs: Tensor[], inputs: Tensor[], grad_outputs: Tensor[]? = nil, retain_graph: bool = "
+     "false, allow_unused: bool = false) -> Tensor",
+     "The gradient of the sum of outputs for each input, one result each; leaves' .grad stay as "
+     "they are.",
+     grad},
+    {NULL, NULL, NULL, NULL}};
+
+static const bind_lazy_row parts[] = {{"gradcheck", "gradcheck"}, {NULL, NULL}};
+
+void open_autograd(lua_State *L) {
+  guard_open(L);
+  bind_functions(L, "sq", functions);
+  lua_newtable(L);
+  bind_functions(L, "sq.autograd", autograd);
+  bind_lazy(L, "sq.autograd", parts);
+  lua_setfield(L, -2, "autograd");
+}

@@ -1,0 +1,313 @@
+/* layer.c: C layers as Lua modules: constructors from the classes' signatures, calls, parameters
+ * as fields. Walking, saving and printing are bindings/lua/module.lua's, for layers and Lua classes
+ * alike. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bind/api.h"
+#include "bind/args.h"
+#include "bind/bind.h"
+#include "bind/part.h"
+#include "bind/registry.h"
+#include "layers/layer.h"
+#include "module/open.h"
+
+/* How many classes there are. */
+enum {
+  CLASSES = 0
+#define LAYER(name) +1
+#include "layers/layer.def"
+#undef LAYER
+};
+
+/* A Lua class for each class of layers, in the order of sq_layer_classes. */
+static bind_class classes[CLASSES + 1]; /* ends with one without a name */
+static bind_fn constructors[CLASSES + 1];
+
+static void drop_layer(void *object) { sq_layer_drop(object); }
+
+static sq_layer *check_layer(lua_State *L, int at) { return bind_check(L, at, &bind_layer_class); }
+
+static const bind_class *class_of(const char *name) {
+  const bind_class *c = classes;
+  while (strcmp(c->name, name) != 0) c++;
+  return c;
+}
+
+static const sq_layer_class *layer_class_of(const char *name) {
+  const sq_layer_class *const *c = sq_layer_classes();
+  while (strcmp((*c)->name, name) != 0) c++;
+  return *c;
+}
+
+/* nn.Linear(...) and the like: the running function's name tells which. */
+static int construct(lua_State *L, const sq_arg *arg) {
+  const char *name = bind_running(L);
+  const sq_layer_class *class = layer_class_of(name);
+  bind_require_part(L, "module"); /* gives the classes their methods, the first time */
+  bind_box *box = bind_new(L, class_of(name), 0);
+  sq_layer *l = NULL;
+  BIND_TRY(L, sq_layer_new(class, bind_running_params(L), arg, &l));
+  box->object = l;
+  return 1;
+}
+
+/* --- calling a layer
+ * --------------------------------------------------------------------------------- */
+
+/* "Net.head", as module.lua knows it, then what the layer is. */
+static int raise_in_layer(lua_State *L, const sq_layer *l, int self, sq_status st) {
+  if (st == SQ_EINTR) return bind_raise(L, st);
+  char text[2048], what[256] = "";
+  snprintf(text, sizeof text, "%s", sq_error_text());
+  if (l->class->describe) l->class->describe(l, what, sizeof what);
+  bind_require_part(L, "module");
+  lua_getfield(L, -1, "path");
+  lua_pushvalue(L, self);
+  lua_call(L, 1, 1);
+  const char *path = lua_tostring(L, -1), *space = what[0] ? " " : "";
+  if (strcmp(path, l->class->name) == 0)
+    return bind_error(L, "%s (in nn.%s%s%s)", text, path, space, what);
+  return bind_error(L, "%s (in %s, nn.%s%s%s)", text, path, l->class->name, space, what);
+}
+
+static sq_status run_layer(lua_State *L, sq_layer *l, const sq_arg *arg, sq_tensor **out) {
+  sq_status st = l->class->forward(l, arg, out);
+  if (st == SQ_ENOMEM && bind_collect(L)) st = l->class->forward(l, arg, out);
+  return st;
+}
+
+/* __call: the layer moves behind the arguments, which are then read like any function's. */
+static int call_layer(lua_State *L) {
+  sq_layer *l = check_layer(L, 1);
+  lua_pushvalue(L, 1);
+  lua_remove(L, 1);
+  int self = lua_gettop(L);
+  bind_args a = {.L = L, .name = l->class->name, .given = self - 1};
+  BIND_TRY(L, registry_signature(l->class->call, &a.sig));
+  bind_args_read(&a);
+  luaL_checkstack(L, SQ_MAX_OUT + 2, NULL);
+  sq_tensor **box[SQ_MAX_OUT], *out[SQ_MAX_OUT] = {0};
+  for (int k = 0; k < a.sig->returns; k++) box[k] = bind_new_tensor(L);
+  sq_status st = run_layer(L, l, a.arg, out);
+  if (st != SQ_OK) return raise_in_layer(L, l, self, st);
+  for (int k = 0; k < a.sig->returns; k++) *box[k] = out[k];
+  bind_account(L);
+  return a.sig->returns;
+}
+
+/* --- fields
+ * --------------------------------------------------------------------------------------------- */
+
+static int get_training(lua_State *L, void *self) {
+  lua_pushboolean(L, ((sq_layer *)self)->training);
+  return 1;
+}
+
+static void set_training(lua_State *L, void *self, int value) {
+  ((sq_layer *)self)->training = lua_toboolean(L, value);
+}
+
+/* layer.weight */
+static int lookup(lua_State *L, void *self) {
+  sq_tensor *t = sq_layer_get(self, lua_tostring(L, 2));
+  if (!t) return 0;
+  bind_push_tensor(L, t);
+  return 1;
+}
+
+/* layer.weight = other.weight: shares it. */
+static bool assign(lua_State *L, void *self, int value) {
+  if (!sq_layer_get(self, lua_tostring(L, 2))) return false;
+  BIND_TRY(L, sq_layer_set(self, lua_tostring(L, 2), bind_tensor(L, value)));
+  return true;
+}
+
+static const bind_field fields[] = {
+    {"training", "bool", "True in training, false in evaluation.", get_training, set_training},
+    {0}};
+
+static int to_text(lua_State *L) {
+  bind_require_part(L, "module");
+  lua_getfield(L, -1, "Module");
+  lua_getfield(L, -1, "__tostring");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+static const luaL_Reg meta[] = {{"__call", call_layer}, {"__tostring", to_text}, {NULL, NULL}};
+
+/* What module.lua makes and lists; layers are modules too. */
+static const bind_class module_class = {.name = "Module"};
+
+const bind_class bind_layer_class = {
+    .name = "Layer",
+    .doc = "A layer: call it with its inputs; parameters are fields.",
+    .base = &module_class,
+    .fields = fields,
+    .meta = meta,
+    .drop = drop_layer,
+    .lookup = lookup,
+    .assign = assign,
+};
+
+/* --- seqrt.layer: what module.lua needs of C layers
+ * --------------------------------------------------------- */
+
+static int core_entries(lua_State *L) {
+  const sq_layer *l = check_layer(L, 1);
+  lua_createtable(L, l->entries, 0);
+  for (int i = 0; i < l->entries; i++) {
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, l->entry[i].name);
+    lua_setfield(L, -2, "name");
+    bind_push_tensor(L, l->entry[i].tensor);
+    lua_setfield(L, -2, "value");
+    lua_pushstring(L, l->entry[i].buffer ? "buffer" : "parameter");
+    lua_setfield(L, -2, "kind");
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+static int core_describe(lua_State *L) {
+  const sq_layer *l = check_layer(L, 1);
+  char text[256] = "";
+  if (l->class->describe) l->class->describe(l, text, sizeof text);
+  lua_pushstring(L, text);
+  return 1;
+}
+
+static int core_class(lua_State *L) {
+  lua_pushstring(L, check_layer(L, 1)->class->name);
+  return 1;
+}
+
+static int core_set(lua_State *L) {
+  BIND_TRY(L, sq_layer_set(check_layer(L, 1), luaL_checkstring(L, 2), bind_tensor(L, 3)));
+  return 0;
+}
+
+static int core_train(lua_State *L) {
+  check_layer(L, 1)->training = lua_toboolean(L, 2);
+  return 0;
+}
+
+/* The same for all boxes of one tensor. */
+static int core_id(lua_State *L) {
+  lua_pushlightuserdata(L, bind_tensor(L, 1));
+  return 1;
+}
+
+static int core_is_layer(lua_State *L) {
+  lua_pushboolean(L, bind_test(L, 1, &bind_layer_class) != NULL);
+  return 1;
+}
+
+/* inherit(methods): Lua methods that all layers get. */
+static int core_inherit(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  for (const bind_class *c = classes; c->name; c++) {
+    for (lua_pushnil(L); lua_next(L, 1);) {
+      const char *name = lua_tostring(L, -2);
+      if (lua_isfunction(L, -1) && strncmp(name, "__", 2) != 0) {
+        bind_class_add(L, c, name);
+      } else {
+        lua_pop(L, 1);
+      }
+    }
+  }
+  return 0;
+}
+
+int luaopen_seqrt_layer(lua_State *L) {
+  static const luaL_Reg core[] = {
+      {"entries", core_entries},   {"describe", core_describe}, {"class", core_class},
+      {"set", core_set},           {"train", core_train},       {"id", core_id},
+      {"is_layer", core_is_layer}, {"inherit", core_inherit},   {NULL, NULL}};
+  luaL_newlib(L, core);
+  return 1;
+}
+
+/* --- sq.nn
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static void open_classes(lua_State *L) {
+  const sq_layer_class *const *c = sq_layer_classes();
+  BIND_TRY(L, registry_add_class(&bind_layer_class));
+  for (int i = 0; c[i]; i++) {
+    classes[i] = bind_layer_class;
+    classes[i].fields = NULL;
+    classes[i].name = c[i]->name;
+    classes[i].doc = c[i]->doc;
+    classes[i].base = &bind_layer_class;
+    constructors[i] = (bind_fn){c[i]->name, c[i]->signature, c[i]->doc, construct};
+    bind_class_open(L, &classes[i]);
+  }
+  bind_functions(L, "sq.nn", constructors);
+}
+
+/* nn.functional: the ops that stand for a layer or a loss, under PyTorch's names. */
+static void open_functional(lua_State *L) {
+  static const int ops[] = {SQ_OP_linear,
+                            SQ_OP_bilinear,
+                            SQ_OP_tanh,
+                            SQ_OP_sigmoid,
+                            SQ_OP_relu,
+                            SQ_OP_leaky_relu,
+                            SQ_OP_elu,
+                            SQ_OP_gelu,
+                            SQ_OP_silu,
+                            SQ_OP_softplus,
+                            SQ_OP_softmax,
+                            SQ_OP_log_softmax,
+                            SQ_OP_dropout,
+                            SQ_OP_embedding,
+                            SQ_OP_one_hot,
+                            SQ_OP_batch_norm,
+                            SQ_OP_layer_norm,
+                            SQ_OP_group_norm,
+                            SQ_OP_conv1d,
+                            SQ_OP_conv2d,
+                            SQ_OP_conv_transpose2d,
+                            SQ_OP_max_pool2d,
+                            SQ_OP_avg_pool2d,
+                            SQ_OP_cross_entropy,
+                            SQ_OP_nll_loss,
+                            SQ_OP_binary_cross_entropy,
+                            SQ_OP_binary_cross_entropy_with_logits,
+                            SQ_OP_mse_loss,
+                            SQ_OP_l1_loss,
+                            SQ_OP_smooth_l1_loss,
+                            SQ_OP_kl_div};
+  lua_newtable(L);
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+    bind_push_op(L, ops[i], false, 0);
+    lua_setfield(L, -2, sq_op_at((sq_op_id)ops[i])->name);
+  }
+  BIND_TRY(L, registry_add_ops("sq.nn.functional", ops, (int)(sizeof ops / sizeof *ops)));
+  bind_lazy(L, "nn.functional", NULL);
+  lua_setfield(L, -2, "functional");
+}
+
+static const bind_lazy_row utils_rows[] = {
+    {"parameters_to_vector", "vector"}, {"vector_to_parameters", "vector"}, {NULL, NULL}};
+
+static const bind_lazy_row nn_rows[] = {
+    {"Module", "module"},     {"Sequential", "module"},
+    {"ModuleList", "module"}, {"Identity", "module"},
+    {"Parameter", "module"},  {"MultiheadAttention", "attention"},
+    {"init", "init"},         {NULL, NULL}};
+
+void open_nn(lua_State *L) {
+  lua_newtable(L);
+  open_classes(L);
+  open_functional(L);
+  lua_newtable(L);
+  open_clip(L);
+  bind_lazy(L, "nn.utils", utils_rows);
+  lua_setfield(L, -2, "utils");
+  bind_lazy(L, "nn", nn_rows);
+}

@@ -1,0 +1,57 @@
+/* open.h: what each file of the module adds when it is opened. */
+#ifndef SQ_MODULE_OPEN_H
+#define SQ_MODULE_OPEN_H
+
+#include "bind/bind.h"
+
+/* `require "seqrt"`: leaves the module's table. [Lua thread] */
+int luaopen_seqrt(lua_State *L);
+
+/* Each adds to the module's table, which is on the stack's top. [Lua thread] */
+void open_tensor(lua_State *L);   /* the class Tensor and its functions */
+void open_make(lua_State *L);     /* constructors */
+void open_random(lua_State *L);   /* Generator, manual_seed, default_generator */
+void open_autograd(lua_State *L); /* no_grad and its kin, sq.autograd */
+void open_files(lua_State *L);    /* save, load, Checkpoint */
+
+/* Each leaves a table, which becomes sq.<name>. [Lua thread] */
+void open_nn(lua_State *L);
+void open_optim(lua_State *L);
+void open_data(lua_State *L);
+void open_plot(lua_State *L);
+void open_image(lua_State *L);
+void open_npy(lua_State *L);
+
+/* Adds gradient clipping to the table on the top: nn.utils. [Lua thread] */
+void open_clip(lua_State *L);
+
+/* require "seqrt.layer" and its kin: what the Lua parts module, optim, data and files build on.
+ * [Lua thread] */
+int luaopen_seqrt_layer(lua_State *L);
+int luaopen_seqrt_optimizer(lua_State *L);
+int luaopen_seqrt_dataset(lua_State *L);
+int luaopen_seqrt_store(lua_State *L);
+
+/* Classes that others derive from or look for. */
+extern const bind_class bind_layer_class, bind_optim_class;
+
+/* Indexing, for the class Tensor. */
+int tensor_index(lua_State *L);    /* x[key]: pushes one result */
+int tensor_newindex(lua_State *L); /* x[key] = value */
+
+/* Methods that give several windows: each a result. */
+int tensor_chunk(lua_State *L, const sq_arg *arg);
+int tensor_split(lua_State *L, const sq_arg *arg);
+int tensor_unbind(lua_State *L, const sq_arg *arg);
+
+/* Pushes element `at` of contiguous data as a Lua number or boolean. */
+void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t at);
+
+/* Pushes sizes as a list that prints like "(2,3)". */
+void tensor_push_shape(lua_State *L, int n, const int64_t *shape);
+
+/* Draws into a tensor: uniform_, normal_ and their kin are methods and constructors alike. */
+typedef enum tensor_law { LAW_UNIFORM, LAW_NORMAL, LAW_BERNOULLI, LAW_INTEGERS } tensor_law;
+SQ_CHECKED sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng);
+
+#endif

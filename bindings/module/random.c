@@ -1,0 +1,212 @@
+/* random.c: the class Generator, the default one, and draws into tensors. */
+#include <string.h>
+
+#include "autograd/tape.h"
+#include "base/mem.h"
+#include "module/open.h"
+
+/* PyTorch's seed where none is given. */
+#define DEFAULT_SEED 67280421310721u
+
+sq_rng *bind_rng(const sq_arg *arg) {
+  return arg && arg->kind == SQ_ARG_GENERATOR ? arg->generator : sq_rng_default();
+}
+
+/* --- draws ------------------------------------------------------------------------------------ */
+
+static sq_status draw_integers(sq_tensor *t, int64_t lo, int64_t hi, sq_rng *rng) {
+  SQ_OWN sq_tensor *whole = NULL;
+  SQ_TRY(sq_tensor_new_like(t, SQ_I64, &whole));
+  sq_rng_randint(rng, lo, hi, t->numel, sq_data(whole));
+  return sq_tensor_copy(t, whole);
+}
+
+static void draw_floats(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng) {
+  if (law == LAW_UNIFORM) sq_rng_uniform(rng, t->dtype, t->numel, a, b, sq_data(t));
+  if (law == LAW_NORMAL) sq_rng_normal(rng, t->dtype, t->numel, a, b, sq_data(t));
+  if (law == LAW_BERNOULLI) sq_rng_bernoulli(rng, t->dtype, a, t->numel, sq_data(t));
+}
+
+static sq_status check_law(const char *name, tensor_law law, double a, double b) {
+  if (law == LAW_UNIFORM && !(a <= b && b - a <= 1.7e308))
+    return sq_fail(SQ_EARG, "[%s] from is %.14g, to is %.14g: from must not be above to", name, a,
+                   b);
+  if (law == LAW_NORMAL && !(b >= 0))
+    return sq_fail(SQ_EARG, "[%s] std is %.14g: it must be at least 0", name, b);
+  if (law == LAW_BERNOULLI && !(a >= 0 && a <= 1))
+    return sq_fail(SQ_EARG, "[%s] p is %.14g: it must be in 0 to 1", name, a);
+  if (law == LAW_INTEGERS && !(a < b))
+    return sq_fail(SQ_EARG, "[%s] low is %.14g, high is %.14g: low must be below high", name, a, b);
+  return SQ_OK;
+}
+
+static const char *const law_names[] = {"uniform_", "normal_", "bernoulli_", "random_"};
+
+sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng) {
+  const char *name = law_names[law];
+  SQ_TRY(check_law(name, law, a, b));
+  if (sq_grad_enabled() && sq_requires_grad(t)) {
+    return sq_fail(SQ_ESTATE,
+                   "[%s] x requires a gradient: drawing into it would break its graph; do it under "
+                   "sq.no_grad()",
+                   name);
+  }
+  if (law == LAW_INTEGERS) return draw_integers(t, (int64_t)a, (int64_t)b, rng);
+  if (!sq_is_float(t->dtype) && law != LAW_BERNOULLI)
+    return sq_fail(SQ_ETYPE, "[%s] x is %s: it must be float32 or float64", name,
+                   sq_dtype_name(t->dtype));
+  if (sq_is_float(t->dtype) && sq_tensor_is_contiguous(t)) {
+    draw_floats(t, law, a, b, rng);
+    sq_tensor_changed(t);
+    return SQ_OK;
+  }
+  SQ_OWN sq_tensor *drawn = NULL;
+  SQ_TRY(sq_tensor_new_like(t, sq_is_float(t->dtype) ? t->dtype : SQ_F32, &drawn));
+  draw_floats(drawn, law, a, b, rng);
+  return sq_tensor_copy(t, drawn);
+}
+
+/* --- the class -------------------------------------------------------------------------------- */
+
+static int self_again(lua_State *L) {
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int generator_manual_seed(lua_State *L, const sq_arg *arg) {
+  sq_rng_seed(arg[0].generator, (uint64_t)arg[1].integer);
+  return self_again(L);
+}
+
+static int generator_initial_seed(lua_State *L, const sq_arg *arg) {
+  lua_pushinteger(L, (lua_Integer)arg[0].generator->seed);
+  return 1;
+}
+
+static void push_state(lua_State *L, const sq_rng *rng) {
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_new(SQ_U8, 1, (int64_t[]){SQ_RNG_BYTES}, slot));
+  sq_rng_save(rng, sq_data(*slot));
+}
+
+static sq_status load_state(sq_rng *rng, sq_tensor *state) {
+  if (state->dtype != SQ_U8 || state->numel != SQ_RNG_BYTES)
+    return sq_fail(SQ_EARG, "[set_state] state is %s %s: a generator's is uint8 (%d)",
+                   sq_dtype_name(state->dtype), sq_tensor_shape_text(state, SQ_SHAPE_BUF),
+                   (int)SQ_RNG_BYTES);
+  SQ_OWN sq_tensor *flat = NULL;
+  SQ_TRY(sq_tensor_contiguous(state, &flat));
+  return sq_rng_load(rng, sq_data(flat));
+}
+
+static int generator_get_state(lua_State *L, const sq_arg *arg) {
+  push_state(L, arg[0].generator);
+  return 1;
+}
+
+static int generator_set_state(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, load_state(arg[0].generator, arg[1].tensor));
+  return self_again(L);
+}
+
+static int generator_state_dict(lua_State *L, const sq_arg *arg) {
+  lua_createtable(L, 0, 1);
+  push_state(L, arg[0].generator);
+  lua_setfield(L, -2, "state");
+  return 1;
+}
+
+static int generator_load_state_dict(lua_State *L, const sq_arg *arg) {
+  lua_getfield(L, arg[1].stack, "state");
+  bind_box *box = bind_test(L, -1, bind_tensor_class);
+  if (!box || !box->tensor)
+    return bind_error(L, "[load_state_dict] state_dict.state: expected a Tensor");
+  BIND_TRY(L, load_state(arg[0].generator, box->tensor));
+  return self_again(L);
+}
+
+static sq_rng *push_generator(lua_State *L) {
+  bind_box *box = bind_new(L, bind_generator_class, 0);
+  void *block;
+  BIND_TRY(L, sq_alloc(sizeof(sq_rng), &block));
+  box->object = block;
+  return block;
+}
+
+static int generator_clone(lua_State *L, const sq_arg *arg) {
+  sq_rng *copy = push_generator(L);
+  *copy = *arg[0].generator;
+  return 1;
+}
+
+static void drop_generator(void *object) {
+  if (object != sq_rng_default()) sq_free(object);
+}
+
+static int generator_tostring(lua_State *L) {
+  bind_box *box = bind_test(L, 1, bind_generator_class);
+  if (!box || !box->object) {
+    lua_pushliteral(L, "Generator (closed)");
+  } else {
+    const sq_rng *rng = box->object;
+    lua_pushfstring(L, "Generator (seed %I)", (lua_Integer)rng->seed);
+  }
+  return 1;
+}
+
+static const bind_fn methods[] = {
+    {"manual_seed", "(self: Generator, seed: int) -> Generator", "Starts the stream of that seed.",
+     generator_manual_seed},
+    {"initial_seed", "(self: Generator) -> int", "The seed it was started with.",
+     generator_initial_seed},
+    {"get_state", "(self: Generator) -> Tensor", "Its state as a uint8 tensor.",
+     generator_get_state},
+    {"set_state", "(self: Generator, state: Tensor) -> Generator", "Goes on from such a state.",
+     generator_set_state},
+    {"state_dict", "(self: Generator) -> table", "{state = uint8 tensor}, for a checkpoint.",
+     generator_state_dict},
+    {"load_state_dict", "(self: Generator, state_dict: table) -> Generator",
+     "Goes on from a state_dict.", generator_load_state_dict},
+    {"clone", "(self: Generator) -> Generator", "Another one in the same state.", generator_clone},
+    {NULL, NULL, NULL, NULL}};
+
+static const luaL_Reg meta[] = {{"__tostring", generator_tostring}, {NULL, NULL}};
+
+static const bind_class generator_class = {
+    .name = "Generator",
+    .doc = "A source of random numbers: mt19937, drawing as PyTorch's CPU generator.",
+    .methods = methods,
+    .meta = meta,
+    .drop = drop_generator};
+
+/* --- functions -------------------------------------------------------------------------------- */
+
+static int make_generator(lua_State *L, const sq_arg *arg) {
+  sq_rng *rng = push_generator(L);
+  sq_rng_seed(rng, arg[0].kind == SQ_ARG_NIL ? DEFAULT_SEED : (uint64_t)arg[0].integer);
+  return 1;
+}
+
+static const char default_key;
+
+static int manual_seed(lua_State *L, const sq_arg *arg) {
+  sq_rng_seed(sq_rng_default(), (uint64_t)arg[0].integer);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &default_key);
+  return 1;
+}
+
+static const bind_fn functions[] = {{"Generator", "(seed: int? = nil) -> Generator",
+                                     "A new generator, PyTorch's default seed.", make_generator},
+                                    {"manual_seed", "(seed: int) -> Generator",
+                                     "Seeds the default generator and returns it.", manual_seed},
+                                    {NULL, NULL, NULL, NULL}};
+
+void open_random(lua_State *L) {
+  bind_generator_class = &generator_class;
+  bind_class_open(L, bind_generator_class);
+  bind_functions(L, "sq", functions);
+  bind_new(L, bind_generator_class, 0)->object = sq_rng_default();
+  lua_pushvalue(L, -1);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &default_key);
+  lua_setfield(L, -2, "default_generator");
+}

@@ -1,0 +1,432 @@
+/* tensor.c: the class Tensor: fields, and the methods that are no ops. */
+#include <math.h>
+#include <string.h>
+
+#include "autograd/op.h"
+#include "autograd/tape.h"
+#include "base/mem.h"
+#include "module/open.h"
+#include "tensor/compare.h"
+
+/* --- elements as Lua values ------------------------------------------------------------------- */
+
+static const char shape_key;
+
+void tensor_push_shape(lua_State *L, int n, const int64_t *shape) {
+  lua_createtable(L, n, 0);
+  for (int i = 0; i < n; i++) {
+    lua_pushinteger(L, shape[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &shape_key);
+  lua_setmetatable(L, -2);
+}
+
+static int shape_tostring(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
+  luaL_addchar(&b, '(');
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (i > 1) luaL_addchar(&b, ',');
+    lua_rawgeti(L, 1, i);
+    luaL_tolstring(L, -1, NULL);
+    lua_remove(L, -2);
+    luaL_addvalue(&b);
+  }
+  luaL_addchar(&b, ')');
+  luaL_pushresult(&b);
+  return 1;
+}
+
+static int shape_eq(lua_State *L) {
+  bool same = lua_rawlen(L, 1) == lua_rawlen(L, 2);
+  for (lua_Integer i = 1; same && i <= (lua_Integer)lua_rawlen(L, 1); i++) {
+    lua_rawgeti(L, 1, i);
+    lua_rawgeti(L, 2, i);
+    same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+  }
+  lua_pushboolean(L, same);
+  return 1;
+}
+
+static void open_shape(lua_State *L) {
+  static const luaL_Reg meta[] = {{"__tostring", shape_tostring}, {"__eq", shape_eq}, {NULL, NULL}};
+  luaL_newlib(L, meta);
+  lua_pushliteral(L, "shape");
+  lua_setfield(L, -2, "__name");
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &shape_key);
+}
+
+/* --- fields ----------------------------------------------------------------------------------- */
+
+static int get_shape(lua_State *L, void *self) {
+  const sq_tensor *t = self;
+  tensor_push_shape(L, t->ndim, t->shape);
+  return 1;
+}
+
+static int get_dtype(lua_State *L, void *self) {
+  lua_pushstring(L, sq_dtype_name(((const sq_tensor *)self)->dtype));
+  return 1;
+}
+
+static int get_grad(lua_State *L, void *self) {
+  bind_push_tensor(L, sq_grad(self));
+  return 1;
+}
+
+/* The Tensor that is assigned to a field. */
+static sq_tensor *assigned(lua_State *L, const char *field, int value) {
+  if (!bind_test(L, value, bind_tensor_class)) {
+    const char *got = bind_describe(L, value);
+    bind_error(L, "[%s] expected a Tensor, got %s", field, got);
+  }
+  return bind_tensor(L, value);
+}
+
+static void set_grad(lua_State *L, void *self, int value) {
+  sq_tensor *grad = lua_isnil(L, value) ? NULL : assigned(L, "grad", value);
+  BIND_TRY(L, sq_set_grad(self, grad));
+}
+
+static int get_requires_grad(lua_State *L, void *self) {
+  lua_pushboolean(L, sq_requires_grad(self));
+  return 1;
+}
+
+static void set_requires_grad(lua_State *L, void *self, int value) {
+  if (!lua_isboolean(L, value)) {
+    const char *got = bind_describe(L, value);
+    bind_error(L, "[requires_grad] expected true or false, got %s", got);
+  }
+  BIND_TRY(L, sq_set_requires_grad(self, lua_toboolean(L, value)));
+}
+
+static int get_data(lua_State *L, void *self) {
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_alias(self, slot));
+  return 1;
+}
+
+static void set_data(lua_State *L, void *self, int value) {
+  sq_tensor *to = self, *from = assigned(L, "data", value);
+  if (!sq_shape_equal(to->ndim, to->shape, from->ndim, from->shape))
+    bind_error(L, "[data] x is %s, the value is %s: they must be equal",
+               sq_tensor_shape_text(to, SQ_SHAPE_BUF), sq_tensor_shape_text(from, SQ_SHAPE_BUF));
+  if (to->dtype != from->dtype)
+    bind_error(L, "[data] x is %s, the value is %s: convert it with :to(\"%s\")",
+               sq_dtype_name(to->dtype), sq_dtype_name(from->dtype), sq_dtype_name(to->dtype));
+  BIND_TRY(L, sq_tensor_copy(to, from));
+}
+
+static int get_is_leaf(lua_State *L, void *self) {
+  lua_pushboolean(L, sq_is_leaf(self));
+  return 1;
+}
+
+static int get_grad_fn(lua_State *L, void *self) {
+  lua_pushstring(L, sq_grad_fn(self)); /* nil for NULL */
+  return 1;
+}
+
+static const bind_field fields[] = {
+    {"shape", "shape", "Its sizes as a list, which prints like (2,3).", get_shape, NULL},
+    {"dtype", "string", "\"float32\", \"float64\", \"int64\", \"uint8\" or \"bool\".", get_dtype,
+     NULL},
+    {"grad", "Tensor?", "The gradient that backward() left, nil before; may be assigned.", get_grad,
+     set_grad},
+    {"requires_grad", "bool",
+     "True when backward() brings it a gradient; may be assigned on a leaf.", get_requires_grad,
+     set_requires_grad},
+    {"data", "Tensor", "The same elements without the graph; assigning copies into it.", get_data,
+     set_data},
+    {"is_leaf", "bool", "True unless a recorded op made it.", get_is_leaf, NULL},
+    {"grad_fn", "string?", "The op that made it, nil for a leaf.", get_grad_fn, NULL},
+    {NULL, NULL, NULL, NULL, NULL}};
+
+/* --- sizes ------------------------------------------------------------------------------------ */
+
+static int self_again(lua_State *L) {
+  lua_settop(L, 1);
+  return 1;
+}
+
+static int size(lua_State *L, const sq_arg *arg) {
+  const sq_tensor *t = arg[0].tensor;
+  if (arg[1].kind == SQ_ARG_NIL) return get_shape(L, arg[0].tensor);
+  int dim;
+  if (t->ndim == 0) return bind_error(L, "[size] x is 0-d: it has no dim");
+  BIND_TRY(L, sq_dim_resolve("size", arg[1].integer, t->ndim, &dim));
+  lua_pushinteger(L, t->shape[dim]);
+  return 1;
+}
+
+static int dim(lua_State *L, const sq_arg *arg) {
+  lua_pushinteger(L, arg[0].tensor->ndim);
+  return 1;
+}
+
+static int numel(lua_State *L, const sq_arg *arg) {
+  lua_pushinteger(L, arg[0].tensor->numel);
+  return 1;
+}
+
+static int is_contiguous(lua_State *L, const sq_arg *arg) {
+  lua_pushboolean(L, sq_tensor_is_contiguous(arg[0].tensor));
+  return 1;
+}
+
+static int length(lua_State *L) {
+  const sq_tensor *t = bind_tensor(L, 1);
+  if (t->ndim == 0) return bind_error(L, "[#] x is 0-d: it has no length");
+  lua_pushinteger(L, t->shape[0]);
+  return 1;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+static int item(lua_State *L, const sq_arg *arg) {
+  const sq_tensor *t = arg[0].tensor;
+  if (t->numel != 1)
+    return bind_error(L,
+                      "[item] x is %s: only a tensor with one element has a value; x:tolist() "
+                      "gives all",
+                      sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  tensor_push_element(L, t->dtype, sq_data(t), 0);
+  return 1;
+}
+
+/* Pushes the values behind one position of the dims before `depth`, nested; depth is at most 8. */
+static void push_nested(lua_State *L, const sq_tensor *t, int depth, int64_t at, int64_t step) {
+  if (depth == t->ndim) {
+    tensor_push_element(L, t->dtype, sq_data(t), at);
+    return;
+  }
+  luaL_checkstack(L, 2, NULL);
+  int64_t n = t->shape[depth], inner = n > 0 ? step / n : 0;
+  lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0);
+  for (int64_t i = 0; i < n; i++) {
+    push_nested(L, t, depth + 1, at + i * inner, inner);
+    lua_rawseti(L, -2, i + 1);
+  }
+}
+
+static int tolist(lua_State *L, const sq_arg *arg) {
+  sq_tensor **flat = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_contiguous(arg[0].tensor, flat));
+  push_nested(L, *flat, 0, 0, (*flat)->numel);
+  return 1;
+}
+
+/* Text of the runtime's while it is copied. */
+static const bind_class text_class = {.name = "text", .drop = sq_free};
+
+static int to_string(lua_State *L) {
+  bind_box *box = bind_test(L, 1, bind_tensor_class);
+  if (!box || !box->tensor) {
+    lua_pushliteral(L, "Tensor (closed)");
+    return 1;
+  }
+  bind_box *text = bind_new(L, &text_class, 0);
+  char *out;
+  BIND_TRY(L, sq_tensor_format(box->tensor, &out));
+  text->object = out;
+  lua_pushstring(L, out);
+  return 1;
+}
+
+/* --- gradients -------------------------------------------------------------------------------- */
+
+static int requires_grad_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, sq_set_requires_grad(arg[0].tensor, arg[1].flag));
+  return self_again(L);
+}
+
+static int retain_grad(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, sq_retain_grad(arg[0].tensor));
+  return self_again(L);
+}
+
+static int backward(lua_State *L, const sq_arg *arg) {
+  sq_tensor *gradient = arg[1].kind == SQ_ARG_NIL ? NULL : arg[1].tensor;
+  /* not tried again without memory: what is done is done */
+  sq_status st = sq_backward(arg[0].tensor, gradient, arg[2].flag);
+  return st == SQ_OK ? 0 : bind_raise(L, st);
+}
+
+static int detach(lua_State *L, const sq_arg *arg) {
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_alias(arg[0].tensor, slot));
+  return 1;
+}
+
+static int detach_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, sq_detach(arg[0].tensor));
+  return self_again(L);
+}
+
+/* --- other dtypes ----------------------------------------------------------------------------- */
+
+static int convert(lua_State *L, sq_tensor *t, sq_dtype dtype) {
+  sq_tensor **slot = bind_new_tensor(L);
+  sq_arg to = {.kind = SQ_ARG_DTYPE, .dtype = dtype};
+  BIND_TRY(L, sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(t), to}, slot));
+  return 1;
+}
+
+static int to_float(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_F32); }
+static int to_double(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_F64); }
+static int to_long(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_I64); }
+static int to_byte(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_U8); }
+static int to_bool(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_BOOL); }
+
+static int type_as(lua_State *L, const sq_arg *arg) {
+  return convert(L, arg[0].tensor, arg[1].tensor->dtype);
+}
+
+/* --- two tensors as a whole ------------------------------------------------------------------- */
+
+static int equal(lua_State *L, const sq_arg *arg) {
+  bool same;
+  BIND_TRY(L, sq_equal(arg[0].tensor, arg[1].tensor, &same));
+  lua_pushboolean(L, same);
+  return 1;
+}
+
+static int allclose(lua_State *L, const sq_arg *arg) {
+  bool close;
+  BIND_TRY(L, sq_allclose(arg[0].tensor, arg[1].tensor, arg[2].number, arg[3].number, arg[4].flag,
+                          &close));
+  lua_pushboolean(L, close);
+  return 1;
+}
+
+/* --- draws in place --------------------------------------------------------------------------- */
+
+static int uniform_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(
+      L, tensor_draw(arg[0].tensor, LAW_UNIFORM, arg[1].number, arg[2].number, bind_rng(&arg[3])));
+  return self_again(L);
+}
+
+static int normal_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L,
+           tensor_draw(arg[0].tensor, LAW_NORMAL, arg[1].number, arg[2].number, bind_rng(&arg[3])));
+  return self_again(L);
+}
+
+static int random_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, tensor_draw(arg[0].tensor, LAW_INTEGERS, (double)arg[1].integer,
+                          (double)arg[2].integer, bind_rng(&arg[3])));
+  return self_again(L);
+}
+
+static int bernoulli_(lua_State *L, const sq_arg *arg) {
+  BIND_TRY(L, tensor_draw(arg[0].tensor, LAW_BERNOULLI, arg[1].number, 0, bind_rng(&arg[2])));
+  return self_again(L);
+}
+
+/* --- the class -------------------------------------------------------------------------------- */
+
+static int no_order(lua_State *L) {
+  return bind_error(L,
+                    "tensors have no order: x:lt(y), x:le(y), x:gt(y) and x:ge(y) compare the "
+                    "elements");
+}
+
+static int no_concat(lua_State *L) {
+  return bind_error(L,
+                    "a Tensor can't be joined to a string: use tostring(x), or x:item() for one "
+                    "element");
+}
+
+static const luaL_Reg meta[] = {{"__len", length},  {"__tostring", to_string}, {"__lt", no_order},
+                                {"__le", no_order}, {"__concat", no_concat},   {NULL, NULL}};
+
+static const bind_fn methods[] = {
+    {"size", "(x: Tensor, dim: dim? = nil) -> int", "The size of a dim, or all sizes as a list.",
+     size},
+    {"dim", "(x: Tensor) -> int", "How many dims it has.", dim},
+    {"numel", "(x: Tensor) -> int", "How many elements it has.", numel},
+    {"is_contiguous", "(x: Tensor) -> bool", "True when elements lie in row-major order, no gaps.",
+     is_contiguous},
+    {"item", "(x: Tensor) -> number", "The value of a tensor with one element.", item},
+    {"tolist", "(x: Tensor) -> table", "The values as nested tables; a number for a 0-d tensor.",
+     tolist},
+    {"requires_grad_", "(x: Tensor, requires_grad: bool = true) -> Tensor",
+     "Makes it a leaf that collects its gradient.", requires_grad_},
+    {"retain_grad", "(x: Tensor) -> Tensor", "Asks that a result keep its gradient too.",
+     retain_grad},
+    {"backward", "(x: Tensor, gradient: Tensor? = nil, retain_graph: bool = false)",
+     "Adds dx/dleaf to the .grad of every leaf behind x; `gradient` is what comes from above, 1 "
+     "for "
+     "one element.",
+     backward},
+    {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", detach},
+    {"detach_", "(x: Tensor) -> Tensor", "Takes x out of the graph: a leaf without gradient.",
+     detach_},
+    {"chunk", "(x: Tensor, chunks: int, dim: dim = 1) -> Tensor, Tensor",
+     "That many parts of one size along dim (the last may be smaller), each a result.",
+     tensor_chunk},
+    {"split", "(x: Tensor, split_size: ints, dim: dim = 1) -> Tensor, Tensor",
+     "Parts of that size along dim, or of the sizes in a list, each a result.", tensor_split},
+    {"unbind", "(x: Tensor, dim: dim = 1) -> Tensor, Tensor",
+     "The slice at every position of dim, each a result.", tensor_unbind},
+    {"float", "(x: Tensor) -> Tensor", "x as float32.", to_float},
+    {"double", "(x: Tensor) -> Tensor", "x as float64.", to_double},
+    {"long", "(x: Tensor) -> Tensor", "x as int64, rounded towards 0.", to_long},
+    {"byte", "(x: Tensor) -> Tensor", "x as uint8.", to_byte},
+    {"bool", "(x: Tensor) -> Tensor", "x as bool: true where it is not 0.", to_bool},
+    {"type_as", "(x: Tensor, other: Tensor) -> Tensor", "x in other's dtype.", type_as},
+    {"equal", "(x: Tensor, other: Tensor) -> bool",
+     "True when shapes and all elements are equal; NaN equals nothing.", equal},
+    {"allclose",
+     "(x: Tensor, other: Tensor, rtol: number = 1e-05, atol: number = 1e-08, equal_nan: bool = "
+     "false) -> bool",
+     "True when |x - other| <= atol + rtol |other| for all elements.", allclose},
+    {"random_", "(x: Tensor, from: int, to: int, generator: Generator? = nil) -> Tensor",
+     "Draws every element from the whole numbers `from` to `to` - 1.", random_},
+    {"uniform_",
+     "(x: Tensor, from: number = 0, to: number = 1, generator: Generator? = nil) -> Tensor",
+     "Draws every element uniformly from `from` to `to`.", uniform_},
+    {"normal_",
+     "(x: Tensor, mean: number = 0, std: number = 1, generator: Generator? = nil) -> Tensor",
+     "Draws every element from a normal distribution.", normal_},
+    {"bernoulli_", "(x: Tensor, p: number = 0.5, generator: Generator? = nil) -> Tensor",
+     "1 with probability p, else 0.", bernoulli_},
+    {NULL, NULL, NULL, NULL}};
+
+static void drop(void *object) { sq_tensor_drop(object); }
+
+static const bind_class tensor_class = {.name = "Tensor",
+                                        .doc = "An array of numbers of one dtype, with a gradient.",
+                                        .methods = methods,
+                                        .fields = fields,
+                                        .meta = meta,
+                                        .index = tensor_index,
+                                        .newindex = tensor_newindex,
+                                        .drop = drop};
+
+/* Methods that are functions too: sq.allclose(x, y). */
+static void open_functions(lua_State *L) {
+  static const char *const names[] = {"equal", "allclose", "numel",  "detach",
+                                      "chunk", "split",    "unbind", NULL};
+  static bind_fn functions[sizeof names / sizeof *names];
+  int n = 0;
+  for (const bind_fn *f = methods; f->name; f++) {
+    for (const char *const *name = names; *name; name++)
+      if (strcmp(f->name, *name) == 0) functions[n++] = *f;
+  }
+  bind_functions(L, "sq", functions);
+}
+
+void open_tensor(lua_State *L) {
+  open_shape(L);
+  bind_class_open(L, &text_class);
+  bind_tensor_class = &tensor_class;
+  bind_class_open(L, bind_tensor_class);
+  open_functions(L);
+}
