@@ -57,7 +57,7 @@ describe("the list of the API", function()
     local count = 0
     walk(sq, "sq", function(full)
       count = count + 1
-      assert.is_truthy(by_path[full], full .. " is not listed: api.define or api.document does it")
+      assert.is_truthy(by_path[full], full .. " is not listed: api.define does it")
     end)
     assert.is_true(count > 300)
   end)
@@ -121,6 +121,83 @@ describe("the list of the API", function()
     end
     assert.equal("save", api.describe(sq.save).name)
     assert.equal("DataLoader", api.describe(sq.data.DataLoader).name)
+  end)
+end)
+
+-- One object of each class that a Lua part makes.
+local function objects(dir)
+  local set = sq.data.TensorDataset(sq.ones(2))
+  local opt = sq.optim.SGD(sq.nn.Linear(1, 1):parameters(), {lr = 1})
+  return {Module = sq.nn.Linear(1, 1), ModuleList = sq.nn.ModuleList(), Sequential = sq.nn.Sequential(),
+    MultiheadAttention = sq.nn.MultiheadAttention(2, 1), Dataset = set, DataLoader = sq.data.DataLoader(set),
+    Scheduler = sq.optim.lr_scheduler.StepLR(opt, 2), Progress = sq.progress(1, {disable = true}),
+    Log = sq.Log(dir), Checkpoint = sq.Checkpoint(dir)}
+end
+
+describe("a signature", function()
+  local wrong = coroutine.create(function() end) -- what no parameter is
+  local here = "api_spec.lua:%d+: "
+
+  -- What can be called, with the row that lists it.
+  local function each_callable(visit)
+    for _, row in ipairs(rows) do
+      local value
+      if row.kind == "function" or row.kind == "op" then
+        value = sq
+        for word in path(row):sub(4):gmatch "[^.]+" do value = value[word] end
+      elseif row.kind == "method" and row.of then
+        value = row.of[row.name]
+      end
+      if value then visit(row, value) end
+    end
+  end
+
+  local function raises(row, expected, fn, ...)
+    local ok, text = pcall(fn, ...)
+    assert.is_false(ok, path(row) .. " takes it")
+    assert.is_truthy(tostring(text):find(here), tostring(text))
+    assert.is_truthy(tostring(text):find(expected, 1, true), path(row) .. ": " .. tostring(text))
+  end
+
+  it("is enforced: an option of no parameter's name is refused", function()
+    local count = 0
+    each_callable(function(row, value)
+      local n = #row.params
+      if n > 0 and row.params[n].name == "..." then return end
+      local args = {}
+      args[n + 1] = {no_such_option = 1}
+      raises(row, "there is no option 'no_such_option'", function()
+        value(table.unpack(args, 1, n + 1))
+      end)
+      count = count + 1
+    end)
+    assert.is_true(count > 380, count)
+  end)
+
+  it("is enforced: an argument of a wrong type is refused", function()
+    local of, count = objects(support.tmpdir()), 0
+    each_callable(function(row, value)
+      local method = row.kind == "method"
+      local param = row.params[method and 2 or 1]
+      if method then assert.is_truthy(of[row.owner], "the spec has no object of class " .. row.owner) end
+      if not param then
+        raises(row, "takes", function() if method then value(of[row.owner], wrong) else value(wrong) end end)
+      elseif param.type ~= "any" then
+        raises(row, "expected", function() if method then value(of[row.owner], wrong) else value(wrong) end end)
+        count = count + 1
+      end
+      if method then raises(row, "self: expected a " .. row.owner, function() value(wrong) end) end
+    end)
+    of.Checkpoint:close()
+    assert.is_true(count > 300, count)
+  end)
+
+  it("can't be given without its function", function()
+    assert.error_matches(function() api.define {owner = "sq", name = "hollow", signature = "()", doc = "Nothing."} end,
+      "a signature needs its function")
+    local method = api.class {name = "Hollow", methods = {}, doc = "Nothing."}
+    assert.error_matches(function() method("f", "()", "Nothing.") end, "function expected")
+    assert.error_matches(function() method("f", "()", "Nothing.", "h:f()") end, "function expected")
   end)
 end)
 

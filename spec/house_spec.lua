@@ -178,6 +178,17 @@ function rules.first_line(path, text)
   return {("%s: the first line should be '%s...'"):format(path, mark)}
 end
 
+-- A Lua part raises through api.fail, which finds the script's line; error(caught, 0) hands a caught value on.
+function rules.parts_raise(path, text)
+  local found, code = {}, text:gsub('"[^"\n]*"', '""'):gsub("%-%-[^\n]*", "")
+  for call in code:gmatch '%f[%w_.:]error%s*[%("\'{][^\n]*' do
+    if not call:find "^error%([%a_][%w_]*, 0%)" then
+      found[#found + 1] = ("%s raises without api.fail: %s"):format(path, call)
+    end
+  end
+  return found
+end
+
 function rules.top(name)
   if TOP[name] or name:sub(1, 1) == "." then return {} end
   return {("'%s' is no name of the top level"):format(name)}
@@ -369,6 +380,15 @@ describe("the house", function()
     passes(rules.contracts, "runtime/base/a.h", "/* Both. */\nint sq_a(void);\nint sq_b(void);\n")
     passes(rules.contracts, "runtime/base/a.h", "int sq_a(void); /* One. */\n\n#define SQ_X(a) sq_b(a)\n")
     check(rules.contracts, is_c)
+  end)
+
+  it("raises in Lua parts with the script's line", function()
+    fails(rules.parts_raise, "bindings/lua/a.lua", 'if x then error("no", 2) end', "without api.fail")
+    fails(rules.parts_raise, "bindings/lua/a.lua", 'error "no"', "without api.fail")
+    fails(rules.parts_raise, "bindings/lua/a.lua", "error(text:format(x), 0)", "without api.fail")
+    passes(rules.parts_raise, "bindings/lua/a.lua", 'api.fail("[a] no") -- an error("x")\nlocal t = {error = "error (x)"}')
+    passes(rules.parts_raise, "bindings/lua/a.lua", "if not ok then error(why, 0) end")
+    check(rules.parts_raise, function(path) return path:find "^bindings/lua/" end)
   end)
 
   it("says in the first line of a file what it is", function()

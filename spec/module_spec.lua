@@ -92,9 +92,9 @@ describe("a module", function()
     local cases = {
       {function() a.me = a end, "[nn.Module] Net.me would hold the module it stands in"},
       {function() b.outer = a end, "[nn.Module] Net.outer would hold the module it stands in"},
-      {function() a:register_buffer("x", 3) end, "[nn.Module] x is a number: it must be a Tensor"},
+      {function() a:register_buffer("x", 3) end, "[register_buffer] tensor: expected a Tensor, got the number 3"},
       {function() a:add_module("x", 3) end, "[nn.Module] x is a number: it must be a module"},
-      {function() a:load_state_dict(3) end, "[load_state_dict] the state is a number: it must be a table"},
+      {function() a:load_state_dict(3) end, "[load_state_dict] state_dict: expected a table, got the number 3"},
       {function() nn.Linear(1, 1):load_state_dict{weight = 3, bias = sq.ones(1)} end,
         "wrong shape: weight is a number in the file and (1,1) in the model"},
     }

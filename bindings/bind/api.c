@@ -1,6 +1,8 @@
 /* api.c: what Lua parts see of the registry, and how they add functions and classes to it. */
 #include "bind/api.h"
 
+#include <lualib.h>
+
 #include "autograd/op.h"
 #include "bind/args.h"
 #include "bind/part.h"
@@ -179,9 +181,9 @@ static int api_describe(lua_State *L) {
   return 1;
 }
 
-/* document{owner=, name=, kind=, signature=, doc=, example=, value=}: lists a function or class
- * that is written in Lua. The signature is checked. */
-static int api_document(lua_State *L) {
+/* Lists a row {owner=, name=, kind=, signature=, doc=, example=, value=} of what is written in Lua.
+ * The signature is read. */
+static int document_row(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   if (lua_getfield(L, 1, "signature") == LUA_TSTRING) {
@@ -232,9 +234,20 @@ static void push_default(lua_State *L, const sq_param *p) {
   }
 }
 
+/* What stands in the place of "...": any number of values, each as it is. */
+static void push_open(const bind_args *a, int p) {
+  int n = a->place[p] ? a->count[p] : 0;
+  luaL_checkstack(a->L, n, NULL);
+  for (int i = 0; i < n; i++) lua_pushvalue(a->L, a->place[p] + i);
+}
+
 /* The checked value of parameter p, as the script wrote it; several numbers as a list. */
 static void push_value(const bind_args *a, int p) {
   lua_State *L = a->L;
+  if (a->sig->param[p].name[0] == '.') {
+    push_open(a, p);
+    return;
+  }
   if (a->arg[p].kind == SQ_ARG_NIL || a->place[p] == 0 || lua_isnil(L, a->place[p])) {
     push_default(L, &a->sig->param[p]);
     return;
@@ -252,23 +265,25 @@ static void push_value(const bind_args *a, int p) {
 
 /* Upvalues: the signature, the name, the Lua function. */
 static int call_defined(lua_State *L) {
-  bind_args a = {.L = L,
-                 .name = lua_tostring(L, lua_upvalueindex(2)),
-                 .sig = lua_touserdata(L, lua_upvalueindex(1)),
-                 .given = lua_gettop(L),
-                 .in_lua = true};
+  bind_args a; /* not zeroed: its lists are long, and only what is set is read */
+  a.L = L;
+  a.name = lua_tostring(L, lua_upvalueindex(2));
+  a.sig = lua_touserdata(L, lua_upvalueindex(1));
+  a.given = lua_gettop(L);
+  a.plain = false;
+  a.in_lua = true;
   bind_args_read(&a);
   luaL_checkstack(L, a.sig->params + 4, NULL);
   int top = lua_gettop(L);
   lua_pushvalue(L, lua_upvalueindex(3));
   for (int p = 0; p < a.sig->params; p++) push_value(&a, p);
-  lua_call(L, a.sig->params, LUA_MULTRET);
+  lua_call(L, lua_gettop(L) - top - 1, LUA_MULTRET);
   return lua_gettop(L) - top;
 }
 
 /* Lists the row at `row`, an absolute index. */
 static void document(lua_State *L, int row) {
-  lua_pushcfunction(L, api_document);
+  lua_pushcfunction(L, document_row);
   lua_pushvalue(L, row);
   lua_call(L, 1, 0);
 }
@@ -286,16 +301,20 @@ static void push_defined(lua_State *L, int row, int fn) {
   lua_remove(L, -2);
 }
 
-/* define{owner=, name=, signature=, doc=, example=, call=} -> the function, listed: it reads its
- * arguments by the signature as those in C do, and gives `call` one checked value for each
- * parameter. */
+/* define{owner=, name=, signature=, doc=, example=, call=, value=} -> the function, listed: it
+ * reads its arguments by the signature as those in C do, and gives `call` one checked value for
+ * each parameter. `value` is what scripts call where that is not the function itself: a class. */
 static int api_define(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   lua_getfield(L, 1, "call");
+  luaL_argcheck(L, lua_isfunction(L, 2), 1, "a signature needs its function: call = function");
   push_defined(L, 1, 2);
-  lua_pushvalue(L, 3);
-  lua_setfield(L, 1, "value");
+  if (lua_getfield(L, 1, "value") == LUA_TNIL) {
+    lua_pushvalue(L, 3);
+    lua_setfield(L, 1, "value");
+  }
+  lua_settop(L, 3);
   set_string_at(L, 1, "kind", "function");
   lua_pushnil(L);
   lua_setfield(L, 1, "call");
@@ -309,14 +328,18 @@ static void push_with_self(lua_State *L, const char *class, const char *text) {
   lua_pushfstring(L, "(self: %s%s%s", class, text[1] == ')' ? "" : ", ", text + 1);
 }
 
-/* What class() gives: method(name, signature without self, doc, example or nil [, fn]). Upvalues:
- * the class's name, its methods. With fn, the method is fn behind its signature; without, it is the
- * field of that name when the class is ready. */
+/* What class() gives: method(name, signature without self, doc, [example,] fn). Upvalues: the
+ * class's name, its methods. The method is fn behind its signature: what is listed is checked. */
 static int add_method(lua_State *L) {
   const char *class = lua_tostring(L, lua_upvalueindex(1));
   const char *name = luaL_checkstring(L, 1), *text = luaL_checkstring(L, 2);
   luaL_checkstring(L, 3);
+  if (lua_gettop(L) == 4) { /* without an example */
+    lua_pushnil(L);
+    lua_insert(L, 4);
+  }
   lua_settop(L, 5);
+  luaL_checktype(L, 5, LUA_TFUNCTION);
   lua_createtable(L, 0, 8);
   set_string(L, "kind", "method");
   set_string(L, "owner", class);
@@ -329,10 +352,8 @@ static int add_method(lua_State *L) {
   lua_setfield(L, 6, "example");
   lua_pushvalue(L, lua_upvalueindex(2));
   lua_setfield(L, 6, "of");
-  if (!lua_isnil(L, 5)) {
-    push_defined(L, 6, 5);
-    lua_setfield(L, lua_upvalueindex(2), name);
-  }
+  push_defined(L, 6, 5);
+  lua_setfield(L, lua_upvalueindex(2), name);
   document(L, 6);
   return 0;
 }
@@ -359,8 +380,8 @@ static void document_fields(lua_State *L) {
 }
 
 /* class{name=, owner= (its base), doc=, example=, methods=, fields=} lists a class that is written
- * in Lua and gives the function that lists, and where wanted checks, its methods: see add_method.
- */
+ * in Lua and gives the function that lists its methods and puts them behind their signatures: see
+ * add_method. */
 static int api_class(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -395,14 +416,25 @@ static int api_nearest(lua_State *L) {
   return 1;
 }
 
+/* fail(format, ...): raises the text, made as by string.format, with the line of the script that
+ * called in front. Upvalue: string.format. */
+static int api_fail(lua_State *L) {
+  luaL_checkstring(L, 1);
+  lua_pushvalue(L, lua_upvalueindex(1));
+  lua_insert(L, 1);
+  lua_call(L, lua_gettop(L) - 1, 1);
+  return bind_raise_text(L, lua_tostring(L, 1));
+}
+
 int luaopen_seqrt_api(lua_State *L) {
-  static const luaL_Reg functions[] = {{"list", api_list},
-                                       {"describe", api_describe},
-                                       {"document", api_document},
-                                       {"define", api_define},
-                                       {"class", api_class},
-                                       {"nearest", api_nearest},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"list", api_list},       {"describe", api_describe},
+                                       {"define", api_define},   {"class", api_class},
+                                       {"nearest", api_nearest}, {NULL, NULL}};
   luaL_newlib(L, functions);
+  luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 0);
+  lua_getfield(L, -1, "format");
+  lua_pushcclosure(L, api_fail, 1);
+  lua_setfield(L, -3, "fail");
+  lua_pop(L, 1);
   return 1;
 }

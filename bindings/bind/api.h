@@ -5,8 +5,9 @@
 
 #include "bind/bind.h"
 
-/* require "seqrt.api": list() and describe(value) for the parts that print help; and, for functions
- * and classes that are written in Lua, the one registration each has, where it is made:
+/* require "seqrt.api": list() and describe(value) for the parts that print help; fail(format, ...),
+ * which raises with the script's line; and, for functions and classes that are written in Lua, the
+ * one registration each has, where it is made:
  *
  *   sq.sweep = api.define {owner = "sq", name = "sweep", signature = "(run: function, ...) ->
  * table", doc = "One line.", example = "sq.sweep(run, {seed = {1, 2}})", call = function(run, ...)
@@ -14,11 +15,11 @@
  *
  *   local method = api.class {name = "Log", methods = Log, doc = "...", example = "...",
  *     fields = {{"dir", "string", "Its folder."}}}
- *   method("write", "(step: int, values: table) -> Log", "One line.", nil)
- *   function Log:write(step, values) ... end
+ *   method("write", "(step: int, values: table) -> Log", "One line.", function(self, step, values)
+ * end)
  *
- * define() reads arguments by the signature, as for functions in C; a method that is given as fifth
- * argument, too. */
+ * Both read arguments by the signature, as for functions in C: there is no signature without its
+ * function. */
 int luaopen_seqrt_api(lua_State *L);
 
 #endif

@@ -14,6 +14,9 @@
 /* Raises the text with `script.lua:line: ` of the innermost function of a script in front. */
 int bind_error(lua_State *L, const char *format, ...) SQ_PRINTF(2, 3);
 
+/* The same with a text of any length. */
+int bind_raise_text(lua_State *L, const char *text);
+
 /* Raises the runtime's last failure likewise; SQ_EINTR becomes "interrupted!". */
 int bind_raise(lua_State *L, sq_status status);
 

@@ -25,7 +25,7 @@ static void push_where(lua_State *L) {
   lua_pushliteral(L, "");
 }
 
-static int raise_text(lua_State *L, const char *text) {
+int bind_raise_text(lua_State *L, const char *text) {
   luaL_checkstack(L, 4, NULL);
   push_where(L);
   lua_pushstring(L, text);
@@ -39,13 +39,13 @@ int bind_error(lua_State *L, const char *format, ...) {
   va_start(args, format);
   vsnprintf(text, sizeof text, format, args);
   va_end(args);
-  return raise_text(L, text);
+  return bind_raise_text(L, text);
 }
 
 int bind_raise(lua_State *L, sq_status status) {
-  if (status != SQ_EINTR) return raise_text(L, sq_error_text());
+  if (status != SQ_EINTR) return bind_raise_text(L, sq_error_text());
   sq_interrupt_clear();
-  return raise_text(L, "interrupted!");
+  return bind_raise_text(L, "interrupted!");
 }
 
 bool bind_collect(lua_State *L) {

@@ -210,13 +210,12 @@ static int core_draw(lua_State *L) {
   return 1;
 }
 
-/* fail(text): raises it with the script's line in front. */
-static int core_fail(lua_State *L) { return bind_error(L, "%s", luaL_checkstring(L, 1)); }
-
 int luaopen_seqrt_dataset(lua_State *L) {
-  static const luaL_Reg core[] = {{"digits", core_digits}, {"idx", core_idx},
-                                  {"batch", core_batch},   {"draw", core_draw},
-                                  {"fail", core_fail},     {NULL, NULL}};
+  static const luaL_Reg core[] = {{"digits", core_digits},
+                                  {"idx", core_idx},
+                                  {"batch", core_batch},
+                                  {"draw", core_draw},
+                                  {NULL, NULL}};
   luaL_newlib(L, core);
   return 1;
 }

@@ -14,8 +14,7 @@ local function parameter(shape, dtype) return nn.Parameter(sq.zeros(shape, {dtyp
 -- Draws in PyTorch's order: the output map first, then the input maps, each by xavier_uniform_; biases are 0.
 function Attention:init(embed_dim, num_heads, o)
   if num_heads < 1 or embed_dim % num_heads ~= 0 then
-    require("seqrt.dataset").fail(("[nn.MultiheadAttention] embed_dim %d must divide into %d heads"):format(
-      embed_dim, num_heads))
+    api.fail("[nn.MultiheadAttention] embed_dim %d must divide into %d heads", embed_dim, num_heads)
   end
   self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, o.dropout, o.batch_first
   local kdim, vdim = o.kdim or embed_dim, o.vdim or embed_dim

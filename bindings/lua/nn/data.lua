@@ -8,7 +8,7 @@ local api = require "seqrt.api"
 
 local data = {}
 
-local function fail(text, ...) core.fail(text:format(...)) end
+local fail = api.fail
 
 -- --- tensors as a dataset ------------------------------------------------------------------------------
 
@@ -23,19 +23,19 @@ local set_method = api.class {name = "Dataset", methods = Dataset,
     {"tensors", "table", "Its tensors."}, {"classes", "any", "The names of the labels, where they have some."}}}
 
 set_method("batch", "(order: Tensor?, first: int, n: int) -> any", "Rows first + 1 to first + n of an order (int64, from 0), "
-  .. "or of the set itself where order is nil; one tensor for each of the set's.", "local x, y = set:batch(nil, 0, 32)")
-function Dataset:batch(order, first, n)
-  local out = {}
-  for i, t in ipairs(self.tensors) do
-    local range = i == 1 and self.range or nil
-    if range then
-      out[i] = core.batch(t, order, first, n, range[1], range[2])
-    else
-      out[i] = core.batch(t, order, first, n)
+  .. "or of the set itself where order is nil; one tensor for each of the set's.", "local x, y = set:batch(nil, 0, 32)",
+  function(self, order, first, n)
+    local out = {}
+    for i, t in ipairs(self.tensors) do
+      local range = i == 1 and self.range or nil
+      if range then
+        out[i] = core.batch(t, order, first, n, range[1], range[2])
+      else
+        out[i] = core.batch(t, order, first, n)
+      end
     end
-  end
-  return table.unpack(out)
-end
+    return table.unpack(out)
+  end)
 
 -- ds[i]: {row i of each tensor}; i from 1, or from -1 at the end.
 function Dataset.__index(self, key)
@@ -231,34 +231,34 @@ end
 
 loader_method("epoch", "() -> function",
   "Goes over all batches once; after load_state_dict over the rest of the epoch that was saved.",
-  "for x, y in loader:epoch() do step(x, y) end")
-function Loader:epoch()
-  local now = self.restored or begin(self)
-  self.restored, self.now = nil, now
-  local n = self.dataset.n
-  return function()
-    local count = math.min(self.batch_size, n - now.position)
-    if count < self.batch_size then
-      run_out(self, now)
-      if count == 0 or self.drop_last then
-        if self.now == now then self.now = nil end
-        return nil
+  "for x, y in loader:epoch() do step(x, y) end",
+  function(self)
+    local now = self.restored or begin(self)
+    self.restored, self.now = nil, now
+    local n = self.dataset.n
+    return function()
+      local count = math.min(self.batch_size, n - now.position)
+      if count < self.batch_size then
+        run_out(self, now)
+        if count == 0 or self.drop_last then
+          if self.now == now then self.now = nil end
+          return nil
+        end
       end
+      local first = now.position
+      now.position = first + count
+      return self.dataset:batch(now.order, first, count)
     end
-    local first = now.position
-    now.position = first + count
-    return self.dataset:batch(now.order, first, count)
-  end
-end
+  end)
 
 loader_method("state_dict", "() -> table",
-  "For a checkpoint: its generator; within an epoch also the order and the place in it.")
-function Loader:state_dict()
-  local state, now = { n = self.dataset.n }, self.restored or self.now
-  if self.generator then state.generator = self.generator:state_dict() end
-  if now then state.position, state.ended, state.order = now.position, now.ended, now.order end
-  return state
-end
+  "For a checkpoint: its generator; within an epoch also the order and the place in it.",
+  function(self)
+    local state, now = { n = self.dataset.n }, self.restored or self.now
+    if self.generator then state.generator = self.generator:state_dict() end
+    if now then state.position, state.ended, state.order = now.position, now.ended, now.order end
+    return state
+  end)
 
 local function check_state(self, state)
   local n = self.dataset.n
@@ -284,15 +284,15 @@ local function check_state(self, state)
   end
 end
 
-loader_method("load_state_dict", "(state_dict: table) -> DataLoader", "The next epoch() goes on where the state was saved.")
-function Loader:load_state_dict(state)
-  check_state(self, state)
-  if self.generator then self.generator:load_state_dict(state.generator) end
-  self.now, self.restored = nil, nil
-  if state.position then
-    self.restored = { position = state.position, ended = state.ended or false, order = state.order }
-  end
-  return self
-end
+loader_method("load_state_dict", "(state_dict: table) -> DataLoader", "The next epoch() goes on where the state was saved.",
+  function(self, state)
+    check_state(self, state)
+    if self.generator then self.generator:load_state_dict(state.generator) end
+    self.now, self.restored = nil, nil
+    if state.position then
+      self.restored = { position = state.position, ended = state.ended or false, order = state.order }
+    end
+    return self
+  end)
 
 return data

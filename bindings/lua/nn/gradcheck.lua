@@ -102,16 +102,7 @@ local function first_difference(fn, inputs, checked, options)
   end
 end
 
--- An error at the line of the script that called.
-local function fail(text)
-  local level = 2
-  while true do
-    local info = debug.getinfo(level, "S")
-    if not info or not info.source:find "^=seqrt:" and info.what ~= "C" then break end
-    level = level + 1
-  end
-  error("[gradcheck] " .. text, level)
-end
+local function fail(text, ...) api.fail("[gradcheck] " .. text, ...) end
 
 local function gradcheck(fn, inputs, options)
   if sq.is_tensor(inputs) then inputs = {inputs} end
@@ -119,13 +110,13 @@ local function gradcheck(fn, inputs, options)
   local checked = {}
   for i, x in ipairs(inputs) do
     if sq.is_tensor(x) and x.requires_grad then
-      if x.dtype ~= "float64" then fail(("input %d is %s: it must be float64"):format(i, x.dtype)) end
+      if x.dtype ~= "float64" then fail("input %d is %s: it must be float64", i, x.dtype) end
       checked[#checked + 1] = x
     end
   end
   if #checked == 0 then fail "no input requires a gradient" end
   local wrong = first_difference(fn, inputs, checked, options)
-  if wrong and options.raise_exception then fail(wrong) end
+  if wrong and options.raise_exception then fail("%s", wrong) end
   return not wrong
 end
 

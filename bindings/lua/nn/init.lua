@@ -4,7 +4,7 @@ local sq = require "seqrt"
 local api = require "seqrt.api"
 local init = {}
 
-local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
+local fail = api.fail
 
 -- The example is nn.init.<name>(w) unless one is given.
 local function define(name, signature, doc, call, example)

@@ -5,6 +5,7 @@
 -- that schedulers can be chained.
 
 local api = require "seqrt.api"
+local fail = api.fail
 
 local Scheduler = {}
 Scheduler.__index = Scheduler
@@ -21,16 +22,16 @@ local function rates(self)
   return list
 end
 
-method("step", "(metric: any? = nil)", "One place further; ReduceLROnPlateau takes the value to watch.")
-function Scheduler:step()
-  self.last_epoch = self.last_epoch + 1
-  local values = {}
-  for i, group in ipairs(self.optimizer.param_groups) do values[i] = self:next(i, group) end
-  for i, group in ipairs(self.optimizer.param_groups) do group.lr = values[i] end
-end
+method("step", "(metric: any? = nil)", "One place further; ReduceLROnPlateau takes the value to watch.",
+  function(self)
+    self.last_epoch = self.last_epoch + 1
+    local values = {}
+    for i, group in ipairs(self.optimizer.param_groups) do values[i] = self:next(i, group) end
+    for i, group in ipairs(self.optimizer.param_groups) do group.lr = values[i] end
+  end)
 
-method("get_last_lr", "() -> table", "The rate of each group.")
-function Scheduler:get_last_lr() return rates(self) end
+method("get_last_lr", "() -> table", "The rate of each group.",
+  function(self) return rates(self) end)
 
 -- Lists as tables with text keys, which files can hold.
 local function packed(list)
@@ -46,33 +47,33 @@ local function unpacked(map)
 end
 
 method("state_dict", "() -> table",
-  "All numbers, strings and flags of the scheduler, for a checkpoint; functions stay with the script.")
-function Scheduler:state_dict()
-  local state = {}
-  for key, value in pairs(self) do
-    local kind = type(value)
-    if kind == "number" or kind == "string" or kind == "boolean" then state[key] = value end
-  end
-  state.base_lrs = packed(self.base_lrs)
-  state.last_lr = packed(rates(self))
-  return state
-end
+  "All numbers, strings and flags of the scheduler, for a checkpoint; functions stay with the script.",
+  function(self)
+    local state = {}
+    for key, value in pairs(self) do
+      local kind = type(value)
+      if kind == "number" or kind == "string" or kind == "boolean" then state[key] = value end
+    end
+    state.base_lrs = packed(self.base_lrs)
+    state.last_lr = packed(rates(self))
+    return state
+  end)
 
-method("load_state_dict", "(state_dict: table)", "Takes over what state_dict gave, the groups' rates too.")
-function Scheduler:load_state_dict(state)
-  if type(state) ~= "table" or not state.last_epoch or not state.base_lrs or not state.last_lr then
-    error(("[%s] load_state_dict: this is no state of a scheduler"):format(self.name), 2)
-  end
-  local lrs, groups = unpacked(state.last_lr), self.optimizer.param_groups
-  if #lrs ~= #groups then
-    error(("[%s] load_state_dict: the state has %d rates, the optimizer has %d groups"):format(self.name, #lrs, #groups), 2)
-  end
-  for key, value in pairs(state) do
-    if key ~= "base_lrs" and key ~= "last_lr" then self[key] = value end
-  end
-  self.base_lrs = unpacked(state.base_lrs)
-  for i, group in ipairs(groups) do group.lr = lrs[i] end
-end
+method("load_state_dict", "(state_dict: table)", "Takes over what state_dict gave, the groups' rates too.",
+  function(self, state)
+    if type(state) ~= "table" or not state.last_epoch or not state.base_lrs or not state.last_lr then
+      fail("[%s] load_state_dict: this is no state of a scheduler", self.name)
+    end
+    local lrs, groups = unpacked(state.last_lr), self.optimizer.param_groups
+    if #lrs ~= #groups then
+      fail("[%s] load_state_dict: the state has %d rates, the optimizer has %d groups", self.name, #lrs, #groups)
+    end
+    for key, value in pairs(state) do
+      if key ~= "base_lrs" and key ~= "last_lr" then self[key] = value end
+    end
+    self.base_lrs = unpacked(state.base_lrs)
+    for i, group in ipairs(groups) do group.lr = lrs[i] end
+  end)
 
 -- A scheduler of that kind at place 0, or, for last_epoch >= 0, going on from there: the groups' rates are what they are.
 local function start(name, optimizer, last_epoch, next_rate, fields)
@@ -97,8 +98,6 @@ local function define(name, takes, doc, make)
     example = ("local scheduler = optim.lr_scheduler.%s%s"):format(name, EXAMPLES[name]),
     signature = "(optimizer: Optimizer, " .. takes .. ") -> Scheduler"}
 end
-
-local function fail(text, ...) error(text:format(...), 4) end
 
 -- --- kinds -----------------------------------------------------------------------------------------------------
 
@@ -185,7 +184,7 @@ end
 
 local function one_cycle(self, i, group)
   if self.last_epoch > self.total_steps then
-    error(("[lr_scheduler.OneCycleLR] step %d of %d"):format(self.last_epoch, self.total_steps), 3)
+    fail("[lr_scheduler.OneCycleLR] step %d of %d", self.last_epoch, self.total_steps)
   end
   local level, first = self.levels[i], 0
   for k, p in ipairs(self.phases) do
@@ -256,7 +255,7 @@ end
 
 -- One more value of what is watched: a number, or a tensor with one element.
 function Plateau:step(metric)
-  if metric == nil then error("[lr_scheduler.ReduceLROnPlateau] step needs the value to watch: scheduler:step(loss)", 2) end
+  if metric == nil then fail("[lr_scheduler.ReduceLROnPlateau] step needs the value to watch: scheduler:step(loss)") end
   local value = type(metric) == "number" and metric or metric:item()
   self.last_epoch = self.last_epoch + 1
   if better(self, value) then

@@ -7,6 +7,7 @@ local api = require "seqrt.api"
 local core = require "seqrt.layer" -- from bindings/module.c
 
 local Module = {} -- the methods; C layers find them too
+local fail = api.fail
 local declare = api.class {name = "Module", methods = Module,
   doc = "A part of a model. Fields that hold parameters, layers or modules register themselves.",
   example = "local Net = nn.Module \"Net\"; function Net:init(n) self.head = nn.Linear(n, 10) end",
@@ -87,134 +88,133 @@ local function values(list)
   return out
 end
 
-declare("class_name", "() -> string", "The name of its class.")
-function Module:class_name() return core.is_layer(self) and core.class(self) or getmetatable(self).__name end
+declare("class_name", "() -> string", "The name of its class.",
+  function(self) return core.is_layer(self) and core.class(self) or getmetatable(self).__name end)
 
 declare("parameters", "() -> Tensor[]", "All parameters, those of its children too, each once.",
-  "optim.Adam(model:parameters(), {lr = 1e-3})")
-function Module:parameters() return values(collect(self, "parameter")) end
+  "optim.Adam(model:parameters(), {lr = 1e-3})",
+  function(self) return values(collect(self, "parameter")) end)
 
 declare("named_parameters", "() -> function", "Goes over all parameters with their names.",
-  "for name, p in model:named_parameters() do print(name, p.shape) end")
-function Module:named_parameters() return iterate(collect(self, "parameter")) end
+  "for name, p in model:named_parameters() do print(name, p.shape) end",
+  function(self) return iterate(collect(self, "parameter")) end)
 
-declare("buffers", "() -> Tensor[]", "All buffers: tensors that are saved and not trained.")
-function Module:buffers() return values(collect(self, "buffer")) end
+declare("buffers", "() -> Tensor[]", "All buffers: tensors that are saved and not trained.",
+  function(self) return values(collect(self, "buffer")) end)
 
-declare("named_buffers", "() -> function", "Goes over all buffers with their names.")
-function Module:named_buffers() return iterate(collect(self, "buffer")) end
+declare("named_buffers", "() -> function", "Goes over all buffers with their names.",
+  function(self) return iterate(collect(self, "buffer")) end)
 
-declare("named_children", "() -> function", "Goes over the modules that it holds itself, with their names.")
-function Module:named_children()
-  local list = {}
-  for _, e in ipairs(members(self)) do
-    if e.kind == "child" then list[#list + 1] = { e.name, e.value } end
-  end
-  return iterate(list)
-end
-
-declare("children", "() -> table", "The modules that it holds itself.")
-function Module:children()
-  local list = {}
-  for _, child in self:named_children() do list[#list + 1] = child end
-  return list
-end
-
-declare("named_modules", "() -> function", "Goes over this module and all below it, each once, with their names.")
-function Module:named_modules()
-  local list, seen = { { "", self } }, { [self] = true }
-  walk(self, "", function(name, e)
-    if e.kind == "child" and not seen[e.value] then
-      seen[e.value] = true
-      list[#list + 1] = { name, e.value }
+declare("named_children", "() -> function", "Goes over the modules that it holds itself, with their names.",
+  function(self)
+    local list = {}
+    for _, e in ipairs(members(self)) do
+      if e.kind == "child" then list[#list + 1] = { e.name, e.value } end
     end
+    return iterate(list)
   end)
-  return iterate(list)
-end
 
-declare("modules", "() -> table", "This module and all below it, each once.")
-function Module:modules()
-  local list = {}
-  for _, m in self:named_modules() do list[#list + 1] = m end
-  return list
-end
+declare("children", "() -> table", "The modules that it holds itself.",
+  function(self)
+    local list = {}
+    for _, child in self:named_children() do list[#list + 1] = child end
+    return list
+  end)
+
+declare("named_modules", "() -> function", "Goes over this module and all below it, each once, with their names.",
+  function(self)
+    local list, seen = { { "", self } }, { [self] = true }
+    walk(self, "", function(name, e)
+      if e.kind == "child" and not seen[e.value] then
+        seen[e.value] = true
+        list[#list + 1] = { name, e.value }
+      end
+    end)
+    return iterate(list)
+  end)
+
+declare("modules", "() -> table", "This module and all below it, each once.",
+  function(self)
+    local list = {}
+    for _, m in self:named_modules() do list[#list + 1] = m end
+    return list
+  end)
 
 declare("apply", "(fn: function) -> Module", "Calls fn(module) on every module below, then on this one.",
-  "model:apply(function(m) if m:class_name() == \"Linear\" then nn.init.zeros_(m.bias) end end)")
-function Module:apply(fn)
-  for _, child in self:named_children() do child:apply(fn) end
-  fn(self)
-  return self
-end
+  "model:apply(function(m) if m:class_name() == \"Linear\" then nn.init.zeros_(m.bias) end end)",
+  function(self, fn)
+    for _, child in self:named_children() do child:apply(fn) end
+    fn(self)
+    return self
+  end)
 
-declare("train", "(mode: bool = true) -> Module", "Sets training mode for this module and all below it.")
-function Module:train(mode)
-  mode = mode ~= false
-  for _, m in self:named_modules() do
-    if core.is_layer(m) then
-      core.train(m, mode)
-    else
-      rawset(m, "training", mode)
+declare("train", "(mode: bool = true) -> Module", "Sets training mode for this module and all below it.",
+  function(self, mode)
+    for _, m in self:named_modules() do
+      if core.is_layer(m) then
+        core.train(m, mode)
+      else
+        rawset(m, "training", mode)
+      end
     end
-  end
-  return self
-end
+    return self
+  end)
 
-declare("eval", "() -> Module", "Sets evaluation mode: train(false).")
-function Module:eval() return self:train(false) end
+declare("eval", "() -> Module", "Sets evaluation mode: train(false).",
+  function(self) return self:train(false) end)
 
-declare("zero_grad", "()", "Clears the gradients of all parameters.")
-function Module:zero_grad()
-  for _, p in ipairs(self:parameters()) do p.grad = nil end
-end
+declare("zero_grad", "()", "Clears the gradients of all parameters.",
+  function(self)
+    for _, p in ipairs(self:parameters()) do p.grad = nil end
+  end)
 
 declare("requires_grad_", "(requires_grad: bool = true) -> Module", "Whether its parameters are trained.",
-  "model.encoder:requires_grad_(false)")
-function Module:requires_grad_(on)
-  for _, p in ipairs(self:parameters()) do p:requires_grad_(on ~= false) end
-  return self
-end
+  "model.encoder:requires_grad_(false)",
+  function(self, on)
+    for _, p in ipairs(self:parameters()) do p:requires_grad_(on) end
+    return self
+  end)
 
-declare("num_parameters", "() -> int", "How many numbers its parameters hold.")
-function Module:num_parameters()
-  local n = 0
-  for _, p in ipairs(self:parameters()) do n = n + p:numel() end
-  return n
-end
+declare("num_parameters", "() -> int", "How many numbers its parameters hold.",
+  function(self)
+    local n = 0
+    for _, p in ipairs(self:parameters()) do n = n + p:numel() end
+    return n
+  end)
 
 declare("to", "(dtype: dtype) -> Module", "Converts all float parameters and buffers; gradients are dropped.",
-  "model:to \"float64\"")
-function Module:to(dtype)
-  local done = {}
-  walk(self, "", function(_, e, owner)
-    if e.kind == "child" or not e.value.dtype:find "^float" then return end
-    local id = core.id(e.value)
-    done[id] = done[id] or e.value:detach():to(dtype):requires_grad_(e.kind == "parameter")
-    if core.is_layer(owner) then
-      core.set(owner, e.name, done[id])
-    else
-      owner._members.value[e.name] = done[id]
-    end
+  "model:to \"float64\"",
+  function(self, dtype)
+    local done = {}
+    walk(self, "", function(_, e, owner)
+      if e.kind == "child" or not e.value.dtype:find "^float" then return end
+      local id = core.id(e.value)
+      done[id] = done[id] or e.value:detach():to(dtype):requires_grad_(e.kind == "parameter")
+      if core.is_layer(owner) then
+        core.set(owner, e.name, done[id])
+      else
+        owner._members.value[e.name] = done[id]
+      end
+    end)
+    return self
   end)
-  return self
-end
 
-declare("float", "() -> Module", "to(\"float32\").")
-function Module:float() return self:to "float32" end
+declare("float", "() -> Module", "to(\"float32\").",
+  function(self) return self:to "float32" end)
 
-declare("double", "() -> Module", "to(\"float64\").")
-function Module:double() return self:to "float64" end
+declare("double", "() -> Module", "to(\"float64\").",
+  function(self) return self:to "float64" end)
 
 declare("state_dict", "() -> table",
   "Parameters and buffers by name, without gradients, sharing memory with the module.",
-  "sq.save(\"net.safetensors\", model:state_dict())")
-function Module:state_dict()
-  local state = {}
-  walk(self, "", function(name, e)
-    if e.kind ~= "child" then state[name] = e.value:detach() end
+  "sq.save(\"net.safetensors\", model:state_dict())",
+  function(self)
+    local state = {}
+    walk(self, "", function(name, e)
+      if e.kind ~= "child" then state[name] = e.value:detach() end
+    end)
+    return state
   end)
-  return state
-end
 
 local function join(list)
   table.sort(list)
@@ -224,40 +224,38 @@ end
 declare("load_state_dict", "(state_dict: table, strict: bool = true) -> table, table",
   "Copies a state_dict into the module; nothing is changed unless all of it fits. Gives the lists of missing and "
     .. "unexpected keys, which are an error unless strict is false.",
-  "model:load_state_dict(sq.load \"net.safetensors\")")
-function Module:load_state_dict(state, options)
-  local strict = not options or options.strict ~= false
-  if type(state) ~= "table" then error(("[load_state_dict] the state is a %s: it must be a table"):format(type(state)), 2) end
-  local missing, unexpected, wrong, known, copies = {}, {}, {}, {}, {}
-  walk(self, "", function(name, e)
-    if e.kind == "child" then return end
-    known[name] = true
-    local from = state[name]
-    if not from then
-      missing[#missing + 1] = name
-    elseif not sq().is_tensor(from) then
-      wrong[#wrong + 1] = ("%s is a %s in the file and %s in the model"):format(name, type(from), e.value.shape)
-    elseif tostring(from.shape) ~= tostring(e.value.shape) then
-      wrong[#wrong + 1] = ("%s is %s in the file and %s in the model"):format(name, from.shape, e.value.shape)
-    else
-      copies[#copies + 1] = { e.value, from }
+  "model:load_state_dict(sq.load \"net.safetensors\")",
+  function(self, state, strict)
+    local missing, unexpected, wrong, known, copies = {}, {}, {}, {}, {}
+    walk(self, "", function(name, e)
+      if e.kind == "child" then return end
+      known[name] = true
+      local from = state[name]
+      if not from then
+        missing[#missing + 1] = name
+      elseif not sq().is_tensor(from) then
+        wrong[#wrong + 1] = ("%s is a %s in the file and %s in the model"):format(name, type(from), e.value.shape)
+      elseif tostring(from.shape) ~= tostring(e.value.shape) then
+        wrong[#wrong + 1] = ("%s is %s in the file and %s in the model"):format(name, from.shape, e.value.shape)
+      else
+        copies[#copies + 1] = { e.value, from }
+      end
+    end)
+    for name in pairs(state) do
+      if not known[name] then unexpected[#unexpected + 1] = name end
     end
+    local faults = {}
+    if strict and #missing > 0 then faults[#faults + 1] = "missing: " .. join(missing) end
+    if strict and #unexpected > 0 then faults[#faults + 1] = "unexpected: " .. join(unexpected) end
+    if #wrong > 0 then faults[#faults + 1] = "wrong shape: " .. join(wrong) end
+    if #faults > 0 then
+      fail("[load_state_dict] the state does not fit %s: %s", path(self), table.concat(faults, "; "))
+    end
+    sq().no_grad(function()
+      for _, pair in ipairs(copies) do pair[1]:copy_(pair[2]) end
+    end)
+    return missing, unexpected
   end)
-  for name in pairs(state) do
-    if not known[name] then unexpected[#unexpected + 1] = name end
-  end
-  local faults = {}
-  if strict and #missing > 0 then faults[#faults + 1] = "missing: " .. join(missing) end
-  if strict and #unexpected > 0 then faults[#faults + 1] = "unexpected: " .. join(unexpected) end
-  if #wrong > 0 then faults[#faults + 1] = "wrong shape: " .. join(wrong) end
-  if #faults > 0 then
-    error(("[load_state_dict] the state does not fit %s: %s"):format(path(self), table.concat(faults, "; ")), 2)
-  end
-  sq().no_grad(function()
-    for _, pair in ipairs(copies) do pair[1]:copy_(pair[2]) end
-  end)
-  return missing, unexpected
-end
 
 -- --- print ---------------------------------------------------------------------------------------
 
@@ -314,8 +312,6 @@ local function holds(m, x)
   return false
 end
 
-local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
-
 local function put(m, name, value, kind)
   if kind == "child" and not is_module(value) then
     fail("[nn.Module] %s is a %s: it must be a module", name, type(value))
@@ -353,18 +349,18 @@ local function assign(m, name, value)
   end
 end
 
-declare("register_buffer", "(name: string, tensor: Tensor)", "Adds a tensor that is saved with the module and not trained.")
-function Module:register_buffer(name, tensor) put(self, name, tensor, "buffer") end
+declare("register_buffer", "(name: string, tensor: Tensor)", "Adds a tensor that is saved with the module and not trained.",
+  function(self, name, tensor) put(self, name, tensor, "buffer") end)
 
-declare("register_parameter", "(name: string, param: Tensor)", "Adds a tensor that is trained.")
-function Module:register_parameter(name, tensor) put(self, name, tensor:requires_grad_(), "parameter") end
+declare("register_parameter", "(name: string, param: Tensor)", "Adds a tensor that is trained.",
+  function(self, name, tensor) put(self, name, tensor:requires_grad_(), "parameter") end)
 
-declare("add_module", "(name: string, module: any)", "Adds a module under a name that a field can't have.")
-function Module:add_module(name, module) put(self, name, module, "child") end
+declare("add_module", "(name: string, module: any)", "Adds a module under a name that a field can't have.",
+  function(self, name, module) put(self, name, module, "child") end)
 
 -- nn.Module(name) makes a class: give it init(self, ...) and forward(self, ...), call it to make an instance.
 local function class(name)
-  if type(name) ~= "string" then error("[nn.Module] a class needs a name: nn.Module(\"Net\")", 2) end
+  if type(name) ~= "string" then fail("[nn.Module] a class needs a name: nn.Module(\"Net\")") end
   local methods = setmetatable({}, { __index = Module })
   local mt = { __name = name, __base = "Module", __module = true, __newindex = assign, __tostring = Module.__tostring }
   function mt.__index(self, key)
@@ -374,7 +370,7 @@ local function class(name)
   end
   function mt.__call(self, ...)
     local forward = methods.forward
-    if not forward then error(("[nn.Module] %s has no forward"):format(name), 2) end
+    if not forward then fail("[nn.Module] %s has no forward", name) end
     return forward(self, ...)
   end
   return setmetatable(methods, {
@@ -395,7 +391,7 @@ local function listed(what, ...)
   if is_module(list) or list == nil then list = { ... } end
   for i, m in ipairs(list) do
     if not is_module(m) then
-      error(("[nn.%s] argument %d is a %s: it must be a module"):format(what, i, type(m)), 3)
+      fail("[nn.%s] argument %d is a %s: it must be a module", what, i, type(m))
     end
   end
   return list
@@ -420,11 +416,11 @@ function ModuleList:init(...)
   for i, m in ipairs(listed("ModuleList", ...)) do put(self, tostring(i - 1), m, "child") end
 end
 
-list_method("append", "(module: any) -> ModuleList", "Adds a module at the end.")
-function ModuleList:append(m)
-  put(self, tostring(#self:children()), m, "child")
-  return self
-end
+list_method("append", "(module: any) -> ModuleList", "Adds a module at the end.",
+  function(self, m)
+    put(self, tostring(#self:children()), m, "child")
+    return self
+  end)
 
 -- seq[1] is the first, seq[-1] the last; #seq counts.
 for _, c in ipairs { Sequential, ModuleList } do
@@ -439,8 +435,7 @@ for _, c in ipairs { Sequential, ModuleList } do
         if math.type(key) ~= "integer" then return index(m, key) end
         local n = #m
         if key == 0 or key > n or key < -n then
-          error(("[nn.%s] position %d of %d modules: positions count from 1, or from -1 at the end"):format(
-            mt.__name, key, n), 2)
+          fail("[nn.%s] position %d of %d modules: positions count from 1, or from -1 at the end", mt.__name, key, n)
         end
         return m._members.value[m._members.order[key > 0 and key or n + 1 + key]]
       end
@@ -458,19 +453,26 @@ local Parameter = api.define {owner = "sq.nn", name = "Parameter", signature = "
   example = "self.scale = nn.Parameter(sq.ones(10))",
   call = function(t) return t:detach():clone():requires_grad_() end}
 
-setmetatable(Module, { __call = function(_, name) return class(name) end })
-
 -- Classes that are called: nn.Module "Net", nn.Sequential(a, b).
+local function callable(class_, name, signature, doc, example, make)
+  local checked = api.define {owner = "sq.nn", name = name, signature = signature, doc = doc, example = example,
+    call = make, value = class_}
+  getmetatable(class_).__call = function(_, ...) return checked(...) end
+end
+
+setmetatable(Module, {})
+callable(Module, "Module", "(name: string) -> any", "Makes a class of modules: give it init(self, ...) and "
+  .. "forward(self, ...), call it to make an instance.", "local Net = nn.Module \"Net\"", class)
 for _, row in ipairs {
-  {"Module", "(name: string) -> any", "Makes a class of modules: give it init(self, ...) and forward(self, ...), call it to "
-    .. "make an instance.", "local Net = nn.Module \"Net\""},
-  {"Sequential", "(...: any? = nil) -> Sequential", "The modules one after the other; as arguments or in a list.",
+  {Sequential, "Sequential", "(...: any? = nil) -> Sequential", "The modules one after the other; as arguments or in a list.",
     "nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))"},
-  {"ModuleList", "(...: any? = nil) -> ModuleList", "A list of modules, as arguments or in a list.",
+  {ModuleList, "ModuleList", "(...: any? = nil) -> ModuleList", "A list of modules, as arguments or in a list.",
     "self.layers = nn.ModuleList {nn.Linear(8, 8), nn.Linear(8, 8)}"},
-  {"Identity", "() -> Identity", "A module that gives what it gets.", "nn.Identity()"},
+  {Identity, "Identity", "(...: any? = nil) -> Identity", "A module that gives what it gets, whatever it is made with.",
+    "nn.Identity()"},
 } do
-  api.document {owner = "sq.nn", kind = "function", name = row[1], signature = row[2], doc = row[3], example = row[4]}
+  local make = getmetatable(row[1]).__call
+  callable(row[1], row[2], row[3], row[4], row[5], function(...) return make(row[1], ...) end)
 end
 
 return {

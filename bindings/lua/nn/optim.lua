@@ -1,6 +1,7 @@
 -- optim.lua: parameter groups as tables, and state dicts of optimizers.
 
 local core = require "seqrt.optimizer"
+local fail = require "seqrt.api".fail
 local optim = {}
 
 -- opt.param_groups[i]: options by name, read from and written to the optimizer; params is the list of tensors.
@@ -43,17 +44,17 @@ local function check(opt, dict)
   local found = 0
   for _ in pairs(dict.param_groups or {}) do found = found + 1 end
   if found ~= #groups then
-    error(("[load_state_dict] the state has %d parameter groups, the optimizer has %d"):format(found, #groups), 0)
+    fail("[load_state_dict] the state has %d parameter groups, the optimizer has %d", found, #groups)
   end
   for key, state in pairs(dict.state or {}) do
     local i = tonumber(key)
     if not i or i < 1 or i > params then
-      error(("[load_state_dict] the state has a parameter %s, the optimizer has %d"):format(key, params), 0)
+      fail("[load_state_dict] the state has a parameter %s, the optimizer has %d", key, params)
     end
     for name, value in pairs(state) do
       if name ~= "step" and tostring(value.shape) ~= tostring(core.param(opt, i).shape) then
-        error(("[load_state_dict] %s of parameter %d is %s, the parameter is %s"):format(name, i, value.shape,
-          core.param(opt, i).shape), 0)
+        fail("[load_state_dict] %s of parameter %d is %s, the parameter is %s", name, i, value.shape,
+          core.param(opt, i).shape)
       end
     end
   end

@@ -19,7 +19,7 @@ local vector_to_parameters = api.define {owner = "sq.nn.utils", name = "vector_t
     local total, first = 0, 1
     for _, p in ipairs(parameters) do total = total + p:numel() end
     if vec:dim() ~= 1 or vec:numel() ~= total then
-      error(("[nn.utils.vector_to_parameters] vec is %s: it must be (%d)"):format(vec.shape, total), 3)
+      api.fail("[nn.utils.vector_to_parameters] vec is %s: it must be (%d)", vec.shape, total)
     end
     sq.no_grad(function()
       for _, p in ipairs(parameters) do

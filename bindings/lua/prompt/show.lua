@@ -7,7 +7,7 @@ local sys = require "seqrt.sys"
 
 local show = {}
 
-local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
+local fail = require("seqrt.api").fail
 
 -- --- which way ------------------------------------------------------------------------------------------------
 

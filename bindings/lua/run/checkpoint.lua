@@ -21,7 +21,8 @@ local Checkpoint = {}
 Checkpoint.__index = Checkpoint
 Checkpoint.__name = "Checkpoint"
 
-local method = require("seqrt.api").class {name = "Checkpoint", methods = Checkpoint,
+local api = require "seqrt.api"
+local method = api.class {name = "Checkpoint", methods = Checkpoint,
   doc = "A folder of checkpoints, one process's at a time.",
   example = "local checkpoints = sq.Checkpoint(\"runs/a\"); local step = checkpoints:resume {model = model} or 0",
   fields = {{"dir", "string", "The folder."}, {"keep", "int", "How many of the newest are kept."},
@@ -30,7 +31,7 @@ local method = require("seqrt.api").class {name = "Checkpoint", methods = Checkp
 local DEFAULT = "default_generator" -- its state goes into every checkpoint
 local STEP = "step"
 
-local function fail(text, ...) require("seqrt.dataset").fail("[Checkpoint] " .. text:format(...)) end
+local function fail(text, ...) api.fail("[Checkpoint] " .. text, ...) end
 
 -- Files of the folder that match: glob's own characters in its name are taken as they are.
 local function matching(dir, pattern)
@@ -64,11 +65,10 @@ local function check_open(self)
 end
 
 local function check_step(step)
-  if math.type(step) ~= "integer" or step < 0 then fail("step is %s: it must be a whole number from 0 on", tostring(step)) end
+  if step < 0 then fail("step is %d: it must be a whole number from 0 on", step) end
 end
 
 local function check_parts(parts, what)
-  if type(parts) ~= "table" then fail("%s takes a table of what is to be saved, got a %s", what, type(parts)) end
   for name in pairs(parts) do
     if type(name) ~= "string" then fail("%s takes names: %s{model = model, ...}", what, what) end
     if name == STEP or name == DEFAULT then fail("'%s' is saved anyway: choose another name", name) end
@@ -107,40 +107,40 @@ end
 method("save", "(step: int, parts: table) -> string",
   "Saves objects by their state_dict, all else as it is, and the default generator; gives the file's path. All but the `keep` "
     .. "newest are removed, and any of a later step: those are of a run that was given up.",
-  "checkpoints:save(step, {model = model, opt = opt, loader = loader, epoch = 3})")
-function Checkpoint:save(step, parts)
-  check_open(self)
-  check_step(step)
-  check_parts(parts, "save")
-  local state = { [STEP] = step, [DEFAULT] = sq.default_generator:state_dict() }
-  for name, value in pairs(parts) do
-    state[name] = has_state(value) and value:state_dict() or value
-    if has_state(value) then check_object(name, value, state[name]) end
-  end
-  local path = sys.fs.join(self.dir, ("checkpoint-%08d.safetensors"):format(step))
-  files.save(path, state)
-  local kept = 0
-  for _, old in ipairs(list(self.dir)) do
-    if old.step <= step then kept = kept + 1 end
-    if old.step > step or kept > self.keep then os.remove(old.path) end
-  end
-  return path
-end
+  "checkpoints:save(step, {model = model, opt = opt, loader = loader, epoch = 3})",
+  function(self, step, parts)
+    check_open(self)
+    check_step(step)
+    check_parts(parts, "save")
+    local state = { [STEP] = step, [DEFAULT] = sq.default_generator:state_dict() }
+    for name, value in pairs(parts) do
+      state[name] = has_state(value) and value:state_dict() or value
+      if has_state(value) then check_object(name, value, state[name]) end
+    end
+    local path = sys.fs.join(self.dir, ("checkpoint-%08d.safetensors"):format(step))
+    files.save(path, state)
+    local kept = 0
+    for _, old in ipairs(list(self.dir)) do
+      if old.step <= step then kept = kept + 1 end
+      if old.step > step or kept > self.keep then os.remove(old.path) end
+    end
+    return path
+  end)
 
 method("step", "(step: int, parts: table) -> string?",
   "What a training loop calls at the end of each step: saves every `every` steps, and when the script is to stop, which "
     .. "it then does. Gives the path if it saved.",
-  "checkpoints:step(step, {model = model, opt = opt})")
-function Checkpoint:step(step, parts)
-  check_open(self)
-  check_step(step)
-  local asked = stop.asked()
-  stop.promise(self)
-  local due = self.every and step % self.every == 0
-  local path = (asked or due) and self:save(step, parts) or nil
-  if asked then stop.done() end
-  return path
-end
+  "checkpoints:step(step, {model = model, opt = opt})",
+  function(self, step, parts)
+    check_open(self)
+    check_step(step)
+    local asked = stop.asked()
+    stop.promise(self)
+    local due = self.every and step % self.every == 0
+    local path = (asked or due) and self:save(step, parts) or nil
+    if asked then stop.done() end
+    return path
+  end)
 
 -- The newest checkpoint that can be read. A damaged one is named on standard error if an older one stands in for it.
 local function newest(self)
@@ -173,45 +173,45 @@ end
 method("resume", "(parts: table? = nil) -> int?, table?",
   "Loads the newest checkpoint into these objects. Gives its step and a table of what was saved without a state_dict; nil "
     .. "where there is none.",
-  "local step, more = checkpoints:resume {model = model, opt = opt}")
-function Checkpoint:resume(parts)
-  check_open(self)
-  check_parts(parts or {}, "resume")
-  local state, path = newest(self)
-  if not state then return nil end
-  check_names(state, parts or {}, path)
-  local names = {}
-  for name, value in pairs(parts or {}) do
-    if type(value) ~= "table" and type(value) ~= "userdata" or not value.load_state_dict then
-      fail("%s is a %s without load_state_dict", name, type(value))
+  "local step, more = checkpoints:resume {model = model, opt = opt}",
+  function(self, parts)
+    check_open(self)
+    check_parts(parts or {}, "resume")
+    local state, path = newest(self)
+    if not state then return nil end
+    check_names(state, parts or {}, path)
+    local names = {}
+    for name, value in pairs(parts or {}) do
+      if type(value) ~= "table" and type(value) ~= "userdata" or not value.load_state_dict then
+        fail("%s is a %s without load_state_dict", name, type(value))
+      end
+      names[#names + 1] = name
     end
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
-    local ok, why = pcall(parts[name].load_state_dict, parts[name], state[name])
-    if not ok then fail("'%s': %s: %s", path, name, tostring(why)) end
-    state[name] = nil
-  end
-  sq.default_generator:load_state_dict(state[DEFAULT])
-  local step = state[STEP]
-  state[STEP], state[DEFAULT] = nil, nil
-  return step, state
-end
+    table.sort(names)
+    for _, name in ipairs(names) do
+      local ok, why = pcall(parts[name].load_state_dict, parts[name], state[name])
+      if not ok then fail("'%s': %s: %s", path, name, tostring(why)) end
+      state[name] = nil
+    end
+    sq.default_generator:load_state_dict(state[DEFAULT])
+    local step = state[STEP]
+    state[STEP], state[DEFAULT] = nil, nil
+    return step, state
+  end)
 
-method("latest", "() -> int?", "The step of the newest checkpoint, or nil.")
-function Checkpoint:latest()
-  local all = list(self.dir)
-  return all[1] and all[1].step
-end
+method("latest", "() -> int?", "The step of the newest checkpoint, or nil.",
+  function(self)
+    local all = list(self.dir)
+    return all[1] and all[1].step
+  end)
 
-method("close", "()", "Gives the folder up; nothing can be saved any more.")
-function Checkpoint:close()
-  local lock <close> = self.lock -- luacheck: ignore 211
-  self.lock = nil
-  stop.withdraw(self)
-end
-Checkpoint.__close = Checkpoint.close
+method("close", "()", "Gives the folder up; nothing can be saved any more.",
+  function(self)
+    local lock <close> = self.lock -- luacheck: ignore 211
+    self.lock = nil
+    stop.withdraw(self)
+  end)
+function Checkpoint:__close() self:close() end
 
 function Checkpoint:__tostring()
   local step = self:latest()

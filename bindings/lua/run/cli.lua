@@ -30,7 +30,7 @@ end
 
 -- One entry as {name, default, type, list, choices, min, max, help}; raises on a table that makes no sense.
 local function declare(name, entry)
-  local function wrong(why) error(("cli: option '%s': %s"):format(tostring(name), why), 0) end
+  local function wrong(why) api.fail("cli: option '%s': %s", tostring(name), why) end
   if type(name) ~= "string" or not name:find "^[%a][%w_]*$" then wrong "names are letters, digits and _" end
   local option = {name = name}
   local described = false
@@ -256,8 +256,7 @@ end
 
 local function cli(spec, exit, script, args)
   args, script = args or arg or {}, script or arg and arg[0]
-  local ok, list, by_name = pcall(declare_all, spec)
-  if not ok then error(list, 3) end
+  local list, by_name = declare_all(spec)
   local options, message, help = parse(list, by_name, args)
   if options then message = open_folders(list, options) end
   if options and not message then

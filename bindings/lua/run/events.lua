@@ -1,4 +1,5 @@
 -- events.lua: TensorBoard's event file of a log: one per folder, which a resumed run goes on in.
+local api = require "seqrt.api"
 local store = require "seqrt.store"
 local sys = require "seqrt.sys"
 
@@ -7,7 +8,7 @@ Events.__index = Events
 
 local PREFIX, SUFFIX = "events.out.tfevents.", ".seqrt"
 
-local function fail(text, ...) require("seqrt.dataset").fail("[Log] " .. text:format(...)) end
+local function fail(text, ...) api.fail("[Log] " .. text, ...) end
 
 local function check(ok, message)
   if not ok then fail("%s", message) end

@@ -4,7 +4,7 @@
 local sq = require "seqrt"
 local store = require "seqrt.store"
 local quote = require("seqrt.json").quote
-local fail = require("seqrt.dataset").fail
+local fail = require("seqrt.api").fail
 
 local files = {}
 
@@ -40,10 +40,10 @@ local function keys_of(t, where)
     if type(key) == "string" then
       names[#names + 1] = key
     elseif math.type(key) ~= "integer" or key < 1 or key > n then
-      fail(("[save] %s has the key %s: keys are strings, or 1 to n without gaps"):format(where, tostring(key)))
+      fail("[save] %s has the key %s: keys are strings, or 1 to n without gaps", where, tostring(key))
     end
   end
-  if n > 0 and #names > 0 then fail(("[save] %s has both names and numbers as keys"):format(where)) end
+  if n > 0 and #names > 0 then fail("[save] %s has both names and numbers as keys", where) end
   table.sort(names)
   return n > 0 and "list" or "object", n > 0 and n or names
 end
@@ -51,7 +51,7 @@ end
 local encode
 
 local function encode_table(out, value, name, where, depth)
-  if depth > MOST_DEPTH then fail(("[save] %s is nested deeper than %d tables, or holds itself"):format(where, MOST_DEPTH)) end
+  if depth > MOST_DEPTH then fail("[save] %s is nested deeper than %d tables, or holds itself", where, MOST_DEPTH) end
   local parts = {}
   local kind, keys = keys_of(value, where)
   if kind == "list" then
@@ -61,7 +61,7 @@ local function encode_table(out, value, name, where, depth)
     return "[" .. table.concat(parts, ",") .. "]"
   end
   for i, key in ipairs(keys) do
-    if not utf8.len(key) then fail(("[save] a key of %s is not UTF-8"):format(where)) end
+    if not utf8.len(key) then fail("[save] a key of %s is not UTF-8", where) end
     local place = key:find "^[%a_][%w_]*$" and where .. "." .. key or ("%s[%q]"):format(where, key)
     parts[i] = quote(key) .. ":" .. encode(out, value[key], joined(name, key), place, depth + 1)
   end
@@ -72,7 +72,7 @@ end
 function encode(out, value, name, where, depth)
   local kind = type(value)
   if kind == "userdata" and sq.is_tensor(value) then
-    if out[name] then fail(("[save] two tensors would be called '%s'"):format(name)) end
+    if out[name] then fail("[save] two tensors would be called '%s'", name) end
     out[name] = value
     return "null"
   elseif kind == "table" and not getmetatable(value) then
@@ -85,7 +85,7 @@ function encode(out, value, name, where, depth)
     return tostring(value)
   end
   local hint = (kind == "userdata" or kind == "table") and value.state_dict and ": save its state_dict()" or ""
-  fail(("[save] %s is a %s: tensors, numbers, strings, booleans and tables of them can be saved%s"):format(where, kind, hint))
+  fail("[save] %s is a %s: tensors, numbers, strings, booleans and tables of them can be saved%s", where, kind, hint)
 end
 
 -- --- reading it back ------------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ local Reader = {}
 Reader.__index = Reader
 
 function Reader:wrong(what)
-  fail(("[load] '%s': metadata '%s', character %d: expected %s"):format(self.path, self.key, self.at, what))
+  fail("[load] '%s': metadata '%s', character %d: expected %s", self.path, self.key, self.at, what)
 end
 
 function Reader:skip() self.at = self.text:find("[^ \n\r\t]", self.at) or #self.text + 1 end
@@ -162,7 +162,7 @@ end
 
 function Reader:tensor(name)
   local t = self.tensors[name]
-  if not t then fail(("[load] '%s': the tensor '%s' is missing"):format(self.path, name)) end
+  if not t then fail("[load] '%s': the tensor '%s' is missing", self.path, name) end
   self.used[name] = true
   return t
 end
@@ -194,7 +194,7 @@ end
 local function rebuild(path, tensors, text)
   local value, used = read_json(path, tensors, TREE, text)
   for name in pairs(tensors) do
-    if not used[name] then fail(("[load] '%s': the tensor '%s' has no place in the tree"):format(path, name)) end
+    if not used[name] then fail("[load] '%s': the tensor '%s' has no place in the tree", path, name) end
   end
   return value
 end
@@ -203,7 +203,7 @@ local function add_shared(path, tensors, text)
   local shared = read_json(path, {}, SHARED, text)
   for name, kept in pairs(type(shared) == "table" and shared or { shared }) do
     if type(name) ~= "string" or not tensors[kept] or tensors[name] then
-      fail(("[load] '%s': metadata '%s' has a wrong name, '%s'"):format(path, SHARED, tostring(name)))
+      fail("[load] '%s': metadata '%s' has a wrong name, '%s'", path, SHARED, tostring(name))
     end
   end
   for name, kept in pairs(shared) do tensors[name] = tensors[kept] end
@@ -240,9 +240,9 @@ end
 local function check_metadata(metadata)
   for key, value in pairs(metadata or {}) do
     if type(key) ~= "string" or type(value) ~= "string" then
-      fail(("[save] metadata.%s is a %s: metadata are texts by name"):format(tostring(key), type(value)))
+      fail("[save] metadata.%s is a %s: metadata are texts by name", tostring(key), type(value))
     end
-    if key == TREE or key == SHARED then fail(("[save] the metadata '%s' is the file's own"):format(key)) end
+    if key == TREE or key == SHARED then fail("[save] the metadata '%s' is the file's own", key) end
   end
 end
 

@@ -5,7 +5,7 @@ local store = require "seqrt.store"
 
 local image = {}
 
-local function fail(text, ...) require("seqrt.dataset").fail(text:format(...)) end
+local fail = require("seqrt.api").fail
 
 function image.load(path, dtype)
   if dtype == "uint8" then return store.png_read(path) end

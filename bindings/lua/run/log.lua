@@ -13,10 +13,10 @@ local method = api.class {name = "Log", methods = Log, doc = "Metrics on disk; l
   example = "log(step, {loss = loss, accuracy = 0.9})",
   fields = {{"dir", "string", "Its folder."}, {"path", "string", "The file metrics.jsonl."}}}
 
-local function fail(text, ...) require("seqrt.dataset").fail("[Log] " .. text:format(...)) end
+local function fail(text, ...) api.fail("[Log] " .. text, ...) end
 
 local function check(ok, message)
-  if not ok then error("[Log] " .. message, 0) end
+  if not ok then fail("%s", message) end
   return ok
 end
 
@@ -27,8 +27,7 @@ local function plain(name, value)
   local kind = type(value)
   if kind == "number" or kind == "string" or kind == "boolean" then return value end
   if kind == "userdata" and value.item then return value:item() end
-  error(("[Log] '%s' is a %s: only numbers, strings, booleans and tensors of one element can be logged")
-    :format(name, kind), 0)
+  fail("'%s' is a %s: only numbers, strings, booleans and tensors of one element can be logged", name, kind)
 end
 
 -- JSON has neither NaN nor Inf: null, and a second field that says which it was.
@@ -114,7 +113,7 @@ end
 -- A step as an integer.
 local function whole(step)
   local n = type(step) == "number" and math.tointeger(step)
-  return n or error(("[Log] step is %s: it must be an integer"):format(tostring(step)), 3)
+  return n or fail("step is %s: it must be an integer", tostring(step))
 end
 
 -- True for "loss", "d_loss", "train/loss": what training brings down.
@@ -135,34 +134,34 @@ end
 
 method("write", "(step: any, values: table? = nil) -> Log",
   "One line of metrics, on disk when this returns; or all in one table, step too.",
-  "log:write(step, {loss = loss:item()}) log:write {step = step, loss = 0.5}")
-function Log:write(step, values)
-  if type(step) == "table" then step, values = step.step, step end
-  step = whole(step)
-  local row, names, numbers = {step = step, time = math.floor(sys.time() * 1000 + 0.5) / 1000}, {}, {}
-  for name, value in pairs(values or {}) do
-    if type(name) ~= "string" then error("[Log] names of values are strings", 2) end
-    if name ~= "step" and name ~= "time" then
-      value = plain(name, value)
-      names[#names + 1], row[name] = name, value
-      if type(value) == "number" then numbers[name] = value end
+  "log:write(step, {loss = loss:item()}) log:write {step = step, loss = 0.5}",
+  function(self, step, values)
+    if type(step) == "table" then step, values = step.step, step end
+    step = whole(step)
+    local row, names, numbers = {step = step, time = math.floor(sys.time() * 1000 + 0.5) / 1000}, {}, {}
+    for name, value in pairs(values or {}) do
+      if type(name) ~= "string" then fail("names of values are strings") end
+      if name ~= "step" and name ~= "time" then
+        value = plain(name, value)
+        names[#names + 1], row[name] = name, value
+        if type(value) == "number" then numbers[name] = value end
+      end
     end
-  end
-  table.sort(names)
-  table.insert(names, 1, "step")
-  table.insert(names, 2, "time")
-  local fields = {}
-  for i, name in ipairs(names) do fields[i] = json_field(name, row[name]) end
-  begin(self)
-  local line = "{" .. table.concat(fields, ",") .. "}\n"
-  append(self.path, line)
-  self.bytes = self.bytes + #line
-  if self.csv_path then write_csv(self, names, row) end
-  if self.events then self.events:write("scalar", row.time, step, numbers) end
-  self.rows = self.rows + 1
-  if self.check_loss then check_loss(names, row) end
-  return self
-end
+    table.sort(names)
+    table.insert(names, 1, "step")
+    table.insert(names, 2, "time")
+    local fields = {}
+    for i, name in ipairs(names) do fields[i] = json_field(name, row[name]) end
+    begin(self)
+    local line = "{" .. table.concat(fields, ",") .. "}\n"
+    append(self.path, line)
+    self.bytes = self.bytes + #line
+    if self.csv_path then write_csv(self, names, row) end
+    if self.events then self.events:write("scalar", row.time, step, numbers) end
+    self.rows = self.rows + 1
+    if self.check_loss then check_loss(names, row) end
+    return self
+  end)
 
 Log.__call = Log.write
 
@@ -174,7 +173,7 @@ local function write_tensors(self, kind, step, values, prepare)
   step = whole(step)
   local prepared = {}
   for name, value in pairs(values) do
-    if type(name) ~= "string" then error("[Log] names of values are strings", 3) end
+    if type(name) ~= "string" then fail("names of values are strings") end
     prepared[name] = prepare(name, value)
   end
   self.events:write(kind, sys.time(), step, prepared)
@@ -183,54 +182,54 @@ end
 
 method("image", "(step: int, values: table) -> Log",
   "Pictures (C,Y,X) or (Y,X) by name, to TensorBoard: bytes, or floats 0 to 1.",
-  "log:image(step, {samples = image.make_grid(x)})")
-function Log:image(step, values)
-  return write_tensors(self, "image", step, values, function(name, value)
-    return require("seqrt.image").bytes("Log: " .. name, value)
+  "log:image(step, {samples = image.make_grid(x)})",
+  function(self, step, values)
+    return write_tensors(self, "image", step, values, function(name, value)
+      return require("seqrt.image").bytes("Log: " .. name, value)
+    end)
   end)
-end
 
 method("histogram", "(step: int, values: table) -> Log",
   "How the numbers of tensors are spread, by name, to TensorBoard; NaN and Inf are left out.",
-  "log:histogram(step, {weight = layer.weight, gradient = layer.weight.grad})")
-function Log:histogram(step, values)
-  return write_tensors(self, "histogram", step, values, function(name, value)
-    if type(value) == "userdata" and value.numel then return value end
-    fail("'%s' is a %s: a histogram is of a Tensor", name, type(value))
+  "log:histogram(step, {weight = layer.weight, gradient = layer.weight.grad})",
+  function(self, step, values)
+    return write_tensors(self, "histogram", step, values, function(name, value)
+      if type(value) == "userdata" and value.numel then return value end
+      fail("'%s' is a %s: a histogram is of a Tensor", name, type(value))
+    end)
   end)
-end
 
-method("state_dict", "() -> table", "Where the log stands, for a checkpoint.")
-function Log:state_dict()
-  return {bytes = self.bytes, rows = self.rows, columns = table.concat(self.columns, "\n"),
-    events = self.events and self.events:state_dict() or nil}
-end
+method("state_dict", "() -> table", "Where the log stands, for a checkpoint.",
+  function(self)
+    return {bytes = self.bytes, rows = self.rows, columns = table.concat(self.columns, "\n"),
+      events = self.events and self.events:state_dict() or nil}
+  end)
 
-method("load_state_dict", "(state_dict: table) -> Log", "Goes on from a checkpoint: what was written after it is cut off.")
-function Log:load_state_dict(state)
-  local bytes, rows = math.tointeger(state.bytes), math.tointeger(state.rows)
-  if not (bytes and rows and type(state.columns) == "string") then error("[Log] this is no state of a log", 2) end
-  local text = bytes > 0 and check(sys.read(self.path)) or ""
-  if #text < bytes then
-    error(("[Log] %s has %d bytes, fewer than the %d of the checkpoint"):format(self.path, #text, bytes), 2)
-  end
-  check(sys.write(self.path, text:sub(1, bytes)))
-  record.ensure(self.dir)
-  self.begun, self.bytes, self.rows, self.columns = true, bytes, rows, {}
-  for name in state.columns:gmatch "[^\n]+" do self.columns[#self.columns + 1] = name end
-  if self.csv_path and rows > 0 then
-    local kept = csv_rows(self)
-    -- columns that came after the checkpoint stay: their cells in the kept rows are empty
-    local header = check(sys.read(self.csv_path)):match "[^\n]*"
-    local out = {header .. "\n"}
-    for i = 1, rows do out[#out + 1] = check(kept[i], self.csv_path .. " has lost rows") .. "\n" end
-    check(sys.write(self.csv_path, table.concat(out)))
-    self.columns = {}
-    for name in header:gmatch "[^,]+" do self.columns[#self.columns + 1] = (name:gsub('^"(.*)"$', "%1")) end
-  end
-  if self.events and state.events then self.events:load_state_dict(state.events) end
-  return self
-end
+method("load_state_dict", "(state_dict: table) -> Log", "Goes on from a checkpoint: what was written after it is cut off.",
+  function(self, state)
+    local bytes, rows = math.tointeger(state.bytes), math.tointeger(state.rows)
+    if not (bytes and rows and type(state.columns) == "string") then fail("this is no state of a log") end
+    local text = bytes > 0 and check(sys.read(self.path)) or ""
+    if #text < bytes then
+      fail("%s has %d bytes, fewer than the %d of the checkpoint", self.path, #text, bytes)
+    end
+    check(sys.write(self.path, text:sub(1, bytes)))
+    record.ensure(self.dir)
+    self.begun, self.bytes, self.rows, self.columns = true, bytes, rows, {}
+    for name in state.columns:gmatch "[^\n]+" do self.columns[#self.columns + 1] = name end
+    if self.csv_path and rows > 0 then
+      local kept = csv_rows(self)
+      -- columns that came after the checkpoint stay: their cells in the kept rows are empty
+      local header = check(sys.read(self.csv_path)):match "[^\n]*"
+      local out = {header .. "\n"}
+      for i = 1, rows do out[#out + 1] = check(kept[i], self.csv_path .. " has lost rows") .. "\n" end
+      check(sys.write(self.csv_path, table.concat(out)))
+      self.columns = {}
+      for name in header:gmatch "[^,]+" do self.columns[#self.columns + 1] = (name:gsub('^"(.*)"$', "%1")) end
+    end
+    if self.events and state.events then self.events:load_state_dict(state.events) end
+    return self
+  end)
 
 return api.define {owner = "sq", name = "Log",
   signature = "(dir: string, csv: bool = false, tensorboard: bool = false, check_loss: bool = true) -> Log",
@@ -239,10 +238,10 @@ return api.define {owner = "sq", name = "Log",
     .. "(d_loss, train/loss) that is NaN or Inf is written, then stops the script.",
   example = "local log = sq.Log(\"runs/a\", {csv = true})",
   call = function(dir, csv, tensorboard, checked)
-    if dir == "" then error("[Log] dir must be the name of a folder", 3) end
+    if dir == "" then fail("dir must be the name of a folder") end
     local ok, message = sys.fs.mkdir_p(dir)
     if ok then ok, message = sys.probe(dir) end
-    if not ok then error("[Log] " .. message, 3) end
+    if not ok then fail("%s", message) end
     return setmetatable({dir = dir, path = sys.fs.join(dir, "metrics.jsonl"), bytes = 0, rows = 0, columns = {},
       csv_path = csv and sys.fs.join(dir, "metrics.csv") or nil, check_loss = checked,
       events = tensorboard and require "seqrt.events"(dir) or nil}, Log)

@@ -17,6 +17,7 @@ local method = api.class {name = "Progress", methods = Progress,
   fields = {{"n", "number", "How many are done."}, {"total", "any", "How many there are, or nil."}}}
 
 local open = {} -- bars on the terminal, outermost first
+local bars = setmetatable({}, {__mode = "k"}) -- all that were made
 local told -- the bar whose state goes to Progress.sink: the outermost
 
 -- --- the line -----------------------------------------------------------------------------------------
@@ -135,53 +136,64 @@ end
 
 -- --- methods --------------------------------------------------------------------------------------------
 
-method("update", "(k: number = 1)", "k more are done.")
-function Progress:update(k)
-  local n = self.n + (k or 1)
+local function update(self, k)
+  local n = self.n + k
+  self.n = n
+  if n >= self.due then tick(self) end
+end
+
+method("update", "(k: number = 1)", "k more are done.", update)
+
+-- The innermost loops call it: bar:update() on a bar needs no signature to be read.
+local checked_update = Progress.update
+function Progress.update(self, k, more)
+  if more ~= nil then checked_update(self, k, more) end -- which raises
+  if k ~= nil or not bars[self] then return checked_update(self, k) end
+  local n = self.n + 1
   self.n = n
   if n >= self.due then tick(self) end
 end
 
 method("set_postfix", "(postfix: any)", "What stands at the end of the line, from the next redraw on: a table of names and "
-  .. "values, or a text.", "bar:set_postfix {loss = loss:item()}")
-function Progress:set_postfix(postfix) self.postfix = postfix end
+  .. "values, or a text.", "bar:set_postfix {loss = loss:item()}",
+  function(self, postfix) self.postfix = postfix end)
 
-method("set_description", "(desc: string)", "What stands at the beginning of the line.")
-function Progress:set_description(desc) self.desc = desc end
+method("set_description", "(desc: string)", "What stands at the beginning of the line.",
+  function(self, desc) self.desc = desc end)
 
-method("write", "(text: any) -> Progress", "Prints a line to standard output, above the bars.")
-function Progress:write(text)
-  for _, bar in ipairs(open) do clear(bar) end
-  io.stdout:write(tostring(text), "\n")
-  io.stdout:flush()
-  for _, bar in ipairs(open) do draw(bar, bar.rate) end
-  return self
-end
+method("write", "(text: any) -> Progress", "Prints a line to standard output, above the bars.",
+  function(self, text)
+    for _, bar in ipairs(open) do clear(bar) end
+    io.stdout:write(tostring(text), "\n")
+    io.stdout:flush()
+    for _, bar in ipairs(open) do draw(bar, bar.rate) end
+    return self
+  end)
 
-method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.")
-function Progress:close()
-  if self.closed then return end
-  self.closed, self.due = true, math.huge
-  if not self.shown then return end
-  if not self.terminal then
-    draw(self, nil, true)
-    if told == self then told = nil end
-    return
-  end
-  if self.leave then
-    draw(self)
-    put("\n")
-  else
-    clear(self)
-  end
-  for i = #open, 1, -1 do if open[i] == self then table.remove(open, i) end end
-end
+method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.",
+  function(self)
+    if self.closed then return end
+    self.closed, self.due = true, math.huge
+    if not self.shown then return end
+    if not self.terminal then
+      draw(self, nil, true)
+      if told == self then told = nil end
+      return
+    end
+    if self.leave then
+      draw(self)
+      put("\n")
+    else
+      clear(self)
+    end
+    for i = #open, 1, -1 do if open[i] == self then table.remove(open, i) end end
+  end)
 
-Progress.__close = Progress.close
+function Progress:__close() self:close() end
 
 -- The iterator of `for i in sq.progress(n) do`: counts from 1.
 function Progress:__call(_, i)
-  if i then self:update(1) end
+  if i then update(self, 1) end
   i = (i or 0) + 1
   if self.total and i > self.total then
     self:close()
@@ -209,7 +221,7 @@ end
 -- total may be nil. options: desc, unit, leave, initial, disable.
 local function progress(total, options)
   local counts = not total or total >= 0 -- false for NaN
-  if not counts then error(("progress: total is %s: it must be a count"):format(total), 4) end
+  if not counts then api.fail("progress: total is %s: it must be a count", total) end
   local shown, seconds = wish()
   if options.disable then shown = false end
   local terminal = sys.isatty(2) and os.getenv "TERM" ~= "dumb"
@@ -218,6 +230,7 @@ local function progress(total, options)
     glyphs = is_utf8() and EIGHTHS or ASCII, interval = seconds or terminal and MIN_INTERVAL or PLAIN_INTERVAL,
     start = clock(), drawn = 0, row = 0, due = 0, mean_n = {last = 0, weight = 0},
     mean_t = {last = 0, weight = 0}}, Progress)
+  bars[self] = true
   self.last_time, self.last_n = self.start, self.n
   if not shown then
     self.due = math.huge

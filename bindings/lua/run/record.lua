@@ -74,7 +74,7 @@ function record.write(dir, values)
   local script = record.script()
   local text = ok and script and sys.read(script)
   if text and free then ok, why = sys.write(copy, text) end
-  if not ok then error("[record] " .. why, 0) end
+  if not ok then require "seqrt.api".fail("[record] %s", why) end
 end
 
 -- The same once for a folder and a process.

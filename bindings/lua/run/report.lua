@@ -9,7 +9,7 @@ local sys = require "seqrt.sys"
 
 local escape, join = chart.escape, sys.fs.join
 
-local function fail(text, ...) require("seqrt.dataset").fail("[report] " .. text:format(...)) end
+local function fail(text, ...) api.fail("[report] " .. text, ...) end
 
 -- --- what the results hold -----------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ local ELSEWHERE = { out = true, dir = true, jobs = true, threads = true, fresh =
 local calls = 0 -- of sq.sweep outside a run, so far
 local inside = false -- within a run
 
-local function fail(text, ...) require("seqrt.dataset").fail("[sweep] " .. text:format(...)) end
+local function fail(text, ...) api.fail("[sweep] " .. text, ...) end
 
 -- --- runs -------------------------------------------------------------------------------------------------------
 
@@ -325,7 +325,7 @@ local function raise_failures(runs)
     if run.state == "failed" then lines[#lines + 1] = ("  %s: %s (see %s)"):format(run.name, run.failure, run.output) end
   end
   if #lines == 0 then return end
-  error(("[sweep] %d of %d runs failed:\n%s"):format(#lines, #runs, table.concat(lines, "\n")), 0)
+  fail("[sweep] %d of %d runs failed:\n%s", #lines, #runs, table.concat(lines, "\n"))
 end
 
 -- Those still to be done; says on standard error what is there already.
