@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <glob.h>
 #include <lauxlib.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
@@ -12,6 +13,7 @@
 
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/text.h"
 #include "bind/bind.h"
 
 enum { DEFAULT_WIDTH = 80, DEFAULT_HEIGHT = 24, MAX_READ = 1 << 30 };
@@ -65,6 +67,33 @@ static int sys_width(lua_State *L) {
   lua_pushinteger(L, known ? size.ws_col : DEFAULT_WIDTH);
   lua_pushinteger(L, known && size.ws_row > 0 ? size.ws_row : DEFAULT_HEIGHT);
   return 2;
+}
+
+/* columns(text, most = all) -> the columns that text takes on a terminal, or its longest beginning
+ * that takes at most `most`; and the bytes of that. */
+static int sys_columns(lua_State *L) {
+  size_t n, bytes;
+  const char *text = luaL_checklstring(L, 1, &n);
+  lua_pushinteger(L, sq_text_columns(text, n, luaL_optinteger(L, 2, INT64_MAX), &bytes));
+  lua_pushinteger(L, (lua_Integer)bytes);
+  return 2;
+}
+
+/* Open lines on the terminal that the Lua parts draw over and over, the cursor on the first. */
+static int held_lines;
+
+void sys_leave_lines(void) {
+  while (held_lines > 0) held_lines = write(STDERR_FILENO, "\n", 1) == 1 ? held_lines - 1 : 0;
+}
+
+/* hold_lines(n = as it is) -> how many were held; what is held at the end of the process is left.
+ */
+static int sys_hold_lines(lua_State *L) {
+  static bool registered;
+  lua_pushinteger(L, held_lines);
+  held_lines = (int)luaL_optinteger(L, 1, held_lines);
+  if (!registered) registered = atexit(sys_leave_lines) == 0;
+  return 1;
 }
 
 static int fs_mkdir_p(lua_State *L, const sq_arg *arg) {
@@ -191,11 +220,11 @@ static int sys_hostname(lua_State *L) {
 }
 
 int luaopen_seqrt_sys(lua_State *L) {
-  static const luaL_Reg sys[] = {{"time", sys_time},         {"isatty", sys_isatty},
-                                 {"width", sys_width},       {"append", sys_append},
-                                 {"write", sys_write},       {"read", sys_read},
-                                 {"probe", sys_probe},       {"pid", sys_pid},
-                                 {"hostname", sys_hostname}, {NULL, NULL}};
+  static const luaL_Reg sys[] = {
+      {"time", sys_time},       {"isatty", sys_isatty},     {"width", sys_width},
+      {"columns", sys_columns}, {"append", sys_append},     {"hold_lines", sys_hold_lines},
+      {"write", sys_write},     {"read", sys_read},         {"probe", sys_probe},
+      {"pid", sys_pid},         {"hostname", sys_hostname}, {NULL, NULL}};
   luaL_newlib(L, sys);
   bind_functions(L, "sq", clock_function);
   lua_newtable(L);

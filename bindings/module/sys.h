@@ -8,4 +8,7 @@
  * append, write, read, probe. [Lua thread] */
 int luaopen_seqrt_sys(lua_State *L);
 
+/* Moves the cursor below the lines of progress, where others may print. [Lua thread] */
+void sys_leave_lines(void);
+
 #endif

@@ -15,6 +15,7 @@
 #include "bind/bind.h"
 #include "bind/profile.h"
 #include "module/open.h"
+#include "module/sys.h"
 #include "program/pause.h"
 #include "program/repl.h"
 #include "program/trace.h"
@@ -31,7 +32,10 @@ typedef struct command {
 
 static const char *program = "seqrt";
 
-static void complain(const char *text) { fprintf(stderr, "%s: %s\n", program, text); }
+static void complain(const char *text) {
+  sys_leave_lines();
+  fprintf(stderr, "%s: %s\n", program, text);
+}
 
 static const char usage_text[] =
     "usage: %s [options] [script [args]]\n"

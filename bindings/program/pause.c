@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/parallel.h"
+#include "module/sys.h"
 
 enum {
   ECHO_MS = 20, /* timeout(1) and others signal a process and then its group: that is one Ctrl-C */
@@ -69,6 +70,7 @@ static void on_line(lua_State *L, lua_Debug *event);
 /* Opens the prompt inside the script, which is `L` between two instructions, and does as told. */
 static void open_prompt(lua_State *L, bool stepping) {
   sq_pause_mode before = sq_pause_set_mode(SQ_PAUSE_STOP);
+  sys_leave_lines();
   sq_pause_reset();
   sq_pause_action action = prompt(L, stepping);
   sq_pause_set_mode(before);

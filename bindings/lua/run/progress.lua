@@ -16,14 +16,17 @@ local method = api.class {name = "Progress", methods = Progress,
   example = "local bar <close> = sq.progress(1000, {desc = \"training\"})",
   fields = {{"n", "number", "How many are done."}, {"total", "any", "How many there are, or nil."}}}
 
-local open = {} -- bars on the terminal, outermost first
+-- These hold weakly: a bar that nobody has any more, after an error or in a coroutine that is dropped, can be collected.
 local bars = setmetatable({}, {__mode = "k"}) -- all that were made
-local told -- the bar whose state goes to Progress.sink: the outermost
+local open = setmetatable({}, {__mode = "v"}) -- those on the terminal, outermost first; collected ones leave gaps
+local places = 0 -- the last place in `open` that was taken
+local told = setmetatable({}, {__mode = "v"}) -- [1]: the bar whose state goes to Progress.sink, the outermost
 
 -- --- the line -----------------------------------------------------------------------------------------
 
 local function time_text(seconds)
-  local s = math.floor(seconds)
+  local s = math.tointeger(math.floor(seconds))
+  if not s then return "?" end -- longer than an integer counts
   if s >= 3600 then return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60) end
   return ("%02d:%02d"):format(s // 60, s % 60)
 end
@@ -48,29 +51,38 @@ local function postfix_text(postfix)
   return table.concat(out, ", ")
 end
 
+-- Counts may be floats, and too large for an integer.
+local function count_text(n)
+  local whole = math.tointeger(n)
+  return whole and ("%d"):format(whole) or ("%.10g"):format(n)
+end
+
 local function bar_text(fraction, width, glyphs)
   local parts = #glyphs
-  local full = math.floor(fraction * width * parts)
+  local full = math.floor(math.max(0, fraction) * width * parts)
   local whole, rest = full // parts, full % parts
   if whole >= width then return glyphs[parts]:rep(width) end
   return glyphs[parts]:rep(whole) .. glyphs[rest] .. (" "):rep(width - whole - 1)
 end
 
-local function columns(text) return utf8.len(text) or #text end
+-- What would break the line becomes a space.
+local function in_line(text) return (text:gsub("[\n\r\t\v\f]", " ")) end
+
+local columns = sys.columns
 
 -- The line for a state: {n, total, elapsed, rate, unit, desc, postfix}; without `width` the bar itself is left out.
 local function line_text(s, width, glyphs)
-  local desc = s.desc and s.desc ~= "" and s.desc .. ": " or ""
-  local unit, postfix = s.unit or "it", postfix_text(s.postfix)
+  local desc = s.desc and s.desc ~= "" and in_line(s.desc) .. ": " or ""
+  local unit, postfix = in_line(s.unit or "it"), in_line(postfix_text(s.postfix))
   local rate = s.rate or s.n > 0 and s.elapsed > 0 and s.n / s.elapsed or nil
   local tail = rate_text(rate, unit) .. (postfix ~= "" and ", " .. postfix or "")
-  if not s.total or s.total == 0 or s.n > s.total then -- as tqdm: such a total says nothing
-    return ("%s%d%s [%s, %s]"):format(desc, s.n, unit, time_text(s.elapsed), tail)
+  if not (s.total and s.total > 0 and s.n <= s.total) then -- as tqdm: such a total says nothing
+    return ("%s%s%s [%s, %s]"):format(desc, count_text(s.n), unit, time_text(s.elapsed), tail)
   end
   local left = rate and rate > 0 and time_text(math.max(0, s.total - s.n) / rate) or "?"
   local fraction = s.n / s.total
   local head = ("%s%3.0f%%|"):format(desc, fraction * 100)
-  local foot = ("| %d/%d [%s<%s, %s]"):format(s.n, s.total, time_text(s.elapsed), left, tail)
+  local foot = ("| %s/%s [%s<%s, %s]"):format(count_text(s.n), count_text(s.total), time_text(s.elapsed), left, tail)
   if not width then return head:sub(1, -2) .. foot:sub(2) end
   local room = math.max(1, width - columns(head) - columns(foot))
   return head .. bar_text(fraction, room, glyphs) .. foot
@@ -83,10 +95,11 @@ local function put(...)
   io.stderr:flush()
 end
 
+-- The beginning that has room; its colors end there.
 local function cut(text, width)
-  if columns(text) <= width then return text end
-  local stop = utf8.offset(text, width + 1)
-  return stop and text:sub(1, stop - 1) or text:sub(1, width)
+  local _, bytes = columns(text, width)
+  if bytes == #text then return text end
+  return text:sub(1, bytes) .. (text:find "\27%[" and "\27[0m" or "")
 end
 
 local function at_row(row, text)
@@ -102,9 +115,10 @@ local function draw(self, rate, last)
     local now = columns(text)
     at_row(self.row, text .. (" "):rep(math.min(self.drawn, width) - now))
     self.drawn = now
+    sys.hold_lines(places)
     return
   end
-  if told == self then Progress.sink(self) end
+  if told[1] == self then Progress.sink(self) end
   if Progress.sink and not last and clock() - (self.plain_time or 0) < PLAIN_INTERVAL then return end
   self.plain_time = clock()
   put(line_text(self), "\n")
@@ -112,6 +126,38 @@ end
 
 local function clear(self)
   at_row(self.row, (" "):rep(self.drawn) .. "\r")
+  self.drawn = 0
+end
+
+-- The open bars in their order.
+local function standing()
+  local list = {}
+  for place = 1, places do list[#list + 1] = open[place] end
+  return list
+end
+
+-- Takes all bars off the terminal, lets between() write, and puts those that are still open on rows without gaps.
+local function rearrange(between, ...)
+  for _, bar in ipairs(standing()) do clear(bar) end
+  between(...)
+  local list = standing()
+  for place = 1, places do open[place] = list[place] end
+  places = #list
+  sys.hold_lines(places)
+  for place, bar in ipairs(list) do
+    bar.row = place - 1
+    draw(bar, bar.rate)
+  end
+end
+
+-- Leaves the last state on the row of the outermost, or nothing.
+local function take_away(self)
+  clear(self)
+  for place = 1, places do if open[place] == self then open[place] = nil end end
+  if not self.leave then return end
+  self.row = 0
+  draw(self)
+  put "\n"
 end
 
 -- A mean of the last values, newer ones weighing more, as tqdm's EMA.
@@ -163,40 +209,37 @@ method("set_description", "(desc: string)", "What stands at the beginning of the
 
 method("write", "(text: any) -> Progress", "Prints a line to standard output, above the bars.",
   function(self, text)
-    for _, bar in ipairs(open) do clear(bar) end
-    io.stdout:write(tostring(text), "\n")
-    io.stdout:flush()
-    for _, bar in ipairs(open) do draw(bar, bar.rate) end
+    rearrange(function()
+      io.stdout:write(tostring(text), "\n")
+      io.stdout:flush()
+    end)
     return self
   end)
 
-method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.",
-  function(self)
-    if self.closed then return end
-    self.closed, self.due = true, math.huge
-    if not self.shown then return end
-    if not self.terminal then
-      draw(self, nil, true)
-      if told == self then told = nil end
-      return
-    end
-    if self.leave then
-      draw(self)
-      put("\n")
-    else
-      clear(self)
-    end
-    for i = #open, 1, -1 do if open[i] == self then table.remove(open, i) end end
-  end)
+local function close(self)
+  if self.closed then return end
+  self.closed, self.due = true, math.huge
+  if not self.shown then return end
+  if self.terminal then return rearrange(take_away, self) end
+  draw(self, nil, true)
+  if told[1] == self then told[1] = nil end
+end
 
-function Progress:__close() self:close() end
+method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.", close)
+
+function Progress:__close() close(self) end
+
+-- One that nobody closed ends its line too, unless something else did.
+function Progress:__gc()
+  if self.terminal and sys.hold_lines() > 0 then close(self) end
+end
 
 -- The iterator of `for i in sq.progress(n) do`: counts from 1.
 function Progress:__call(_, i)
   if i then update(self, 1) end
   i = (i or 0) + 1
   if self.total and i > self.total then
-    self:close()
+    close(self)
     return nil
   end
   return i
@@ -218,10 +261,11 @@ local function wish()
   return text ~= "0" and seconds ~= 0, seconds
 end
 
--- total may be nil. options: desc, unit, leave, initial, disable.
+-- total may be nil. options: desc, unit, leave, initial, disable. What `for` takes: it closes the bar however it is left.
 local function progress(total, options)
   local counts = not total or total >= 0 -- false for NaN
   if not counts then api.fail("progress: total is %s: it must be a count", total) end
+  if total == math.huge then total = nil end
   local shown, seconds = wish()
   if options.disable then shown = false end
   local terminal = sys.isatty(2) and os.getenv "TERM" ~= "dumb"
@@ -235,16 +279,16 @@ local function progress(total, options)
   if not shown then
     self.due = math.huge
   elseif terminal then
-    self.row = #open
-    open[#open + 1] = self
+    places = places + 1
+    self.row, open[places] = places - 1, self
     draw(self)
   elseif Progress.sink then
     self.interval, self.plain_time = SINK_INTERVAL, self.start
-    told = told or self
+    told[1] = told[1] or self
   end
   self.leave = options.leave
   if self.leave == nil then self.leave = self.row == 0 end
-  return self
+  return self, nil, nil, self
 end
 
 -- Progress.sink, where set: a function that gets the outermost bar that is not on a terminal several times a second.
@@ -259,8 +303,8 @@ return {
   progress = api.define {owner = "sq", name = "progress",
     signature = "(total: number? = nil, desc: string? = nil, unit: string = it, leave: bool? = nil, initial: number = 0, "
       .. "disable: bool = false) -> Progress",
-    doc = "tqdm's line on standard error while a loop runs: `for i in sq.progress(n) do`, or update() by hand. Off a terminal "
-      .. "a plain line now and then.",
+    doc = "tqdm's line on standard error while a loop runs: `for i in sq.progress(n) do`, which also ends the line at break "
+      .. "or an error, or update() and close() by hand. Off a terminal a plain line now and then. total nil or inf: unknown.",
     example = "for step in sq.progress(1000, {desc = \"training\"}) do train(step) end",
     call = function(total, desc, unit, leave, initial, disable)
       return progress(total, {desc = desc, unit = unit, leave = leave, initial = initial, disable = disable})
