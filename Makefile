@@ -10,6 +10,7 @@ SANITIZE ?=
 BLAS     ?= openblas
 READLINE ?= yes
 DEBUG    ?= no
+SMALL    ?= no
 ARGS     ?=
 TAGS     ?=
 DESTDIR  ?=
@@ -20,9 +21,11 @@ endif
 # --- folders: each kind of build has its own -----------------------------------------------------
 comma := ,
 ifneq ($(SANITIZE),)
-  OUT := build/$(subst $(comma),-,$(SANITIZE))
+  OUT := build/$(subst $(comma),-,$(SANITIZE))$(if $(filter yes,$(SMALL)),-small)
 else ifeq ($(DEBUG),yes)
   OUT := build/debug
+else ifeq ($(SMALL),yes)
+  OUT := build/small
 else
   OUT := build
 endif
@@ -46,6 +49,9 @@ BLAS_LIB := $(if $(filter openblas,$(BLAS)),libopenblas.so.0,$(if $(filter blis,
 
 ifeq ($(DEBUG),yes)
   CFLAGS_ALL += -O0 -DSQ_DEBUG
+endif
+ifeq ($(SMALL),yes)
+  CPPFLAGS_ALL += -DSQ_SMALL
 endif
 ifneq ($(SANITIZE),)
   CFLAGS_ALL += -O1 -fno-omit-frame-pointer -fsanitize=$(SANITIZE) -DSQ_DEBUG -DSQ_NO_CACHE
@@ -269,4 +275,4 @@ help:
 	@echo "make debug          build/debug: no optimisation, our own assertions on"
 	@echo "make install        into PREFIX (/usr/local); make uninstall takes it away"
 	@echo "make clean          remove build/"
-	@echo "variables           PREFIX DESTDIR CC CFLAGS SANITIZE=address|undefined|thread BLAS=openblas|blis READLINE=yes|no"
+	@echo "variables           PREFIX DESTDIR CC CFLAGS SANITIZE=address|undefined|thread BLAS=openblas|blis READLINE=yes|no SMALL=yes (all that cuts work is tiny)"

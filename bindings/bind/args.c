@@ -27,7 +27,7 @@ static int missing(const bind_args *a, int p) {
 /* --- memory for lists ------------------------------------------------------------------------- */
 
 static void *room(bind_args *a, int64_t n) {
-  if (n <= BIND_FEW - a->used) {
+  if (n <= SQ_FEW_WORDS - a->used) {
     void *at = a->few + a->used;
     a->used += (int)n;
     return at;

@@ -2,9 +2,8 @@
 #ifndef SQ_BIND_ARGS_H
 #define SQ_BIND_ARGS_H
 
+#include "base/limits.h"
 #include "bind/bind.h"
-
-enum { BIND_FEW = 64 };
 
 /* A call being read. Lists lie in `few`, and in userdata on the stack when that is full: an error
  * leaves nothing behind. */
@@ -19,7 +18,7 @@ typedef struct bind_args {
   int place[SQ_MAX_PARAMS]; /* the stack index of each parameter's value, 0: left out */
   int count[SQ_MAX_PARAMS]; /* how many values from there on belong to it */
   sq_arg arg[SQ_MAX_PARAMS];
-  int64_t few[BIND_FEW];
+  int64_t few[SQ_FEW_WORDS];
 } bind_args;
 
 /* Reads the stack's arguments into a->arg; raises where they do not fit. L, name, sig, given

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "autograd/tape.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "bind/bind.h"
@@ -97,18 +98,16 @@ const char *bind_describe(lua_State *L, int at) {
  * leaves tensors that outlived two of them. */
 static int64_t debt, base;
 
-enum { YOUNG = 1 << 20, SLACK = 16 << 20 };
-
 void bind_account(lua_State *L) {
   debt += sq_mem_take_pressure();
-  if (debt < YOUNG) return;
+  if (debt < SQ_YOUNG) return;
   sq_mem_stats stats;
   sq_mem_get_stats(&stats);
   if (debt < stats.live_bytes / 4) return;
   debt = 0;
   lua_gc(L, LUA_GCSTEP, 0); /* in generational mode: one young collection */
   sq_mem_get_stats(&stats);
-  if (stats.live_bytes < base + base / 2 + SLACK) return;
+  if (stats.live_bytes < base + base / 2 + SQ_SLACK) return;
   lua_gc(L, LUA_GCCOLLECT);
   sq_mem_get_stats(&stats);
   base = stats.live_bytes;
@@ -118,15 +117,23 @@ void bind_account(lua_State *L) {
  */
 
 /* Names of scripts, kept for ever: nodes of the tape point to them. */
-enum { SOURCES = 128 };
-static char *sources[SOURCES];
+typedef struct script {
+  struct script *next;
+  char name[];
+} script;
+static script *scripts;
 
 static const char *keep_source(const char *name) {
-  for (int i = 0; i < SOURCES; i++) {
-    if (!sources[i] && sq_strdup(name, &sources[i]) != SQ_OK) return NULL;
-    if (strcmp(sources[i], name) == 0) return sources[i];
-  }
-  return NULL;
+  for (const script *s = scripts; s; s = s->next)
+    if (strcmp(s->name, name) == 0) return s->name;
+  void *block;
+  size_t size = strlen(name) + 1;
+  if (sq_alloc((int64_t)(sizeof(script) + size), &block) != SQ_OK) return NULL;
+  script *s = block;
+  s->next = scripts;
+  memcpy(s->name, name, size);
+  scripts = s;
+  return s->name;
 }
 
 /* The state whose function of ours runs. */

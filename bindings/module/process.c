@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+
 enum { REPORT_FD = 3, /* where a child finds its end of the pipe */ MOST_CHILDREN = 256 };
 
 static const char CLASS[] = "seqrt.Process";
@@ -133,7 +135,7 @@ static int process_wait(lua_State *L) {
 static int process_read(lua_State *L) {
   process *p = check_process(L, 1);
   if (p->fd < 0) return 0;
-  char buffer[4096];
+  char buffer[SQ_PIPE_BYTES];
   ssize_t n = read(p->fd, buffer, sizeof buffer);
   if (n < 0 && (errno == EAGAIN || errno == EINTR))
     n = 0;

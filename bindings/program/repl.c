@@ -17,6 +17,7 @@
 #include <readline/readline.h>
 #endif
 
+#include "base/limits.h"
 #include "program/pause.h"
 #include "program/trace.h"
 
@@ -25,7 +26,7 @@
 
 /* Pushes one line without its newline; nothing and false at the end of input. */
 static bool push_plain_line(lua_State *L) {
-  char piece[512];
+  char piece[SQ_LINE_BYTES];
   bool any = false;
   luaL_Buffer line;
   luaL_buffinit(L, &line);

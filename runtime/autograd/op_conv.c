@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "autograd/op_priv.h"
+#include "base/limits.h"
 #include "base/parallel.h"
 #include "tensor/conv.h"
 #include "tensor/map.h"
@@ -257,14 +258,13 @@ typedef struct pool_job {
 
 static pool_job pool_of(const sq_window *w, sq_dtype dtype) {
   pool_job j = {.kern = sq_kern_of(dtype), .size = sq_dtype_size(dtype), .w = *w, .planes = w->C};
-  int64_t work = w->OY * w->OX * w->KY * w->KX;
-  j.per_tile = work >= 16384 ? 1 : 16384 / (work > 0 ? work : 1);
+  j.per_tile = sq_per_tile(w->OY * w->OX * w->KY * w->KX, SQ_TILE);
   return j;
 }
 
 static sq_status run_pool(pool_job *j, sq_tile_fn *tile) {
   int64_t work = j->planes * j->w.OY * j->w.OX * j->w.KY * j->w.KX;
-  sq_parallel((j->planes + j->per_tile - 1) / j->per_tile, work, tile, j);
+  sq_parallel(sq_tiles(j->planes, j->per_tile), work, tile, j);
   return sq_interrupt_check();
 }
 
@@ -272,7 +272,7 @@ static void pool_tile(int64_t tile, void *context) {
   const pool_job *j = context;
   int64_t first = tile * j->per_tile, area = j->w.OY * j->w.OX;
   sq_window w = j->w;
-  w.C = j->planes - first < j->per_tile ? j->planes - first : j->per_tile;
+  w.C = sq_tile_size(j->planes, j->per_tile, tile);
   const char *x = j->x + (size_t)(first * w.Y * w.X) * j->size;
   char *y = j->y + (size_t)(first * area) * j->size;
   if (j->average) {
@@ -286,7 +286,7 @@ static void pool_back_tile(int64_t tile, void *context) {
   const pool_job *j = context;
   int64_t first = tile * j->per_tile, area = j->w.OY * j->w.OX, plane = j->w.Y * j->w.X;
   sq_window w = j->w;
-  w.C = j->planes - first < j->per_tile ? j->planes - first : j->per_tile;
+  w.C = sq_tile_size(j->planes, j->per_tile, tile);
   char *x = j->x + (size_t)(first * plane) * j->size, *y = j->y + (size_t)(first * area) * j->size;
   if (j->average) {
     j->kern->avg_pool_back(&w, j->pads, y, x);

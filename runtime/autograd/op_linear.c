@@ -1,11 +1,10 @@
 /* op_linear.c: the affine map, fused with its bias. */
 #include "autograd/op_priv.h"
+#include "base/limits.h"
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "tensor/reduce.h"
 #include "tensor/view.h"
-
-enum { ROWS_PER_TILE = 64 };
 
 static sq_status check_linear(const sq_call *c) {
   const sq_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
@@ -36,8 +35,8 @@ typedef struct bias_job {
 
 static void bias_tile(int64_t tile, void *context) {
   const bias_job *j = context;
-  int64_t first = tile * ROWS_PER_TILE;
-  int64_t n = j->rows - first < ROWS_PER_TILE ? j->rows - first : ROWS_PER_TILE;
+  int64_t first = tile * SQ_BIAS_ROWS;
+  int64_t n = sq_tile_size(j->rows, SQ_BIAS_ROWS, tile);
   j->kern->add_row(n, j->O, j->bias, j->y + (size_t)(first * j->O) * j->size);
 }
 
@@ -57,7 +56,7 @@ static sq_status linear_forward(sq_call *c) {
   if (c->in[2]) {
     SQ_TRY(sq_tensor_contiguous(c->in[2], &b));
     bias_job j = {sq_kern_of(x->dtype), sq_data(b), sq_data(y), sq_dtype_size(x->dtype), rows, O};
-    sq_parallel((rows + ROWS_PER_TILE - 1) / ROWS_PER_TILE, rows * O / 4, bias_tile, &j);
+    sq_parallel(sq_tiles(rows, SQ_BIAS_ROWS), rows * O / 4, bias_tile, &j);
     SQ_TRY(sq_interrupt_check());
   }
   SQ_TRY(sq__save(c, c->in[0]));

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "autograd/op_priv.h"
+#include "base/limits.h"
 #include "base/parallel.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"
@@ -11,8 +12,6 @@
 
 /* --- cross-entropy: softmax and the negative log-likelihood in one
  * ------------------------------------ */
-
-enum { PER_TILE = 16384 }; /* elements of a tile, about */
 
 /* Logits as rows (N,C) whatever their dims: (C), (N,C) or (N,C,...) with the classes in dim 2. */
 static sq_status class_rows(sq_tensor *x, sq_tensor **out) {
@@ -125,8 +124,8 @@ static void backward_tile(int64_t tile, void *context) {
 }
 
 static sq_status run_rows(rows_job *j, sq_tile_fn *tile) {
-  j->per_tile = j->C >= PER_TILE ? 1 : PER_TILE / (j->C > 0 ? j->C : 1);
-  sq_parallel((j->N + j->per_tile - 1) / j->per_tile, 3 * j->N * j->C, tile, j);
+  j->per_tile = sq_per_tile(j->C, SQ_TILE);
+  sq_parallel(sq_tiles(j->N, j->per_tile), 3 * j->N * j->C, tile, j);
   return sq_interrupt_check();
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "autograd/op_priv.h"
+#include "base/limits.h"
 #include "base/parallel.h"
 #include "tensor/map.h"
 
@@ -28,8 +29,6 @@ static sq_status new_doubles(int64_t n, sq_tensor **out) {
 
 /* --- batch norm ------------------------------------------------------------------------------- */
 
-enum { PER_TILE = 16384 }; /* elements of a tile, about */
-
 /* x (N,C,L), cut into tiles of channels. */
 typedef struct batch_job {
   const sq_kern *kern;
@@ -47,8 +46,9 @@ static void set_extent(batch_job *j, sq_dtype dtype, int ndim, const int64_t *sh
   j->C = shape[1];
   j->L = 1;
   for (int i = 2; i < ndim; i++) j->L *= shape[i];
-  int64_t each = j->N * j->L, most = each > 0 ? PER_TILE / each : j->C;
-  j->channels = j->L > 1 ? (most > 0 ? most : 1) : most > 64 ? (most + 63) / 64 * 64 : 64;
+  int64_t each = j->N * j->L, most = each > 0 ? SQ_TILE / each : j->C;
+  if (most < 1) most = 1;
+  j->channels = j->L > 1 ? most : sq_tiles(most, SQ_NORM_CHANNELS) * SQ_NORM_CHANNELS;
 }
 
 static char *offset(char *base, int64_t elements, size_t size) {
@@ -56,8 +56,7 @@ static char *offset(char *base, int64_t elements, size_t size) {
 }
 
 static int64_t channels_of(const batch_job *j, int64_t tile) {
-  int64_t left = j->C - tile * j->channels;
-  return left < j->channels ? left : j->channels;
+  return sq_tile_size(j->C, j->channels, tile);
 }
 
 static void batch_tile(int64_t tile, void *context) {
@@ -81,7 +80,7 @@ static void batch_tile_back(int64_t tile, void *context) {
 
 static sq_status run_batch(batch_job *j, sq_tile_fn *tile) {
   if (j->N * j->C * j->L == 0) return SQ_OK;
-  sq_parallel((j->C + j->channels - 1) / j->channels, j->N * j->C * j->L, tile, j);
+  sq_parallel(sq_tiles(j->C, j->channels), j->N * j->C * j->L, tile, j);
   return sq_interrupt_check();
 }
 
@@ -190,9 +189,7 @@ const sq_op_impl sq__op_batch_norm = {.forward = batch_norm_forward,
 /* --- layer norm and group norm ------------------------------------------------------------------
  */
 
-enum { MOST_TILES = 16 };
-
-/* x (N,G,D,L), cut into at most 16 tiles of samples, so that the tiles' sums of dw and db are few.
+/* x (N,G,D,L), cut into a few tiles of samples, so that the tiles' sums of dw and db are few.
  */
 typedef struct rows_job {
   const sq_kern *kern;
@@ -203,19 +200,18 @@ typedef struct rows_job {
 } rows_job;
 
 static void set_tiles(rows_job *j, sq_dtype dtype) {
-  int64_t each = j->G * j->D * j->L, least = each > 0 ? PER_TILE / each : j->N;
+  int64_t each = j->G * j->D * j->L, least = each > 0 ? SQ_TILE / each : j->N;
   j->kern = sq_kern_of(dtype);
   j->size = sq_dtype_size(dtype);
-  j->samples = (j->N + MOST_TILES - 1) / MOST_TILES;
+  j->samples = sq_tiles(j->N, SQ_NORM_TILES);
   if (j->samples < least) j->samples = least;
   if (j->samples < 1) j->samples = 1;
 }
 
-static int64_t tiles_of(const rows_job *j) { return (j->N + j->samples - 1) / j->samples; }
+static int64_t tiles_of(const rows_job *j) { return sq_tiles(j->N, j->samples); }
 
 static int64_t samples_of(const rows_job *j, int64_t tile) {
-  int64_t left = j->N - tile * j->samples;
-  return left < j->samples ? left : j->samples;
+  return sq_tile_size(j->N, j->samples, tile);
 }
 
 static void rows_tile(int64_t tile, void *context) {

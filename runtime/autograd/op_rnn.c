@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "autograd/op_priv.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/gemm.h"
@@ -332,11 +333,11 @@ static const cell gru_cell = {
 /* --- a call: tensors in, tensors out
  * --------------------------------------------------------------- */
 
-/* Rows of a slice: half the batch, between 16 and 64, so that two cores share a batch of 32 or more
- * and the products are still large enough to run at 90 % of the best rate. */
+/* Rows of a slice: half the batch, between two bounds, so that two cores share a batch of 32 or
+ * more and the products are still large enough to run at 90 % of the best rate. */
 static int64_t slice_rows(int64_t B) {
-  int64_t half = ((B + 1) / 2 + 15) / 16 * 16;
-  return half < 16 ? 16 : half > 64 ? 64 : half;
+  int64_t half = sq_tiles(sq_tiles(B, 2), SQ_RNN_ROWS) * SQ_RNN_ROWS;
+  return half < SQ_RNN_ROWS ? SQ_RNN_ROWS : half > SQ_RNN_MOST_ROWS ? SQ_RNN_MOST_ROWS : half;
 }
 
 static sq_status set_sizes(const sq_call *c, const cell *kind, bool batch_first, seq *q) {
@@ -356,7 +357,7 @@ static sq_status set_sizes(const sq_call *c, const cell *kind, bool batch_first,
   q->K = q->H + 1 + q->I;
   q->ld = (q->K + 15) / 16 * 16;
   q->S = slice_rows(q->B);
-  q->slices = q->B == 0 ? 1 : (q->B + q->S - 1) / q->S;
+  q->slices = q->B == 0 ? 1 : sq_tiles(q->B, q->S);
   if (q->T == 0)
     return sq_fail(SQ_ESHAPE, "[%s] x is %s: a sequence needs at least one step", c->op->name,
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF));

@@ -4,8 +4,9 @@
 
 #include "autograd/op_priv.h"
 
+#include "base/limits.h"
+
 enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 28 };
-enum { SQ_FEW_INPUTS = 16 }; /* inputs of a call that need no block of their own */
 
 /* Where a gradient is collected; shared by the tensor that shows it and the graph that brings it.
  */

@@ -14,9 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 
-enum { MOST_PER_CALL = 1 << 30, TEMP_TRIES = 1000 };
+enum { TEMP_TRIES = 1000 };
 
 struct sq_writer {
   char *path; /* what is replaced: the target of a link, not the link */
@@ -61,7 +62,7 @@ static sq_status open_regular(const char *path, int flags, int *fd, struct stat 
 static sq_status read_all(int fd, const char *path, char *data, int64_t size) {
   int64_t done = 0;
   while (done < size) {
-    int64_t want = size - done < MOST_PER_CALL ? size - done : MOST_PER_CALL;
+    int64_t want = size - done < SQ_IO_BYTES ? size - done : SQ_IO_BYTES;
     ssize_t got = read(fd, data + done, (size_t)want);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return refused("read", path, errno);
@@ -108,7 +109,7 @@ sq_status sq_file_read(const char *path, int64_t most, void **data, int64_t *siz
 
 static int write_pieces(int fd, const char *data, int64_t size) {
   while (size > 0) {
-    ssize_t put = write(fd, data, (size_t)(size < MOST_PER_CALL ? size : MOST_PER_CALL));
+    ssize_t put = write(fd, data, (size_t)(size < SQ_IO_BYTES ? size : SQ_IO_BYTES));
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return errno;
     if (put == 0) return ENOSPC;

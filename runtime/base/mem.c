@@ -9,15 +9,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+
 enum {
   ALIGN = 64,
   CLASSES = 160, /* four per power of two: a block is at most 25 % larger than asked */
-  CACHE_FLOOR =
-      32 << 20,        /* cached bytes may reach this, or half of the live bytes if that is more */
-  MAPPED = 256 << 10,  /* blocks from here on are the system's own pages: large aligned blocks that
-                          come and go tear malloc's heap into pieces that it can't give back */
-  HUGE_FROM = 4 << 20, /* blocks from here on ask for huge pages: rows read here and there in a data
-                          set miss the page tables otherwise */
 };
 
 typedef struct head {
@@ -70,14 +66,15 @@ static int64_t default_limit(void) {
   return least / 5 * 4;
 }
 
-/* Whether a block of that size is mapped. Sanitizers see every block where malloc makes all of
- * them. */
+/* Whether a block of that size is mapped: large aligned blocks that come and go tear malloc's heap
+ * into pieces that it can't give back. Sanitizers see every block where malloc makes all of them.
+ */
 static bool is_mapped(int64_t room) {
 #ifdef SQ_NO_CACHE
   (void)room;
   return false;
 #else
-  return room >= MAPPED;
+  return room >= SQ_MAPPED;
 #endif
 }
 
@@ -88,7 +85,8 @@ static head *system_block(int64_t room) {
   if (!is_mapped(room)) return posix_memalign(&raw, ALIGN, bytes) == 0 ? raw : NULL;
   raw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return NULL;
-  if (bytes >= (size_t)HUGE_FROM) (void)madvise(raw, bytes, MADV_HUGEPAGE);
+  /* rows read here and there in a data set miss the page tables otherwise */
+  if (bytes >= (size_t)SQ_HUGE_FROM) (void)madvise(raw, bytes, MADV_HUGEPAGE);
   return raw;
 }
 
@@ -177,7 +175,7 @@ void sq_free(void *block) {
   head *h = (head *)((char *)block - ALIGN);
   stats.live_bytes -= h->asked;
   stats.live_blocks--;
-  int64_t most = stats.live_bytes / 2 > CACHE_FLOOR ? stats.live_bytes / 2 : CACHE_FLOOR;
+  int64_t most = stats.live_bytes / 2 > SQ_CACHE_FLOOR ? stats.live_bytes / 2 : SQ_CACHE_FLOOR;
 #ifdef SQ_NO_CACHE /* sanitizer builds: every free is seen */
   most = 0;
 #endif

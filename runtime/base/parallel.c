@@ -1,13 +1,12 @@
 /* parallel.c: when tiles are worth threads, how many threads there are, and the interrupt flag. */
 #include "base/parallel.h"
 
+#include "base/limits.h"
 #include "base/pool.h"
 
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
-
-enum { SERIAL_BELOW = 20000 }; /* ns: about ten times what waking the pool costs */
 
 static volatile sig_atomic_t interrupted;
 static int threads; /* 0: not asked yet */
@@ -47,7 +46,7 @@ int sq_thread_index(void) { return sq_pool_index(); }
 
 /* True if the pool ran it; else the caller does. */
 static bool shared(int64_t tiles, int64_t work, bool stoppable, sq_tile_fn *tile, void *context) {
-  if (tiles <= 1 || work < SERIAL_BELOW || sq_threads() == 1) return false;
+  if (tiles <= 1 || work < SQ_SERIAL_BELOW || sq_threads() == 1) return false;
   const sq_pool_job job = {tile, context, tiles, stoppable ? &interrupted : NULL};
   return sq_pool_run(&job, tiles < sq_threads() ? (int)tiles : sq_threads());
 }

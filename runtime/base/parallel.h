@@ -8,6 +8,17 @@
  * prints the same bits; a tile writes only what belongs to it. No tile allocates. */
 typedef void sq_tile_fn(int64_t tile, void *context);
 
+/* How many tiles of `per` things n things make; the size of one of them, the last may be smaller;
+ * how many things of `size` elements each make a tile of about `elements`, at least one. Sizes >=
+ * 0, per >= 1. [any thread] */
+static inline int64_t sq_tiles(int64_t n, int64_t per) { return n / per + (n % per > 0); }
+static inline int64_t sq_tile_size(int64_t n, int64_t per, int64_t tile) {
+  return n - tile * per < per ? n - tile * per : per;
+}
+static inline int64_t sq_per_tile(int64_t size, int64_t elements) {
+  return size >= elements ? 1 : elements / (size > 0 ? size : 1);
+}
+
 /* Runs tiles 0..tiles-1, each once, in any order, on the pool; returns when all are done. `work` is
  * the whole job in rough nanoseconds: small jobs run on the calling thread. Tiles not yet begun are
  * skipped once the interrupt flag stands: then the result is undefined and the caller returns

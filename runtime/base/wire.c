@@ -2,10 +2,10 @@
  * converted. */
 #include "base/wire.h"
 
+#include "base/limits.h"
+
 #include <inttypes.h>
 #include <string.h>
-
-enum { BLOCK = 256 };
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are written as memory lies");
 
@@ -202,11 +202,11 @@ sq_status sq_array_read(const sq_array *a, sq_dtype dtype, void *out) {
   }
   walk w;
   walk_start(&w, a);
-  uint8_t raw[BLOCK * 8];
-  double real[BLOCK];
-  int64_t whole[BLOCK];
-  for (int64_t from = 0; from < a->numel; from += BLOCK) {
-    int64_t n = a->numel - from < BLOCK ? a->numel - from : BLOCK;
+  uint8_t raw[SQ_WIRE_BLOCK * 8];
+  double real[SQ_WIRE_BLOCK];
+  int64_t whole[SQ_WIRE_BLOCK];
+  for (int64_t from = 0; from < a->numel; from += SQ_WIRE_BLOCK) {
+    int64_t n = a->numel - from < SQ_WIRE_BLOCK ? a->numel - from : SQ_WIRE_BLOCK;
     gather(&w, from, n, raw);
     if (is_real(a->type)) {
       decode_real(a->type, n, raw, real);

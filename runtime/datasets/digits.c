@@ -7,6 +7,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 
@@ -15,8 +16,7 @@ enum {
   CLASSES = 10,
   WAYS = 3, /* of writing one digit */
   MOST_POINTS = 16,
-  CUTS = 6, /* straight pieces of a curve between two points */
-  TILE = 32 /* images */
+  CUTS = 6 /* straight pieces of a curve between two points */
 };
 
 /* --- glyphs ------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ typedef struct job {
 
 static void draw_tile(int64_t tile, void *context) {
   const job *j = context;
-  for (int64_t i = tile * TILE; i < j->n && i < (tile + 1) * TILE; i++)
+  for (int64_t i = tile * SQ_DIGITS_TILE; i < j->n && i < (tile + 1) * SQ_DIGITS_TILE; i++)
     draw_digit(j->labels[i], j->seeds[i], j->images + i * SIDE * SIDE);
 }
 
@@ -262,7 +262,7 @@ sq_status sq_digits_draw(sq_rng *g, int64_t n, sq_tensor **images, sq_tensor **l
     ((uint64_t *)seeds)[i] = sq_rng_u64(g);
   }
   job j = {n, label, seeds, sq_data(x)};
-  sq_parallel((n + TILE - 1) / TILE, n * 10000, draw_tile, &j);
+  sq_parallel(sq_tiles(n, SQ_DIGITS_TILE), n * 10000, draw_tile, &j);
   sq_free(seeds);
   SQ_TRY(sq_interrupt_check());
   *images = sq_tensor_give(&x);

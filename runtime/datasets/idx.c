@@ -6,14 +6,13 @@
 #include <zlib.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/mem.h"
 
 enum {
   HEADER = 4, /* 0, 0, type, number of dims; then 4 bytes for each size */
   MOST_HEADER = HEADER + 4 * SQ_MAX_DIMS,
-  WINDOW = 1 << 16,
-  UNCHECKED = 8 << 20, /* plain bytes up to which one pass is enough */
-  MOST_RATIO = 1032    /* deflate makes nothing smaller than this (zlib's technical notes) */
+  MOST_RATIO = 1032 /* deflate makes nothing smaller than this (zlib's technical notes) */
 };
 #define MOST_FILE ((int64_t)1 << 40)
 
@@ -115,7 +114,7 @@ static int64_t gunzip_at(const gunzip *g) { return g->read - (int64_t)g->z.avail
 
 static sq_status gunzip_step(gunzip *g) {
   if (g->z.avail_in == 0) {
-    int64_t n = g->size - g->read < WINDOW ? g->size - g->read : WINDOW;
+    int64_t n = g->size - g->read < SQ_GZIP_WINDOW ? g->size - g->read : SQ_GZIP_WINDOW;
     if (n == 0)
       return sq_fail(SQ_EFORMAT, "[gzip] at byte %" PRId64 ": the file ends too early", g->size);
     g->z.next_in = (z_const Bytef *)(uintptr_t)(g->from + g->read);
@@ -138,7 +137,7 @@ static sq_status gunzip_step(gunzip *g) {
 static sq_status gunzip_read(gunzip *g, uint8_t *out, int64_t n, int64_t *got) {
   *got = 0;
   while (*got < n && !g->ended) {
-    int64_t want = n - *got < WINDOW ? n - *got : WINDOW;
+    int64_t want = n - *got < SQ_GZIP_WINDOW ? n - *got : SQ_GZIP_WINDOW;
     g->z.next_out = out + *got;
     g->z.avail_out = (uInt)want;
     SQ_TRY(gunzip_step(g));
@@ -157,7 +156,7 @@ static sq_status broken_promise(const char *how) {
 static sq_status gunzip_rest(gunzip *g, int64_t more, uint8_t *window) {
   int64_t seen = 0, got = 1;
   while (!g->ended && seen <= more && got > 0) {
-    SQ_TRY(gunzip_read(g, window, WINDOW, &got));
+    SQ_TRY(gunzip_read(g, window, SQ_GZIP_WINDOW, &got));
     seen += got;
   }
   if (g->ended && seen == more) return SQ_OK;
@@ -184,7 +183,7 @@ static sq_status check_all(const void *bytes, int64_t size) {
   uint8_t head[MOST_HEADER];
   int64_t got = 0, total = 0;
   SQ_TRY(gunzip_start(&g, bytes, size));
-  sq_status status = sq_alloc(WINDOW, &window);
+  sq_status status = sq_alloc(SQ_GZIP_WINDOW, &window);
   if (status == SQ_OK) status = inflate_header(&g, head, &got, &total);
   if (status == SQ_OK) status = gunzip_rest(&g, total - got, window);
   inflateEnd(&g.z);
@@ -209,7 +208,7 @@ static sq_status inflate_checked(gunzip *g, void **plain, int64_t *plain_size) {
   uint8_t head[MOST_HEADER];
   int64_t got = 0, total = 0;
   SQ_TRY(inflate_header(g, head, &got, &total));
-  if (total > UNCHECKED + g->size) SQ_TRY(check_all(g->from, g->size));
+  if (total > SQ_GZIP_UNCHECKED + g->size) SQ_TRY(check_all(g->from, g->size));
   void *block = NULL;
   SQ_TRY(sq_alloc(total, &block));
   sq_status status = inflate_all(g, head, got, total, block);

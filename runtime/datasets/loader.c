@@ -4,10 +4,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/parallel.h"
 #include "kernels/kern.h"
 
-enum { TILE_BYTES = 1 << 17, AHEAD = 2 /* rows fetched into the cache before their turn */ };
+enum { AHEAD = 2 /* rows fetched into the cache before their turn */ };
 
 typedef struct job {
   sq_rows rows;
@@ -75,8 +76,8 @@ static sq_status run(job *j, sq_tensor *x, sq_dtype dtype, sq_tensor **out) {
   j->to_bytes = (size_t)j->width * sq_dtype_size(dtype);
   j->from = sq_data(x);
   j->to = sq_data(y);
-  j->tile_rows = j->to_bytes < TILE_BYTES ? TILE_BYTES / (int64_t)(j->to_bytes + 1) : 1;
-  int64_t tiles = (j->rows.n + j->tile_rows - 1) / j->tile_rows;
+  j->tile_rows = j->to_bytes < SQ_BATCH_BYTES ? SQ_BATCH_BYTES / (int64_t)(j->to_bytes + 1) : 1;
+  int64_t tiles = sq_tiles(j->rows.n, j->tile_rows);
   sq_parallel(tiles, y->numel / 4, copy_tile, j);
   SQ_TRY(sq_interrupt_check());
   *out = sq_tensor_give(&y);

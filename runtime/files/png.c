@@ -8,9 +8,10 @@
 #include <setjmp.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 
-enum { DIRECT = 8 << 20, MOST_CHUNK = 8 << 20, FIRST_BUFFER = 1 << 16 };
+enum { MOST_CHUNK = 8 << 20 };
 
 /* One decoding or encoding. Lives outside of the function that calls setjmp, so every field is as
  * last written. */
@@ -66,7 +67,7 @@ static void on_read(png_structp png, png_bytep into, size_t n) {
 static void on_write(png_structp png, png_bytep from, size_t n) {
   job *j = png_get_io_ptr(png);
   if (j->size + (int64_t)n > j->room) {
-    int64_t room = j->room ? j->room : FIRST_BUFFER;
+    int64_t room = j->room ? j->room : SQ_PNG_BUFFER;
     while (room < j->size + (int64_t)n) room *= 2;
     void *grown = j->to;
     if (sq_realloc(room, &grown) != SQ_OK) {
@@ -186,7 +187,7 @@ static sq_status check_all(const job *of) {
 static sq_status decode(job *j) {
   SQ_TRY(open_reader(j));
   int64_t room = j->picture->height * row_bytes(j->picture);
-  if (room > DIRECT) SQ_TRY(check_all(j));
+  if (room > SQ_PNG_UNCHECKED) SQ_TRY(check_all(j));
   void *pixels;
   SQ_TRY(sq_alloc_zero(room, &pixels));
   j->picture->pixels = pixels;

@@ -2,8 +2,7 @@
  * operands with another stride pass through blocks on the stack, so that each kernel is written,
  * and vectorised, once. */
 
-#ifndef ELEM_BLOCK
-#define ELEM_BLOCK 512 /* elements: the blocks of four operands stay in L1 */
+#ifndef RUN_ELEM
 
 typedef void elem_core(int64_t n, const void *const *in, void *out, const double *p);
 
@@ -61,14 +60,14 @@ static void S(scatter)(int64_t n, const void *block, size_t size, void *out, int
 static void S(run_blocks)(elem_core *core, int inputs, size_t out_size, int64_t n,
                           const void *const *in, const int64_t *in_stride, void *out,
                           int64_t out_stride, const double *p) {
-  T block[4][ELEM_BLOCK], result[ELEM_BLOCK];
+  T block[4][SQ_ELEM_BLOCK], result[SQ_ELEM_BLOCK];
   const void *from[4];
   for (int k = 0; k < inputs; k++) {
     from[k] = block[k];
-    if (in_stride[k] == 0) S(gather)(n < ELEM_BLOCK ? n : ELEM_BLOCK, in[k], 0, block[k]);
+    if (in_stride[k] == 0) S(gather)(n < SQ_ELEM_BLOCK ? n : SQ_ELEM_BLOCK, in[k], 0, block[k]);
   }
-  for (int64_t i = 0; i < n; i += ELEM_BLOCK) {
-    int64_t size = n - i < ELEM_BLOCK ? n - i : ELEM_BLOCK;
+  for (int64_t i = 0; i < n; i += SQ_ELEM_BLOCK) {
+    int64_t size = n - i < SQ_ELEM_BLOCK ? n - i : SQ_ELEM_BLOCK;
     for (int k = 0; k < inputs; k++) {
       const T *x = (const T *)in[k] + i * in_stride[k];
       if (in_stride[k] == 1)

@@ -94,8 +94,8 @@ CORE2(expm1_back, a *(b + K(1)))
 /* Blocks whose angles (input `angle`) are all near 0 vectorise; others, and NaN, go to libm. */
 static void S(by_angle)(elem_core *near, elem_core *far, int angle, int64_t n,
                         const void *const *in, void *out) {
-  for (int64_t i = 0; i < n; i += ELEM_BLOCK) {
-    const int64_t count = n - i < ELEM_BLOCK ? n - i : ELEM_BLOCK;
+  for (int64_t i = 0; i < n; i += SQ_ELEM_BLOCK) {
+    const int64_t count = n - i < SQ_ELEM_BLOCK ? n - i : SQ_ELEM_BLOCK;
     const T *x = (const T *)in[angle] + i;
     int outside = 0;
     for (int64_t j = 0; j < count; j++) outside |= !(FABS(x[j]) <= K(NEAR));

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/cpu.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/kern_priv.h"
@@ -188,30 +189,31 @@ static void run_tile(int64_t tile, void *context) {
 /* How many tiles a job of so many multiplications is worth: 2 from about 10 us on, and at most 16,
  * since each tile packs its part of the operands anew. */
 static int64_t worth(double products) {
-  return products < 1e6 ? 1 : products < 16e6 ? 2 : products < 64e6 ? 4 : products < 256e6 ? 8 : 16;
+  const double times = products / SQ_GEMM_WORK;
+  return times < 1 ? 1 : times < 16 ? 2 : times < 64 ? 4 : times < 256 ? 8 : 16;
 }
 
 static int64_t part(int64_t size, int64_t parts) { /* in whole cache lines */
-  return (size + parts * 16 - 1) / (parts * 16) * 16;
+  return sq_tiles(size, parts * SQ_GEMM_SIDE) * SQ_GEMM_SIDE;
 }
 
 /* Halves the longer side until there are tiles enough; more than two have to be wide. Shapes alone
  * decide, so that the bits are those of every thread count. */
 static void cut(job *g, int64_t batch) {
-  enum { SMALL = 64 * 64, WIDE = 128 * 128 };
   const double products = (double)g->m * (double)g->n * (double)g->k;
   const int64_t tiles = worth(products * (double)batch) / (batch < 1 ? 1 : batch);
   int64_t rows = 1, columns = 1;
   g->tm = g->m, g->tn = g->n;
-  while (rows * columns < tiles && g->tm * g->tn >= 2 * (rows * columns > 1 ? WIDE : SMALL)) {
+  while (rows * columns < tiles &&
+         g->tm * g->tn >= 2 * (rows * columns > 1 ? SQ_GEMM_WIDE : SQ_GEMM_TILE)) {
     if (g->tn >= g->tm) {
       g->tn = part(g->n, columns *= 2);
     } else {
       g->tm = part(g->m, rows *= 2);
     }
   }
-  g->rows = g->m > 0 ? (g->m + g->tm - 1) / g->tm : 0;
-  g->columns = g->n > 0 ? (g->n + g->tn - 1) / g->tn : 0;
+  g->rows = g->m > 0 ? sq_tiles(g->m, g->tm) : 0;
+  g->columns = g->n > 0 ? sq_tiles(g->n, g->tn) : 0;
 }
 
 static sq_status check_sizes(const job *g) {

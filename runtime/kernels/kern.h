@@ -4,6 +4,7 @@
 #define SQ_KERNELS_KERN_H
 
 #include "base/cpu.h"
+#include "base/limits.h"
 #include "base/shape.h"
 
 /* y[i] = f(in[0][i], in[1][i], ...; p) for i in 0..n-1, each operand with its stride in elements (0

@@ -43,12 +43,13 @@ static inline void S(shift_scale_back)(int64_t n, const T *g, const T *x, T m, T
   SIMD for (int64_t i = 0; i < n; i++) dx[i] = FMA(a, g[i], -FMA(b, x[i] - m, c));
 }
 
-/* --- batch norm of single columns: x (N,count), rows `step` apart; count <= COLUMNS -------------
+/* --- batch norm of single columns: x (N,count), rows `step` apart; count <= SQ_COLUMNS
+ * -------------
  */
 
 static void S(columns_stats)(int64_t N, int64_t count, int64_t step, const T *x, double *mean,
                              double *var) {
-  double m[COLUMNS] = {0}, v[COLUMNS] = {0};
+  double m[SQ_COLUMNS] = {0}, v[SQ_COLUMNS] = {0};
   for (int64_t n = 0; n < N; n++) {
     const T *row = x + n * step;
     SIMD for (int64_t k = 0; k < count; k++) m[k] += (double)row[k];
@@ -98,8 +99,8 @@ static void S(batch_norm)(int64_t N, int64_t C, int64_t L, int64_t step, bool tr
   const T *from = x, *weight = w, *bias = b;
   T *to = y;
   for (int64_t c = 0, count; c < C; c += count) {
-    T m[COLUMNS], a[COLUMNS], shift[COLUMNS];
-    count = C - c < COLUMNS ? C - c : COLUMNS;
+    T m[SQ_COLUMNS], a[SQ_COLUMNS], shift[SQ_COLUMNS];
+    count = C - c < SQ_COLUMNS ? C - c : SQ_COLUMNS;
     if (training && L == 1) S(columns_stats)(N, count, step, from + c, mean + c, var + c);
     for (int64_t k = c; training && L != 1 && k < c + count; k++) {
       mean[k] = S(rows_sum)(N, L, step, from + k * L) / (double)(N * L);
@@ -127,9 +128,9 @@ static void S(batch_norm_back)(int64_t N, int64_t C, int64_t L, int64_t step, bo
   const T *dy = g, *from = x, *weight = w;
   T *to = dx;
   for (int64_t c = 0, count; c < C; c += count) {
-    T m[COLUMNS], ka[COLUMNS], kb[COLUMNS], kc[COLUMNS];
-    double sg[COLUMNS], sgx[COLUMNS];
-    count = C - c < COLUMNS ? C - c : COLUMNS;
+    T m[SQ_COLUMNS], ka[SQ_COLUMNS], kb[SQ_COLUMNS], kc[SQ_COLUMNS];
+    double sg[SQ_COLUMNS], sgx[SQ_COLUMNS];
+    count = C - c < SQ_COLUMNS ? C - c : SQ_COLUMNS;
     if (L == 1) S(columns_sums)(N, count, step, dy + c, from + c, mean + c, sg, sgx);
     for (int64_t k = 0; L != 1 && k < count; k++) {
       const int64_t at = (c + k) * L;

@@ -1,15 +1,10 @@
 /* reduce_tmpl.h: reductions of x (outer,R,inner) to y (outer,inner). inner = 1: along the row, in
- * LANES partial results that are joined in a fixed order; inner > 1: COLUMNS columns at once, each
- * from top to bottom. The order of a sum depends on the shape alone. */
-
-#ifndef LANES
-#define LANES 32
-#define COLUMNS 64
-#endif
+ * SQ_LANES partial results that are joined in a fixed order; inner > 1: SQ_COLUMNS columns at once,
+ * each from top to bottom. The order of a sum depends on the shape alone. */
 
 /* acc[0] becomes the sum of all lanes: halves, quarters, ... */
 INLINE double S(join)(double *acc) {
-  for (int half = LANES / 2; half > 0; half /= 2) {
+  for (int half = SQ_LANES / 2; half > 0; half /= 2) {
     for (int l = 0; l < half; l++) acc[l] += acc[l + half];
   }
   return acc[0];
@@ -20,15 +15,15 @@ INLINE double S(join)(double *acc) {
  */
 #define LANE_SUM(result, n, term)                              \
   do {                                                         \
-    double acc_[LANES] = {0};                                  \
+    double acc_[SQ_LANES] = {0};                               \
     int64_t i_ = 0;                                            \
-    if ((n) < LANES) {                                         \
+    if ((n) < SQ_LANES) {                                      \
       for (int64_t i = 0; i < (n); i++) acc_[0] += (term);     \
       (result) = acc_[0];                                      \
       break;                                                   \
     }                                                          \
-    for (; i_ + LANES <= (n); i_ += LANES) {                   \
-      SIMD for (int l_ = 0; l_ < LANES; l_++) {                \
+    for (; i_ + SQ_LANES <= (n); i_ += SQ_LANES) {             \
+      SIMD for (int l_ = 0; l_ < SQ_LANES; l_++) {             \
         const int64_t i = i_ + l_;                             \
         acc_[l_] += (term);                                    \
       }                                                        \
@@ -37,12 +32,12 @@ INLINE double S(join)(double *acc) {
     (result) = S(join)(acc_);                                  \
   } while (0)
 
-/* Calls column(R, inner, count, ...) for blocks of at most COLUMNS columns of every (R,inner)
+/* Calls column(R, inner, count, ...) for blocks of at most SQ_COLUMNS columns of every (R,inner)
  * slice. */
 #define EACH_COLUMN_BLOCK(outer, inner)                     \
   for (int64_t o = 0; o < (outer); o++)                     \
     for (int64_t j = 0, count = 0; j < (inner); j += count) \
-      if (count = (inner)-j < COLUMNS ? (inner)-j : COLUMNS, count > 0)
+      if (count = (inner)-j < SQ_COLUMNS ? (inner)-j : SQ_COLUMNS, count > 0)
 #endif
 
 static double S(row_sum)(int64_t n, const T *x) {
@@ -52,7 +47,7 @@ static double S(row_sum)(int64_t n, const T *x) {
 }
 
 static void S(column_sum)(int64_t R, int64_t stride, int64_t count, const T *x, T *y) {
-  double acc[COLUMNS] = {0};
+  double acc[SQ_COLUMNS] = {0};
   for (int64_t r = 0; r < R; r++, x += stride) {
     SIMD for (int64_t k = 0; k < count; k++) acc[k] += (double)x[k];
   }
@@ -81,7 +76,7 @@ static void S(prod)(int64_t outer, int64_t R, int64_t inner, const void *x, void
   EACH_COLUMN_BLOCK(outer, inner) {
     const T *from = (const T *)x + o * R * inner + j;
     T *to = (T *)y + o * inner + j;
-    double acc[COLUMNS];
+    double acc[SQ_COLUMNS];
     for (int64_t k = 0; k < count; k++) acc[k] = 1;
     for (int64_t r = 0; r < R; r++, from += inner) {
       SIMD for (int64_t k = 0; k < count; k++) acc[k] *= (double)from[k];
@@ -98,9 +93,9 @@ INLINE T S(less)(T a, T b) { return (a < b) | (a != a) ? a : b; }
 
 static int64_t S(find)(int64_t n, const T *x, T value) {
   int64_t i = 0;
-  for (; i + COLUMNS <= n; i += COLUMNS) {
+  for (; i + SQ_COLUMNS <= n; i += SQ_COLUMNS) {
     int hits = 0;
-    for (int l = 0; l < COLUMNS; l++) hits |= (x[i + l] == value) | (x[i + l] != x[i + l]);
+    for (int l = 0; l < SQ_COLUMNS; l++) hits |= (x[i + l] == value) | (x[i + l] != x[i + l]);
     if (hits) break;
   }
   while (i < n && !(x[i] == value || x[i] != x[i])) i++;
@@ -110,24 +105,24 @@ static int64_t S(find)(int64_t n, const T *x, T value) {
 #ifndef EXTREME
 #define EXTREME(name, better, beats)                                                            \
   static T S(row_##name)(int64_t n, const T *x) {                                               \
-    T best[LANES];                                                                              \
-    if (n < LANES) {                                                                            \
+    T best[SQ_LANES];                                                                           \
+    if (n < SQ_LANES) {                                                                         \
       best[0] = x[0];                                                                           \
       for (int64_t i = 1; i < n; i++) best[0] = S(better)(best[0], x[i]);                       \
       return best[0];                                                                           \
     }                                                                                           \
-    for (int l = 0; l < LANES; l++) best[l] = x[0];                                             \
+    for (int l = 0; l < SQ_LANES; l++) best[l] = x[0];                                          \
     int64_t i = 0;                                                                              \
-    for (; i + LANES <= n; i += LANES) {                                                        \
-      SIMD for (int l = 0; l < LANES; l++) best[l] = S(better)(best[l], x[i + l]);              \
+    for (; i + SQ_LANES <= n; i += SQ_LANES) {                                                  \
+      SIMD for (int l = 0; l < SQ_LANES; l++) best[l] = S(better)(best[l], x[i + l]);           \
     }                                                                                           \
     for (; i < n; i++) best[0] = S(better)(best[0], x[i]);                                      \
     T all = best[0];                                                                            \
-    for (int l = 1; l < LANES; l++) all = S(better)(all, best[l]);                              \
+    for (int l = 1; l < SQ_LANES; l++) all = S(better)(all, best[l]);                           \
     return all;                                                                                 \
   }                                                                                             \
   static void S(column_##name)(int64_t R, int64_t inner, int64_t count, const T *x, T *y) {     \
-    T best[COLUMNS];                                                                            \
+    T best[SQ_COLUMNS];                                                                         \
     memcpy(best, x, (size_t)count * sizeof(T));                                                 \
     for (int64_t r = 1; r < R; r++) {                                                           \
       x += inner;                                                                               \
@@ -137,8 +132,8 @@ static int64_t S(find)(int64_t n, const T *x, T value) {
   }                                                                                             \
   static void S(column_where_##name)(int64_t R, int64_t inner, int64_t count, const T *x, T *y, \
                                      int64_t *where) {                                          \
-    T best[COLUMNS];                                                                            \
-    int64_t at[COLUMNS] = {0};                                                                  \
+    T best[SQ_COLUMNS];                                                                         \
+    int64_t at[SQ_COLUMNS] = {0};                                                               \
     memcpy(best, x, (size_t)count * sizeof(T));                                                 \
     for (int64_t r = 1; r < R; r++) {                                                           \
       x += inner;                                                                               \
@@ -189,7 +184,7 @@ static void S(row_variance)(int64_t R, double rest, const T *x, T *mean, T *var)
 
 static void S(column_variance)(int64_t R, int64_t inner, int64_t count, double rest, const T *x,
                                T *mean, T *var) {
-  double m[COLUMNS] = {0}, sum[COLUMNS] = {0};
+  double m[SQ_COLUMNS] = {0}, sum[SQ_COLUMNS] = {0};
   const T *row = x;
   for (int64_t r = 0; r < R; r++, row += inner) {
     SIMD for (int64_t k = 0; k < count; k++) m[k] += (double)row[k];
@@ -222,7 +217,7 @@ static void S(variance)(int64_t outer, int64_t R, int64_t inner, double correcti
 static void S(cumsum)(int64_t outer, int64_t R, int64_t inner, bool backwards, const void *x,
                       void *y) {
   EACH_COLUMN_BLOCK(outer, inner) {
-    double acc[COLUMNS] = {0};
+    double acc[SQ_COLUMNS] = {0};
     for (int64_t s = 0; s < R; s++) {
       const int64_t at = (o * R + (backwards ? R - 1 - s : s)) * inner + j;
       const T *from = (const T *)x + at;

@@ -15,11 +15,11 @@
   }
 #endif
 
-/* y = e^(x - m) for a row shorter than COLUMNS, filled up to whole vectors: a classifier's ten
+/* y = e^(x - m) for a row shorter than SQ_COLUMNS, filled up to whole vectors: a classifier's ten
  * logits cost one. */
 static void S(short_exp)(int64_t n, const T *x, T m, T *y) {
   enum { VECTOR = 64 / sizeof(T) };
-  T z[COLUMNS];
+  T z[SQ_COLUMNS + VECTOR];
   const int64_t whole = (n + VECTOR - 1) / VECTOR * VECTOR;
   for (int64_t i = 0; i < n; i++) z[i] = x[i];
   for (int64_t i = n; i < whole; i++) z[i] = m;
@@ -32,7 +32,7 @@ static void S(short_exp)(int64_t n, const T *x, T m, T *y) {
 /* y = e^(x - m) and its sum. */
 static double S(row_exp)(int64_t n, const T *x, T m, T *y) {
   double sum;
-  if (n < COLUMNS) {
+  if (n < SQ_COLUMNS) {
     S(short_exp)(n, x, m, y);
   } else {
     SIMD for (int64_t i = 0; i < n; i++) y[i] = S(mexp)(x[i] - m);
@@ -66,8 +66,8 @@ static T S(row_logsumexp)(int64_t R, const T *x) {
 }
 
 static void S(column_logsumexp)(int64_t R, int64_t inner, int64_t count, const T *x, T *y) {
-  T m[COLUMNS];
-  double sum[COLUMNS];
+  T m[SQ_COLUMNS];
+  double sum[SQ_COLUMNS];
   S(column_max)(R, inner, count, x, m);
   for (int64_t k = 0; k < count; k++) m[k] = S(shift_of)(m[k]);
   S(column_exp_sum)(R, inner, count, x, m, sum);
@@ -89,8 +89,8 @@ static void S(row_softmax)(int64_t R, const T *x, T *y) {
 }
 
 static void S(column_softmax)(int64_t R, int64_t inner, int64_t count, const T *x, T *y) {
-  T m[COLUMNS], factor[COLUMNS];
-  double sum[COLUMNS];
+  T m[SQ_COLUMNS], factor[SQ_COLUMNS];
+  double sum[SQ_COLUMNS];
   S(column_max)(R, inner, count, x, m);
   S(column_exp_sum)(R, inner, count, x, m, sum);
   for (int64_t k = 0; k < count; k++) factor[k] = (T)(1 / sum[k]);
@@ -115,7 +115,7 @@ static void S(row_softmax_back)(int64_t R, const T *g, const T *y, T *dx) {
 
 static void S(column_softmax_back)(int64_t R, int64_t inner, int64_t count, const T *g, const T *y,
                                    T *dx) {
-  double sum[COLUMNS] = {0};
+  double sum[SQ_COLUMNS] = {0};
   for (int64_t r = 0; r < R * inner; r += inner) {
     SIMD for (int64_t k = 0; k < count; k++) sum[k] += (double)g[r + k] * (double)y[r + k];
   }
@@ -140,8 +140,8 @@ static void S(row_log_softmax)(int64_t R, const T *x, T *y) {
 }
 
 static void S(column_log_softmax)(int64_t R, int64_t inner, int64_t count, const T *x, T *y) {
-  T m[COLUMNS], norm[COLUMNS];
-  double sum[COLUMNS];
+  T m[SQ_COLUMNS], norm[SQ_COLUMNS];
+  double sum[SQ_COLUMNS];
   S(column_max)(R, inner, count, x, m);
   S(column_exp_sum)(R, inner, count, x, m, sum);
   for (int64_t k = 0; k < count; k++) norm[k] = (T)log(sum[k]);
@@ -164,7 +164,7 @@ static void S(row_log_softmax_back)(int64_t R, const T *g, const T *y, T *dx) {
 
 static void S(column_log_softmax_back)(int64_t R, int64_t inner, int64_t count, const T *g,
                                        const T *y, T *dx) {
-  T sum[COLUMNS];
+  T sum[SQ_COLUMNS];
   S(column_sum)(R, inner, count, g, sum);
   for (int64_t r = 0; r < R * inner; r += inner) {
     SIMD for (int64_t k = 0; k < count; k++) dx[r + k] = g[r + k] - S(mexp)(y[r + k]) * sum[k];

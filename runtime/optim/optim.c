@@ -5,10 +5,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
-
-enum { TILE = 16384 };
 
 #define OPTIM(name) extern const sq_optim_class sq__optim_##name;
 #include "optim/optim.def"
@@ -148,11 +147,11 @@ static void run_tile(int64_t tile, void *context) {
   }
   const item *it = &s->item[low];
   const sq_tensor *w = it->p->w;
-  int64_t first = (tile - it->tiles_before) * TILE;
+  int64_t first = (tile - it->tiles_before) * SQ_TILE;
   size_t skip = (size_t)first * sq_dtype_size(w->dtype);
   sq_update u = {.kern = sq_kern_of(w->dtype),
                  .hyper = it->hyper,
-                 .n = w->numel - first < TILE ? w->numel - first : TILE,
+                 .n = sq_tile_size(w->numel, SQ_TILE, tile - it->tiles_before),
                  .step = it->p->step,
                  .w = (char *)sq_data(w) + skip,
                  .g = (const char *)sq_data(it->g) + skip};
@@ -203,7 +202,7 @@ sq_status sq_optim_step(sq_optim *o, sq_tensor *const *grads) {
     sq_optim_param *p = &o->param[s.item[i].p - o->param];
     p->step++;
     s.item[i].tiles_before = tiles;
-    tiles += (p->w->numel + TILE - 1) / TILE;
+    tiles += sq_tiles(p->w->numel, SQ_TILE);
     work += p->w->numel;
     sq_tensor_changed(p->w);
   }

@@ -5,13 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "tensor/reduce.h"
 #include "tensor/view.h"
-
-enum { SLICES = 16 }; /* of a batch, whose weight gradients are summed apart */
 
 static int64_t reach_of(int64_t size, int64_t taps, int64_t stride, int64_t padding,
                         int64_t dilation) {
@@ -184,14 +183,14 @@ sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tenso
   SQ_TRY(sq_tensor_contiguous(x, &xf));
   SQ_TRY(sq_tensor_contiguous(dy, &yf));
   const sq_window *w = &g->w;
-  int64_t shape[] = {g->B < SLICES ? (g->B ? g->B : 1) : SLICES, g->O, w->C / g->groups, w->KY,
-                     w->KX};
+  int64_t shape[] = {g->B < SQ_CONV_SLICES ? (g->B ? g->B : 1) : SQ_CONV_SLICES, g->O,
+                     w->C / g->groups, w->KY, w->KX};
   SQ_TRY(sq_tensor_full(x->dtype, 5, shape, 0, &parts));
   job j;
   SQ_TRY(prepare(g, x->dtype, &j));
   j.x = sq_data(xf), j.w = sq_data(parts), j.y = sq_data(yf);
   j.slices = shape[0];
-  j.per_slice = (g->B + j.slices - 1) / j.slices;
+  j.per_slice = sq_tiles(g->B, j.slices);
   sq_parallel(j.slices, work_of(&j, g->B), weight_tile, &j);
   sq_free(j.scratch);
   SQ_TRY(sq_interrupt_check());

@@ -2,9 +2,10 @@
  * the rest is cut into tiles. */
 #include "tensor/map.h"
 
+#include "base/limits.h"
 #include "base/parallel.h"
 
-enum { TILE = 16384, MAX_IN = 4 };
+enum { MAX_IN = 4 };
 
 /* One job: operand 0 is the output. The last dim is what a kernel call covers. */
 typedef struct job {
@@ -77,8 +78,7 @@ static void run_rows(int64_t tile, void *context) {
 
 static void run_span(int64_t tile, void *context) {
   const job *j = context;
-  int64_t first = tile * TILE;
-  int64_t n = j->rows - first < TILE ? j->rows - first : TILE;
+  int64_t first = tile * SQ_TILE, n = sq_tile_size(j->rows, SQ_TILE, tile);
   int64_t offset[MAX_IN + 1];
   for (int k = 0; k < j->operands; k++) offset[k] = first * j->stride[k][0];
   call_kernel(j, offset, n);
@@ -90,11 +90,11 @@ static sq_status run(job *j, int64_t numel) {
   int64_t last = j->shape[j->ndim - 1];
   if (j->ndim == 1) {
     j->rows = last;
-    sq_parallel((last + TILE - 1) / TILE, numel / 2, run_span, j);
+    sq_parallel(sq_tiles(last, SQ_TILE), numel / 2, run_span, j);
   } else {
     j->rows = numel / last;
-    j->per_tile = last >= TILE ? 1 : TILE / last;
-    sq_parallel((j->rows + j->per_tile - 1) / j->per_tile, numel / 2, run_rows, j);
+    j->per_tile = sq_per_tile(last, SQ_TILE);
+    sq_parallel(sq_tiles(j->rows, j->per_tile), numel / 2, run_rows, j);
   }
   return sq_interrupt_check();
 }
@@ -156,7 +156,7 @@ sq_status sq_map(const char *what, sq_elem kernel, sq_tensor *const *in, const d
   if (st != SQ_OK) return st;
   sq_dtype dtype = sq_elem_is_test(kernel) ? SQ_BOOL : in[0]->dtype;
   SQ_OWN sq_tensor *fresh = NULL;
-  if (in[0]->numel <= TILE && all_plain(n, in)) {
+  if (in[0]->numel <= SQ_TILE && all_plain(n, in)) {
     SQ_TRY(sq_tensor_new_like(in[0], dtype, &fresh));
     SQ_TRY(map_plain(fn, n, in, p, fresh));
   } else {

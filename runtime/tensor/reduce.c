@@ -4,15 +4,11 @@
 
 #include <math.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/kern.h"
 #include "tensor/view.h"
-
-enum {
-  BLOCK = 32768,
-  LEAST_COLUMNS = 512
-}; /* elements of a tile, about; columns it has at least */
 
 static unsigned all_dims(int ndim) { return ndim == 0 ? 0 : (1u << ndim) - 1; }
 
@@ -63,11 +59,6 @@ typedef struct sum_job {
   int64_t outer, R, inner, cut; /* the cut: how much of one of the three a tile takes */
 } sum_job;
 
-static int64_t pieces(int64_t n, int64_t cut) { return n / cut + (n % cut > 0); }
-static int64_t piece(int64_t n, int64_t cut, int64_t i) {
-  return n - i * cut < cut ? n - i * cut : cut;
-}
-
 /* n outer positions from o on, R rows from r on, `columns` columns from j on, into row `to` of y.
  */
 static void sum_part(const sum_job *s, int64_t o, int64_t n, int64_t r, int64_t R, int64_t j,
@@ -79,19 +70,19 @@ static void sum_part(const sum_job *s, int64_t o, int64_t n, int64_t r, int64_t 
 static void groups_tile(int64_t tile, void *context) {
   const sum_job *s = context;
   int64_t o = tile * s->cut;
-  sum_part(s, o, piece(s->outer, s->cut, tile), 0, s->R, 0, s->inner, o);
+  sum_part(s, o, sq_tile_size(s->outer, s->cut, tile), 0, s->R, 0, s->inner, o);
 }
 
 static void columns_tile(int64_t tile, void *context) {
   const sum_job *s = context;
-  int64_t across = pieces(s->inner, s->cut), o = tile / across, at = tile % across;
-  sum_part(s, o, 1, 0, s->R, at * s->cut, piece(s->inner, s->cut, at), o);
+  int64_t across = sq_tiles(s->inner, s->cut), o = tile / across, at = tile % across;
+  sum_part(s, o, 1, 0, s->R, at * s->cut, sq_tile_size(s->inner, s->cut, at), o);
 }
 
 static void blocks_tile(int64_t tile, void *context) {
   const sum_job *s = context;
-  int64_t blocks = pieces(s->R, s->cut), o = tile / blocks, at = tile % blocks;
-  sum_part(s, o, 1, at * s->cut, piece(s->R, s->cut, at), 0, s->inner, tile);
+  int64_t blocks = sq_tiles(s->R, s->cut), o = tile / blocks, at = tile % blocks;
+  sum_part(s, o, 1, at * s->cut, sq_tile_size(s->R, s->cut, at), 0, s->inner, tile);
 }
 
 static sq_status sum_folded(sum_job *s);
@@ -100,8 +91,8 @@ static sq_status sum_folded(sum_job *s);
 static sq_status sum_blocks(sum_job *s) {
   int64_t blocks;
   void *partial;
-  s->cut = BLOCK / s->inner;
-  blocks = pieces(s->R, s->cut);
+  s->cut = SQ_BLOCK / s->inner;
+  blocks = sq_tiles(s->R, s->cut);
   SQ_TRY(sq_alloc(s->outer * blocks * s->inner * (int64_t)s->size, &partial));
   sum_job first = *s, rest = *s;
   first.y = partial, rest.x = partial, rest.R = blocks;
@@ -115,14 +106,14 @@ static sq_status sum_blocks(sum_job *s) {
  * a large one the rows are cut, or the columns where a row alone is long. */
 static sq_status sum_folded(sum_job *s) {
   int64_t group = s->R * s->inner, work = s->outer * group / 2;
-  bool large = group > 2 * BLOCK && s->R > 1;
-  if (large && s->inner <= BLOCK / 2) return sum_blocks(s);
+  bool large = group > 2 * SQ_BLOCK && s->R > 1;
+  if (large && s->inner <= SQ_BLOCK / 2) return sum_blocks(s);
   if (large) {
-    s->cut = BLOCK / s->R > LEAST_COLUMNS ? BLOCK / s->R : LEAST_COLUMNS;
-    sq_parallel(s->outer * pieces(s->inner, s->cut), work, columns_tile, s);
+    s->cut = SQ_BLOCK / s->R > SQ_LEAST_COLUMNS ? SQ_BLOCK / s->R : SQ_LEAST_COLUMNS;
+    sq_parallel(s->outer * sq_tiles(s->inner, s->cut), work, columns_tile, s);
   } else {
-    s->cut = group >= BLOCK ? 1 : BLOCK / (group > 0 ? group : 1);
-    sq_parallel(pieces(s->outer, s->cut), work, groups_tile, s);
+    s->cut = sq_per_tile(group, SQ_BLOCK);
+    sq_parallel(sq_tiles(s->outer, s->cut), work, groups_tile, s);
   }
   return sq_interrupt_check();
 }
@@ -167,8 +158,7 @@ typedef struct sumsq_job {
 
 static void sumsq_tile(int64_t tile, void *context) {
   const sumsq_job *s = context;
-  int64_t first = tile * BLOCK;
-  int64_t n = s->n - first < BLOCK ? s->n - first : BLOCK;
+  int64_t first = tile * SQ_BLOCK, n = sq_tile_size(s->n, SQ_BLOCK, tile);
   s->kern->sumsq(n, s->x + (size_t)first * s->size, s->partial + tile);
 }
 
@@ -179,7 +169,7 @@ sq_status sq_sumsq(sq_tensor *t, double *out) {
   }
   SQ_OWN sq_tensor *flat = NULL;
   SQ_TRY(sq_tensor_contiguous(t, &flat));
-  int64_t tiles = (t->numel + BLOCK - 1) / BLOCK;
+  int64_t tiles = sq_tiles(t->numel, SQ_BLOCK);
   void *partial;
   SQ_TRY(sq_alloc_zero(tiles * (int64_t)sizeof(double), &partial));
   sumsq_job s = {sq_kern_of(t->dtype), sq_data(flat), partial, sq_dtype_size(t->dtype), t->numel};
@@ -208,9 +198,9 @@ typedef struct group_job {
 
 static sq_status run_groups(group_job *g, sq_tile_fn *tile) {
   int64_t group = g->R * g->inner;
-  g->per_tile = group >= BLOCK ? 1 : BLOCK / (group > 0 ? group : 1);
+  g->per_tile = sq_per_tile(group, SQ_BLOCK);
   if (g->outer * g->inner > 0)
-    sq_parallel((g->outer + g->per_tile - 1) / g->per_tile, 2 * g->outer * group, tile, g);
+    sq_parallel(sq_tiles(g->outer, g->per_tile), 2 * g->outer * group, tile, g);
   return sq_interrupt_check();
 }
 
@@ -218,7 +208,7 @@ static sq_status run_groups(group_job *g, sq_tile_fn *tile) {
 static group_job tile_of(const group_job *all, int64_t tile, size_t y2_size) {
   group_job g = *all;
   int64_t first = tile * g.per_tile, in = first * g.R * g.inner, out = first * g.inner;
-  g.outer = g.outer - first < g.per_tile ? g.outer - first : g.per_tile;
+  g.outer = sq_tile_size(g.outer, g.per_tile, tile);
   g.x += (size_t)in * g.size;
   if (g.x2) g.x2 += (size_t)in * g.size;
   g.y += (size_t)out * g.size;
@@ -311,8 +301,8 @@ sq_status sq_variance(const char *what, sq_tensor *t, unsigned mask, bool keepdi
 
 static void along_tile(int64_t tile, void *context) {
   const group_job *all = context;
-  int64_t first = tile * all->per_tile, rest = all->outer - first;
-  int64_t n = rest < all->per_tile ? rest : all->per_tile, R = all->R, inner = all->inner;
+  int64_t first = tile * all->per_tile, n = sq_tile_size(all->outer, all->per_tile, tile);
+  int64_t R = all->R, inner = all->inner;
   size_t skip = (size_t)(first * R * inner) * all->size;
   const char *x = all->x + skip, *x2 = all->x2 ? all->x2 + skip : NULL;
   char *y = all->y + skip;

@@ -1,12 +1,11 @@
 /* where.c: a choice between two tensors, element by element. Its condition is of another type, so
  * it is no kernel of map.c. */
+#include "base/limits.h"
 #include "base/parallel.h"
 #include "tensor/map.h"
 #include "tensor/view.h"
 
-enum { TILE = 16384 };
-
-/* Tiles are runs of TILE elements of the three, laid out alike. */
+/* Tiles are runs of SQ_TILE elements of the three, laid out alike. */
 typedef struct where_job {
   const sq_kern *kern;
   const sq_tensor *c, *a, *b;
@@ -15,8 +14,8 @@ typedef struct where_job {
 
 static void where_tile(int64_t tile, void *context) {
   const where_job *w = context;
-  int64_t first = tile * TILE;
-  int64_t n = w->y->numel - first < TILE ? w->y->numel - first : TILE;
+  int64_t first = tile * SQ_TILE;
+  int64_t n = sq_tile_size(w->y->numel, SQ_TILE, tile);
   size_t size = sq_dtype_size(w->y->dtype);
   w->kern->where(n, (const uint8_t *)sq_data(w->c) + first, 1,
                  (const char *)sq_data(w->a) + (size_t)first * size, 1,
@@ -43,7 +42,7 @@ sq_status sq_where(sq_tensor *c, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
   SQ_TRY(sq_expand_contiguous(a, ndim, shape, &af));
   SQ_TRY(sq_expand_contiguous(b, ndim, shape, &bf));
   where_job w = {sq_kern_of(a->dtype), cf, af, bf, y};
-  sq_parallel((y->numel + TILE - 1) / TILE, y->numel, where_tile, &w);
+  sq_parallel(sq_tiles(y->numel, SQ_TILE), y->numel, where_tile, &w);
   SQ_TRY(sq_interrupt_check());
   *out = sq_tensor_give(&y);
   return SQ_OK;
