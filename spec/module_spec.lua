@@ -106,3 +106,164 @@ describe("a module", function()
     assert.matches("inner", tostring(a))
   end)
 end)
+
+-- The numbers are PyTorch 2.15's.
+describe("a conversion of a module", function()
+  local x = sq.tensor {{1.0, 2.0}}
+
+  local function linear()
+    local l = nn.Linear(2, 1)
+    sq.no_grad(function()
+      l.weight:copy_(sq.tensor {{0.5, -0.25}})
+      l.bias:fill_(0.125)
+    end)
+    return l
+  end
+
+  local function near(want, t)
+    local flat = t:detach():double():reshape(-1)
+    assert.equal(#want, #flat)
+    for i, v in ipairs(want) do assert.near(v, flat[i], 1e-6) end
+  end
+
+  it("keeps the parameters: the optimizer, its state and the gradients go on", function()
+    local l = linear()
+    local w, opt = l.weight, sq.optim.SGD(l:parameters(), {lr = 0.1, momentum = 0.9})
+    l(x):square():sum():backward()
+    opt:step()
+    near({0.475, -0.3}, l.weight)
+    local grad = w.grad
+    l:double()
+    assert.equal("float64", w.dtype)
+    assert.equal("float64", grad.dtype)
+    near({0.25, 0.5}, grad)
+    l(x:double()):square():sum():backward()
+    near({0.2, 0.4}, w.grad)
+    near({0.2, 0.4}, grad)
+    opt:step()
+    near({0.4325, -0.385}, w)
+    near({0.4325, -0.385}, l.weight)
+    near({0.0575}, l.bias)
+    l:float()
+    assert.equal("float32", opt.param_groups[1].params[1].dtype)
+    l(x):sum():backward()
+    opt:step()
+  end)
+
+  it("takes the state of every optimizer along", function()
+    for _, name in ipairs {"SGD", "Adam", "AdamW", "RMSprop", "Adagrad"} do
+      local a, b = linear():double(), linear()
+      local options = name == "SGD" and {lr = 0.1, momentum = 0.9} or {lr = 0.1}
+      local oa, ob = sq.optim[name](a:parameters(), options), sq.optim[name](b:parameters(), options)
+      for step = 1, 4 do
+        if step == 3 then b:double() end
+        for _, pair in ipairs {{a, oa}, {b, ob}} do
+          pair[2]:zero_grad()
+          pair[1](x:to(pair[1].weight.dtype)):square():sum():backward()
+          pair[2]:step()
+        end
+      end
+      assert.equal("float64", ob:state_dict().state["1"][name == "SGD" and "momentum_buffer" or
+        (name == "RMSprop" and "square_avg" or name == "Adagrad" and "sum" or "exp_avg")].dtype)
+      assert.is_true(a.weight:allclose(b.weight, {atol = 1e-4}), name)
+    end
+  end)
+
+  it("keeps tied weights tied, a frozen model frozen, buffers and all references", function()
+    local model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
+    model[3].weight = model[1].weight
+    local mean, w = model[2].running_mean, model[1].weight
+    model:requires_grad_(false):double()
+    for _, p in ipairs(model:parameters()) do
+      assert.is_false(p.requires_grad)
+      assert.equal("float64", p.dtype)
+    end
+    assert.equal("float64", mean.dtype)
+    assert.equal("float64", w.dtype)
+    assert.equal("int64", model[2].num_batches_tracked.dtype)
+    model:train()(sq.randn({4, 3}, {dtype = "float64"}))
+    assert.is_true(mean:equal(model[2].running_mean))
+    assert.equal(5, #model:parameters())
+    sq.no_grad(function() w:fill_(2) end)
+    assert.equal(2.0, model[3].weight[1][1])
+  end)
+
+  it("is refused by a graph that was made before", function()
+    for _, use in ipairs {function(l) return l(x):sum() end, function(l) return (l.bias + 1):sum() end} do
+      local l = linear()
+      local y = use(l)
+      l:double()
+      assert.error_matches(function() y:backward() end,
+        "an input at spec/module_spec.lua:%d+ was float32 %([12,]+%), and its tensor was given another dtype or shape since")
+      assert.is_nil(l.weight.grad)
+      assert.error_matches(function() sq.autograd.grad(y, l.bias) end, "run the forward again")
+    end
+    local frozen = linear():requires_grad_(false)
+    local input = x:clone():requires_grad_()
+    local y = frozen(input):sum()
+    frozen:double()
+    y:backward() -- it holds the old weight itself
+    near({0.5, -0.25}, input.grad)
+  end)
+
+  it("is all or nothing, and to floats", function()
+    local model = nn.Sequential(nn.Linear(300, 300), nn.Linear(300, 300))
+    assert.error_matches(function() model:to "int64" end, "%[to%] dtype is int64: parameters are float32 or float64")
+    local live = sq.memory_stats().live_bytes
+    sq.set_memory_limit(live + 1000000)
+    local ok, text = pcall(model.double, model)
+    sq.set_memory_limit(0)
+    assert.is_false(ok)
+    assert.matches("out of memory", text)
+    for _, p in ipairs(model:parameters()) do assert.equal("float32", p.dtype) end
+    assert.equal("float32", model(sq.zeros(1, 300)).dtype)
+  end)
+end)
+
+describe("x.data = value", function()
+  it("gives a leaf other elements, and another dtype and shape", function()
+    local p = nn.Parameter(sq.ones(2))
+    local opt = sq.optim.SGD({p}, {lr = 1})
+    p.data = sq.tensor {3.0, 4.0}
+    assert.is_true(p.requires_grad and p.is_leaf)
+    assert.same({3, 4}, p:tolist())
+    local value = sq.zeros({3}, {dtype = "float64"})
+    p.data = value
+    assert.equal("(3)", tostring(p.shape))
+    p:sum():backward()
+    opt:step()
+    assert.same({-1, -1, -1}, p:tolist())
+    assert.same({0, 0, 0}, value:tolist())
+  end)
+
+  it("is refused where a graph, a gradient or a dtype would be lost", function()
+    local p = sq.ones(2, {requires_grad = true})
+    local y = (p * p):sum()
+    local z = p * 2
+    local cases = {
+      {function() p.data = sq.ones(2, {dtype = "int64"}) end, "[data] x requires a gradient and can't become int64"},
+      {function() z.data = sq.ones(3) end, "[data] x is float32 (2), a result of [mul], and can't become float32 (3)"},
+      {function() p.data = 3 end, "[data] expected a Tensor, got the number 3"},
+      {function() p.data = sq.zeros(2) y:backward() end, "was changed in place since"},
+      {function() p.data = sq.zeros(3) y:backward() end, "was given another dtype or shape since"},
+      {function() p:sum():backward() p.data = sq.zeros(4) end,
+        "[data] x has a gradient of shape (3) and can't become (4): set x.grad = nil first"},
+    }
+    for _, case in ipairs(cases) do
+      local ok, text = pcall(case[1])
+      assert.is_false(ok, case[2])
+      assert.is_truthy(text:find(case[2], 1, true), text)
+    end
+  end)
+
+  it("leaves what looked at it with the old elements", function()
+    local a = sq.ones(2)
+    local window = a[{{1, 1}}]
+    a.data = sq.zeros(3)
+    window:add_(sq.ones(1, {requires_grad = true}))
+    assert.is_true(window.requires_grad)
+    assert.is_false(a.requires_grad)
+    assert.same({2}, window:detach():tolist())
+    assert.same({0, 0, 0}, a:tolist())
+  end)
+end)

@@ -184,8 +184,18 @@ static int core_class(lua_State *L) {
   return 1;
 }
 
-static int core_set(lua_State *L) {
-  BIND_TRY(L, sq_layer_set(check_layer(L, 1), luaL_checkstring(L, 2), bind_tensor(L, 3)));
+/* convert(tensors, dtype): leaves become another dtype and stay who they are. */
+static int core_convert(lua_State *L) {
+  lua_Integer n = luaL_len(L, 1);
+  sq_tensor **t = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *t, 0);
+  for (lua_Integer i = 0; i < n; i++) {
+    lua_rawgeti(L, 1, i + 1);
+    t[i] = bind_tensor(L, -1); /* the list holds it */
+    lua_pop(L, 1);
+  }
+  sq_dtype dtype;
+  BIND_TRY(L, sq_dtype_parse(luaL_checkstring(L, 2), &dtype));
+  BIND_TRY(L, sq_convert((int)n, t, dtype));
   return 0;
 }
 
@@ -224,7 +234,7 @@ static int core_inherit(lua_State *L) {
 int luaopen_seqrt_layer(lua_State *L) {
   static const luaL_Reg core[] = {
       {"entries", core_entries},   {"describe", core_describe}, {"class", core_class},
-      {"set", core_set},           {"train", core_train},       {"id", core_id},
+      {"convert", core_convert},   {"train", core_train},       {"id", core_id},
       {"is_layer", core_is_layer}, {"inherit", core_inherit},   {NULL, NULL}};
   luaL_newlib(L, core);
   return 1;

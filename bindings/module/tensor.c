@@ -112,14 +112,7 @@ static int get_data(lua_State *L, void *self) {
 }
 
 static void set_data(lua_State *L, void *self, int value) {
-  sq_tensor *to = self, *from = assigned(L, "data", value);
-  if (!sq_shape_equal(to->ndim, to->shape, from->ndim, from->shape))
-    bind_error(L, "[data] x is %s, the value is %s: they must be equal",
-               sq_tensor_shape_text(to, SQ_SHAPE_BUF), sq_tensor_shape_text(from, SQ_SHAPE_BUF));
-  if (to->dtype != from->dtype)
-    bind_error(L, "[data] x is %s, the value is %s: convert it with :to(\"%s\")",
-               sq_dtype_name(to->dtype), sq_dtype_name(from->dtype), sq_dtype_name(to->dtype));
-  BIND_TRY(L, sq_tensor_copy(to, from));
+  BIND_TRY(L, sq_set_data(self, assigned(L, "data", value)));
 }
 
 static int get_is_leaf(lua_State *L, void *self) {
@@ -141,8 +134,10 @@ static const bind_field fields[] = {
     {"requires_grad", "bool",
      "True when backward() brings it a gradient; may be assigned on a leaf.", get_requires_grad,
      set_requires_grad},
-    {"data", "Tensor", "The same elements without the graph; assigning copies into it.", get_data,
-     set_data},
+    {"data", "Tensor",
+     "The same elements without the graph; assigning copies into it, and gives a leaf the value's "
+     "dtype and shape.",
+     get_data, set_data},
     {"is_leaf", "bool", "True unless a recorded op made it.", get_is_leaf, NULL},
     {"grad_fn", "string?", "The op that made it, nil for a leaf.", get_grad_fn, NULL},
     {NULL, NULL, NULL, NULL, NULL}};

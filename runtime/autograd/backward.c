@@ -113,6 +113,22 @@ static sq_status send(run *r, const sq_edge *e, sq_tensor *value) {
   return accumulate(&n->dy[e->index], value);
 }
 
+/* Fails when an input of the node has got another dtype or shape: it can't take this gradient. */
+static sq_status check_inputs(const sq_node *n) {
+  for (int i = 0; i < n->nin; i++) {
+    const sq_edge *e = &n->edge[i];
+    if (!e->slot || !e->slot->stale) continue;
+    char where[160] = "";
+    if (n->source) snprintf(where, sizeof where, " at %s:%d", n->source, n->line);
+    return sq_fail(SQ_ESTATE,
+                   "[%s] an input%s was %s %s, and its tensor was given another dtype or shape "
+                   "since: this graph needs what it was; run the forward again",
+                   n->op->name, where, sq_dtype_name(e->dtype),
+                   sq_shape_text(e->ndim, e->shape, SQ_SHAPE_BUF));
+  }
+  return SQ_OK;
+}
+
 static sq_status check_saved(const sq_node *n) {
   if (n->released && n->nsaved > 0) {
     return sq_fail(
@@ -151,6 +167,7 @@ static sq_status serve_results(run *r, sq_node *n) {
 
 /* Runs a node's backward and sends on what it gives. */
 static sq_status run_node(run *r, sq_node *n) {
+  SQ_TRY(check_inputs(n));
   SQ_TRY(check_saved(n));
   SQ_TRY(serve_results(r, n));
   sq_tensor *few[SQ_FEW_INPUTS] = {0};

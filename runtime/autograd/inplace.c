@@ -18,8 +18,7 @@ static sq_status check_apart(const sq_op *op, const sq_tensor *t) {
 static sq_status check_inplace(const sq_op *op, sq_tensor *t) {
   SQ_TRY(check_apart(op, t));
   if (!sq_grad_enabled()) return SQ_OK;
-  const sq_meta *m = sq__meta_of(t);
-  const sq_tensor *owner = m && m->viewed ? m->viewed : t;
+  const sq_tensor *viewed = sq__viewed(t), *owner = viewed ? viewed : t;
   if (sq_requires_grad(owner) && sq_is_leaf(owner)) {
     return sq_fail(SQ_ESTATE,
                    "[%s_] x is %sa leaf that requires a gradient: changing it in place would break "
@@ -35,18 +34,18 @@ static sq_status check_inplace(const sq_op *op, sq_tensor *t) {
 static sq_status rebase(sq_tensor *t, sq_tensor *result) {
   const sq_meta *from = result ? sq__meta_of(result) : NULL;
   sq_meta *m = sq__meta_of(t);
+  sq_tensor *viewed = sq__viewed(t);
   bool tracked = from && from->node;
-  if (!tracked && !sq_requires_grad(t) && !(m && m->viewed && sq_requires_grad(m->viewed)))
-    return SQ_OK;
-  if (!m || !m->viewed) {
+  if (!tracked && !sq_requires_grad(t) && !(viewed && sq_requires_grad(viewed))) return SQ_OK;
+  if (!viewed) {
     if (tracked) return sq__set_node(t, from->node, from->index);
     sq__node_drop(m->node); /* overwritten with a constant */
     m->node = NULL;
     return SQ_OK;
   }
   sq_node *copied;
-  SQ_TRY(sq__window_node(SQ_OP_copy_slices, 2, (sq_tensor *[]){m->viewed, result}, t, &copied));
-  sq_status st = sq__set_node(m->viewed, copied, 0);
+  SQ_TRY(sq__window_node(SQ_OP_copy_slices, 2, (sq_tensor *[]){viewed, result}, t, &copied));
+  sq_status st = sq__set_node(viewed, copied, 0);
   sq__node_drop(copied);
   if (st != SQ_OK) return st;
   m->view_version = t->storage->version - 1; /* out of date: made anew from what it looks at */

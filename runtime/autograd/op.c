@@ -117,8 +117,9 @@ bool sq__wants_node(const sq_call *c) {
   for (int i = 0; i < c->nin; i++) {
     if (!c->in[i] || !c->in[i]->extra) continue;
     const sq_meta *m = sq__meta_of(c->in[i]);
-    bool outdated = m->viewed && m->view_version != c->in[i]->storage->version;
-    if (m->requires_grad || m->node || (outdated && sq_requires_grad(m->viewed))) return true;
+    const sq_tensor *viewed = sq__viewed(c->in[i]);
+    bool outdated = viewed && m->view_version != c->in[i]->storage->version;
+    if (m->requires_grad || m->node || (outdated && sq_requires_grad(viewed))) return true;
   }
   return false;
 }

@@ -105,7 +105,8 @@ sq_status sq_set_requires_grad(sq_tensor *t, bool on) {
 sq_status sq_detach(sq_tensor *t) {
   sq_meta *m = sq__meta_of(t);
   if (!m) return SQ_OK;
-  if (m->viewed && sq_requires_grad(m->viewed)) {
+  const sq_tensor *viewed = sq__viewed(t);
+  if (viewed && sq_requires_grad(viewed)) {
     return sq_fail(SQ_ESTATE,
                    "[detach_] x is a view of a tensor with a gradient: use x:detach() instead");
   }
@@ -131,6 +132,97 @@ sq_status sq_set_grad(sq_tensor *t, sq_tensor *grad) {
   sq_tensor_drop(slot->grad);
   slot->grad = grad;
   return SQ_OK;
+}
+
+/* --- other data in the same tensor ------------------------------------------------------------ */
+
+/* What a tensor is about to become: everything that can fail is in here. */
+typedef struct becoming {
+  sq_tensor *data, *grad; /* grad: NULL for none */
+  sq_slot *slot;          /* a new one, where a graph holds the old one */
+} becoming;
+
+static void becoming_drop(becoming *b) {
+  sq_tensor_drop(b->data);
+  sq_tensor_drop(b->grad);
+  sq__slot_drop(b->slot);
+}
+
+static sq_status check_becomes(const sq_tensor *t, const sq_tensor *value, sq_dtype dtype) {
+  const sq_tensor *grad = sq_grad(t);
+  if (!sq_is_leaf(t)) {
+    return sq_fail(SQ_ESTATE,
+                   "[data] x is %s %s, a result of [%s], and can't become %s %s: only a leaf takes "
+                   "another dtype or shape",
+                   sq_dtype_name(t->dtype), sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_grad_fn(t),
+                   sq_dtype_name(dtype), sq_tensor_shape_text(value, SQ_SHAPE_BUF));
+  }
+  if (sq_requires_grad(t) && !sq_is_float(dtype)) {
+    return sq_fail(SQ_ETYPE,
+                   "[data] x requires a gradient and can't become %s: only float32 and "
+                   "float64 tensors have gradients",
+                   sq_dtype_name(dtype));
+  }
+  if (grad && !sq_shape_equal(grad->ndim, grad->shape, value->ndim, value->shape)) {
+    return sq_fail(SQ_ESTATE,
+                   "[data] x has a gradient of shape %s and can't become %s: set x.grad "
+                   "= nil first",
+                   sq_tensor_shape_text(grad, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(value, SQ_SHAPE_BUF));
+  }
+  return SQ_OK;
+}
+
+static sq_status copy_as(sq_tensor *t, sq_dtype dtype, sq_tensor **out) {
+  return dtype == t->dtype ? sq_tensor_clone(t, out) : sq_tensor_cast(t, dtype, out);
+}
+
+static sq_status prepare_becoming(sq_tensor *t, sq_tensor *value, sq_dtype dtype, becoming *b) {
+  SQ_TRY(check_becomes(t, value, dtype));
+  SQ_TRY(copy_as(value, dtype, &b->data));
+  const sq_meta *m = sq__meta_of(t);
+  if (!m || !m->slot) return SQ_OK;
+  if (m->slot->grad) SQ_TRY(copy_as(m->slot->grad, dtype, &b->grad));
+  return m->slot->refs > 1 ? slot_new(&b->slot) : SQ_OK;
+}
+
+/* [take what b holds] */
+static void become(sq_tensor *t, becoming *b) {
+  sq_tensor_become(t, b->data);
+  sq_meta *m = sq__meta_of(t);
+  if (b->slot) {
+    b->slot->grad = m->slot->grad;
+    m->slot->grad = NULL;
+    m->slot->stale = true;
+    sq__slot_drop(m->slot);
+    m->slot = b->slot;
+  }
+  if (b->grad) sq_tensor_become(m->slot->grad, b->grad);
+  *b = (becoming){0};
+}
+
+sq_status sq_set_data(sq_tensor *t, sq_tensor *value) {
+  if (t->dtype == value->dtype && sq_shape_equal(t->ndim, t->shape, value->ndim, value->shape))
+    return sq_tensor_copy(t, value);
+  becoming b = {0};
+  sq_status st = prepare_becoming(t, value, value->dtype, &b);
+  if (st == SQ_OK) become(t, &b);
+  becoming_drop(&b);
+  return st;
+}
+
+sq_status sq_convert(int n, sq_tensor *const *t, sq_dtype dtype) {
+  void *block;
+  SQ_TRY(sq_alloc_zero((n + 1) * (int64_t)sizeof(becoming), &block));
+  becoming *b = block;
+  sq_status st = SQ_OK;
+  for (int i = 0; i < n && st == SQ_OK; i++)
+    if (t[i]->dtype != dtype) st = prepare_becoming(t[i], t[i], dtype, &b[i]);
+  for (int i = 0; i < n && st == SQ_OK; i++)
+    if (b[i].data && t[i]->dtype != dtype) become(t[i], &b[i]); /* one given twice becomes once */
+  for (int i = 0; i < n; i++) becoming_drop(&b[i]);
+  sq_free(block);
+  return st;
 }
 
 sq_status sq_retain_grad(sq_tensor *t) {
@@ -321,8 +413,8 @@ sq_status sq__note_view(sq_tensor *view, sq_tensor *of) {
   if (view->storage != of->storage || !sq_is_float(of->dtype)) return SQ_OK;
   sq_meta *m;
   SQ_TRY(sq__meta(view, &m));
-  const sq_meta *source = sq__meta_of(of);
-  m->viewed = sq_tensor_keep(source && source->viewed ? source->viewed : of);
+  sq_tensor *source = sq__viewed(of);
+  m->viewed = sq_tensor_keep(source ? source : of);
   m->view_version = view->storage->version;
   return SQ_OK;
 }
@@ -348,11 +440,12 @@ sq_status sq__window_node(sq_op_id op, int nin, sq_tensor *const *in, const sq_t
 
 sq_status sq__refresh_view(sq_tensor *t) {
   sq_meta *m = sq__meta_of(t);
-  if (!m || !m->viewed || m->view_version == t->storage->version) return SQ_OK;
+  sq_tensor *viewed = sq__viewed(t);
+  if (!viewed || m->view_version == t->storage->version) return SQ_OK;
   m->view_version = t->storage->version;
-  if (!sq_requires_grad(m->viewed)) return SQ_OK;
+  if (!sq_requires_grad(viewed)) return SQ_OK;
   sq_node *node;
-  SQ_TRY(sq__window_node(SQ_OP_as_strided, 1, (sq_tensor *[]){m->viewed}, t, &node));
+  SQ_TRY(sq__window_node(SQ_OP_as_strided, 1, (sq_tensor *[]){viewed}, t, &node));
   sq_status st = sq__set_node(t, node, 0);
   sq__node_drop(node);
   return st;

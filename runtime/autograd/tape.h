@@ -28,6 +28,17 @@ sq_tensor *sq_grad(const sq_tensor *t);
 /* Replaces the gradient; NULL clears it. [keep | fails: shape, type, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_set_grad(sq_tensor *t, sq_tensor *grad);
 
+/* x.data = value: the elements of t become a copy of value's, unrecorded. A leaf takes value's
+ * dtype and shape too, and its gradient that dtype; t stays the tensor it is to all who hold it. A
+ * graph that used t as it was then refuses backward. [fails: state, a result and another shape or
+ * dtype, or a gradient of another shape; type, no float where a gradient is required; nomem; then
+ * nothing has changed | Lua thread] */
+SQ_CHECKED sq_status sq_set_data(sq_tensor *t, sq_tensor *value);
+
+/* The same for n leaves that become another dtype, with their gradients: all or none.
+ * [fails: state, type, nomem | Lua thread] */
+SQ_CHECKED sq_status sq_convert(int n, sq_tensor *const *t, sq_dtype dtype);
+
 /* Asks that a result keep its gradient too. [fails: state, t requires none; nomem | Lua thread] */
 SQ_CHECKED sq_status sq_retain_grad(sq_tensor *t);
 

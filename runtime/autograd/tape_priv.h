@@ -12,6 +12,7 @@ enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 28 };
  */
 typedef struct sq_slot {
   int32_t refs;
+  bool stale; /* the tensor has another dtype or shape by now: only graphs of before hold this */
   sq_tensor *grad;
 } sq_slot;
 
@@ -64,6 +65,13 @@ typedef struct sq_meta {
 /* t's meta, made if it has none. [borrow | fails: nomem] */
 SQ_CHECKED sq_status sq__meta(sq_tensor *t, sq_meta **out);
 static inline sq_meta *sq__meta_of(const sq_tensor *t) { return (sq_meta *)t->extra; }
+
+/* The tensor that t is a window on, NULL when t owns its storage, or when one of the two has got
+ * another storage since. [borrow] */
+static inline sq_tensor *sq__viewed(const sq_tensor *t) {
+  const sq_meta *m = sq__meta_of(t);
+  return m && m->viewed && m->viewed->storage == t->storage ? m->viewed : NULL;
+}
 
 /* A node with edges to those inputs. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__node_new(const sq_op *op, int nin, sq_tensor *const *in, sq_node **out);

@@ -109,6 +109,24 @@ static const sq_optim_group *group_of(const sq_optim *o, int i) {
   return g;
 }
 
+/* A parameter that became another dtype takes its state along; of another shape it has none. */
+static sq_status follow_parameter(sq_optim *o, int i, int state) {
+  const sq_tensor *w = o->param[i].w;
+  sq_tensor **s = &o->param[i].state[state], *converted;
+  if (!sq_shape_equal(w->ndim, w->shape, (*s)->ndim, (*s)->shape)) {
+    return sq_fail(SQ_ESHAPE,
+                   "[optim.%s] parameter %d is %s now, its %s is %s: a new shape needs a new "
+                   "optimizer",
+                   o->class->name, i + 1, sq_tensor_shape_text(w, SQ_SHAPE_BUF),
+                   o->class->state[state], sq_tensor_shape_text(*s, SQ_SHAPE_BUF));
+  }
+  if ((*s)->dtype == w->dtype) return SQ_OK;
+  SQ_TRY(sq_tensor_cast(*s, w->dtype, &converted));
+  sq_tensor_drop(*s);
+  *s = converted;
+  return SQ_OK;
+}
+
 sq_status sq_optim_state(sq_optim *o, int i, int state, sq_tensor **out) {
   sq_optim_param *p = &o->param[i];
   const double *hyper = group_of(o, i)->hyper;
@@ -116,6 +134,7 @@ sq_status sq_optim_state(sq_optim *o, int i, int state, sq_tensor **out) {
     double start = o->class->start ? o->class->start(hyper, state) : 0;
     SQ_TRY(sq_tensor_full(p->w->dtype, p->w->ndim, p->w->shape, start, &p->state[state]));
   }
+  SQ_TRY(follow_parameter(o, i, state));
   *out = p->state[state];
   return SQ_OK;
 }

@@ -76,6 +76,17 @@ void sq_tensor_drop(sq_tensor *t) {
 
 void sq_tensor_drop_at(sq_tensor **t) { sq_tensor_drop(*t); }
 
+void sq_tensor_become(sq_tensor *t, sq_tensor *from) {
+  SQ_ASSERT(from->refs == 1 && from->storage->refs == 1);
+  sq_tensor was = *t;
+  *t = *from;
+  t->refs = was.refs;
+  t->extra = was.extra;
+  t->storage->version = was.storage->version + 1;
+  from->storage = was.storage;
+  sq_tensor_drop(from);
+}
+
 sq_status sq_tensor_window(sq_tensor *t, int ndim, const int64_t *shape, const int64_t *stride,
                            int64_t offset, sq_tensor **out) {
   t->storage->refs++;

@@ -112,6 +112,12 @@ SQ_CHECKED sq_status sq_check_expands(const char *what, const sq_tensor *t, cons
 /* The value of a tensor with one element. [fails: shape | any thread] */
 SQ_CHECKED sq_status sq_tensor_item(const sq_tensor *t, double *out);
 
+/* t becomes what `from` is: its dtype, shape and elements; t's old storage is given up, and stays
+ * with those who share it. `from` is a tensor that nobody else holds, on a storage of its own.
+ * Counts as an in-place change of t: the new storage's version is one above the old one's.
+ * [take from | Lua thread] */
+void sq_tensor_become(sq_tensor *t, sq_tensor *from);
+
 /* Says that content was written in place. */
 static inline void sq_tensor_changed(sq_tensor *t) { t->storage->version++; }
 

@@ -182,20 +182,16 @@ declare("num_parameters", "() -> int", "How many numbers its parameters hold.",
     return n
   end)
 
-declare("to", "(dtype: dtype) -> Module", "Converts all float parameters and buffers; gradients are dropped.",
+declare("to", "(dtype: dtype) -> Module",
+  "Converts all float parameters and buffers, and their gradients, where they are: optimizers go on with the same ones.",
   "model:to \"float64\"",
   function(self, dtype)
-    local done = {}
-    walk(self, "", function(_, e, owner)
-      if e.kind == "child" or not e.value.dtype:find "^float" then return end
-      local id = core.id(e.value)
-      done[id] = done[id] or e.value:detach():to(dtype):requires_grad_(e.kind == "parameter")
-      if core.is_layer(owner) then
-        core.set(owner, e.name, done[id])
-      else
-        owner._members.value[e.name] = done[id]
-      end
+    if not dtype:find "^float" then fail("[to] dtype is %s: parameters are float32 or float64", dtype) end
+    local list = {}
+    walk(self, "", function(_, e)
+      if e.kind ~= "child" and e.value.dtype:find "^float" then list[#list + 1] = e.value end
     end)
+    core.convert(list, dtype)
     return self
   end)
 
