@@ -96,7 +96,10 @@ describe("fields", function()
     x.data = sq.tensor{4, 5}
     assert.same({4, 5}, x:tolist())
     assert.is_false(x.data.requires_grad)
-    assert.is_false(pcall(function() x.data = sq.zeros(3) end))
+    local y = x * 2
+    assert.is_false(pcall(function() y.data = sq.zeros(3) end))
+    x.data = sq.zeros(3)
+    assert.same({0, 0, 0}, x:tolist())
   end)
 end)
 
