@@ -17,8 +17,7 @@
 
 enum { ROOM = 1 << 16, SHOWN = 40 };
 
-/* --- verdict ------------------------------------------------------------------------------------
- */
+/* --- verdict -------------------------------------------------------------------------------- */
 
 static int64_t checks, failures;
 static char context[128]; /* which kernel, ISA and type is on trial */
@@ -35,8 +34,7 @@ static void check(bool ok, const char *format, ...) {
   printf("\n");
 }
 
-/* --- numbers of any dtype ------------------------------------------------------------------------
- */
+/* --- numbers of any dtype ------------------------------------------------------------------- */
 
 static real get(sq_dtype t, const void *x, int64_t i) {
   switch (t) {
@@ -109,8 +107,7 @@ static _Alignas(64) char in_room[5][ROOM * 8], out_room[6][ROOM * 8];
 #define OUT(k) ((void *)out_room[k])
 enum { CANARY = 0x5a };
 
-/* --- elementwise
- * ---------------------------------------------------------------------------------- */
+/* --- elementwise ---------------------------------------------------------------------------- */
 
 typedef oracle_result oracle_fn(const real *v, const double *p);
 static oracle_fn *const oracles[SQ_ELEMS] = {
@@ -203,8 +200,7 @@ static void test_elem(const sq_kern *kern, sq_dtype dtype, sq_elem elem) {
   }
 }
 
-/* --- the rest of kern.def: test_<name>(kern, dtype)
- * -------------------------------------------------- */
+/* --- the rest of kern.def: test_<name>(kern, dtype) ----------------------------------------- */
 
 #include "kernels_test_images.h"
 #include "kernels_test_norm.h"
@@ -228,13 +224,11 @@ static void test_floats(sq_isa isa, sq_dtype dtype) {
 #undef KERN
 }
 
-/* --- integers
- * -------------------------------------------------------------------------------------- */
+/* --- integers ------------------------------------------------------------------------------- */
 
 #include "kernels_test_ints.h"
 
-/* --- products
- * -------------------------------------------------------------------------------------- */
+/* --- products ------------------------------------------------------------------------------- */
 
 static real gemm_cell(sq_dtype t, bool ta, bool tb, int64_t k, const void *a, int64_t lda,
                       const void *b, int64_t ldb, int64_t i, int64_t j, real *size) {
@@ -333,8 +327,7 @@ static void test_gemm(sq_dtype t) {
         "2^31 rows were taken");
 }
 
-/* --- all floats
- * -------------------------------------------------------------------------------------- */
+/* --- all floats ----------------------------------------------------------------------------- */
 
 typedef double math_fn(double);
 static double sigmoid(double x) { return x < 0 ? exp(x) / (1 + exp(x)) : 1 / (1 + exp(-x)); }

@@ -1,7 +1,6 @@
 /* kernels_test_rows.h: tests of the kernels that are not elementwise; a part of kernels_test.c. */
 
-/* --- reductions: x (outer,R,inner)
- * ------------------------------------------------------------------- */
+/* --- reductions: x (outer,R,inner) ---------------------------------------------------------- */
 
 typedef struct extent {
   int64_t outer, R, inner;
@@ -149,8 +148,7 @@ static void test_cumsum(const sq_kern *kern, sq_dtype t) {
   }
 }
 
-/* --- softmax
- * ------------------------------------------------------------------------------------------- */
+/* --- softmax -------------------------------------------------------------------------------- */
 
 static real log_norm(sq_dtype t, const void *x, int64_t first, int64_t R, int64_t step) {
   real max = -INFINITY, sum = 0;
@@ -242,9 +240,7 @@ static void test_log_softmax_back(const sq_kern *kern, sq_dtype t) {
   test_softmax_backs(kern->log_softmax_back, true, t);
 }
 
-/* --- where
- * ------------------------------------------------------------------------------------------------
- */
+/* --- where ---------------------------------------------------------------------------------- */
 
 static void test_where(const sq_kern *kern, sq_dtype t) {
   uint8_t c[2000];
@@ -260,8 +256,7 @@ static void test_where(const sq_kern *kern, sq_dtype t) {
   }
 }
 
-/* --- products of the others, rows added at indices
- * --------------------------------------------------------- */
+/* --- products of the others, rows added at indices ------------------------------------------ */
 
 static void test_prod_others(const sq_kern *kern, sq_dtype t) {
   EACH_EXTENT(extents) {
@@ -308,8 +303,7 @@ static void test_from_bytes(const sq_kern *kern, sq_dtype t) {
   }
 }
 
-/* --- recurrent cells
- * ---------------------------------------------------------------------------------------- */
+/* --- recurrent cells ------------------------------------------------------------------------ */
 
 static const int64_t widths[] = {1, 2, 5, 16, 33, 64, 100};
 #define EACH_WIDTH for (const int64_t *w = widths; w < widths + sizeof widths / sizeof *widths; w++)
@@ -430,9 +424,7 @@ static void test_gru_step_back(const sq_kern *kern, sq_dtype t) {
   }
 }
 
-/* --- rows
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- rows ----------------------------------------------------------------------------------- */
 
 static void test_add_row(const sq_kern *kern, sq_dtype t) {
   for (int64_t O = 0; O < 140; O += 23) {
@@ -499,8 +491,7 @@ static void test_cross_entropy_back(const sq_kern *kern, sq_dtype t) {
   cross_entropy_case(kern, t, 10, true, 0.25);
 }
 
-/* --- optimizers: three steps, every combination of options
- * --------------------------------------------------------- */
+/* --- optimizers: three steps, every combination of options ---------------------------------- */
 
 enum { PARAMETERS = 77 };
 static real weight[PARAMETERS], slots[3][PARAMETERS]; /* the oracle's parameters and state */

@@ -9,7 +9,7 @@
 #include "bind/parts.h"
 #include "bind/registry.h"
 
-/* --- the list --------------------------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------------------------- */
 
 static void set_string(lua_State *L, const char *key, const char *value) {
   if (!value) return;
@@ -203,8 +203,7 @@ static int document_row(lua_State *L) {
   return 0;
 }
 
-/* --- functions that are written in Lua ----------------------------------------------------------
- */
+/* --- functions that are written in Lua ------------------------------------------------------ */
 
 /* What a parameter is when it is left out. */
 static void push_default(lua_State *L, const sq_param *p) {

@@ -9,9 +9,9 @@
  * which raises with the script's line; and, for functions and classes that are written in Lua, the
  * one registration each has, where it is made:
  *
- *   sq.sweep = api.define {owner = "sq", name = "sweep", signature = "(run: function, ...) ->
- * table", doc = "One line.", example = "sq.sweep(run, {seed = {1, 2}})", call = function(run, ...)
- * end}
+ *   sq.sweep = api.define {owner = "sq", name = "sweep",
+ *     signature = "(run: function, ...) -> table", doc = "One line.",
+ *     example = "sq.sweep(run, {seed = {1, 2}})", call = function(run, ...) end}
  *
  *   local method = api.class {name = "Log", methods = Log, doc = "...", example = "...",
  *     fields = {{"dir", "string", "Its folder."}}}

@@ -1,13 +1,12 @@
-/* args.c: arguments by signature: by position, optional ones in a trailing table, or all in
- * one table by name. Positions and dims are turned from 1-based to 0-based here and nowhere else.
- */
+/* args.c: arguments by signature: by position, optional ones in a trailing table, or all in one
+ * table by name. Positions and dims are turned from 1-based to 0-based here and nowhere else. */
 #include "bind/args.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-/* --- errors ----------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------------------------- */
 
 /* "it is called as sum(x: Tensor, ...) -> Tensor", pushed. */
 static const char *usage(const bind_args *a) {
@@ -24,7 +23,7 @@ static int missing(const bind_args *a, int p) {
   return bind_error(a->L, "[%s] %s is missing; %s", a->name, a->sig->param[p].name, usage(a));
 }
 
-/* --- memory for lists ------------------------------------------------------------------------- */
+/* --- memory for lists ----------------------------------------------------------------------- */
 
 static void *room(bind_args *a, int64_t n) {
   if (n <= SQ_FEW_WORDS - a->used) {
@@ -36,7 +35,7 @@ static void *room(bind_args *a, int64_t n) {
   return lua_newuserdatauv(a->L, (size_t)n * sizeof(int64_t), 0);
 }
 
-/* --- numbers ---------------------------------------------------------------------------------- */
+/* --- numbers -------------------------------------------------------------------------------- */
 
 int64_t bind_args_int(lua_State *L, int at, const char *op, const char *what) {
   int whole;
@@ -70,7 +69,7 @@ static double number(const bind_args *a, int p, int at) {
   return lua_tonumber(a->L, at);
 }
 
-/* --- lists ------------------------------------------------------------------------------------ */
+/* --- lists ---------------------------------------------------------------------------------- */
 
 static int64_t one_int(const bind_args *a, int at, const sq_param *p) {
   bool counts_from_1 = p->kind == SQ_ARG_DIMS;
@@ -137,7 +136,7 @@ static void read_numbers(bind_args *a, int p, int at, int count) {
   a->arg[p].numbers.v = v;
 }
 
-/* --- tensors and other objects ---------------------------------------------------------------- */
+/* --- tensors and other objects -------------------------------------------------------------- */
 
 static sq_tensor *tensor(const bind_args *a, int p, int at, const char *expected) {
   bind_box *box = bind_test(a->L, at, bind_tensor_class);
@@ -198,7 +197,7 @@ static void *object(const bind_args *a, int p, int at, const char *type) {
   return box->object;
 }
 
-/* --- strings ---------------------------------------------------------------------------------- */
+/* --- strings -------------------------------------------------------------------------------- */
 
 static const char *string(const bind_args *a, int p, int at, const char *expected) {
   if (lua_type(a->L, at) != LUA_TSTRING) wrong_kind(a, p, at, expected);
@@ -242,7 +241,7 @@ static const char *choice(const bind_args *a, int p, int at) {
   return NULL;
 }
 
-/* --- one argument ----------------------------------------------------------------------------- */
+/* --- one argument --------------------------------------------------------------------------- */
 
 static bool callable(lua_State *L, int at) {
   if (lua_type(L, at) == LUA_TFUNCTION) return true;
@@ -340,7 +339,7 @@ static void read_one(bind_args *a, int p) {
   }
 }
 
-/* --- which argument goes where ---------------------------------------------------------------- */
+/* --- which argument goes where -------------------------------------------------------------- */
 
 static bool is_list(sq_arg_kind kind) {
   return kind == SQ_ARG_DIMS || kind == SQ_ARG_SHAPE || kind == SQ_ARG_INTS ||
@@ -366,8 +365,8 @@ static bool skips_to_list(const bind_args *a, int p, int at) {
          is_list(a->sig->param[p + 1].kind);
 }
 
-/* Gives arguments 1..n to parameters in order; returns the first parameter that got none, or params
- * + 1 when there are too many arguments. */
+/* Gives arguments 1..n to parameters in order; returns the first parameter that got none, or
+ * params + 1 when there are too many arguments. */
 static int place_in_order(bind_args *a, int n) {
   int p = 0;
   for (int at = 1; at <= n; p++) {

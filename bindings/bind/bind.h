@@ -9,7 +9,7 @@
 #include "base/signature.h"
 #include "tensor/tensor.h"
 
-/* --- errors ----------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------------------------- */
 
 /* Raises the text with `script.lua:line: ` of the innermost function of a script in front. */
 int bind_error(lua_State *L, const char *format, ...) SQ_PRINTF(2, 3);
@@ -44,7 +44,7 @@ const char *bind_nearest_key(lua_State *L, int table, const char *word);
  * returns it. */
 const char *bind_describe(lua_State *L, int at);
 
-/* --- functions -------------------------------------------------------------------------------- */
+/* --- functions ------------------------------------------------------------------------------ */
 
 /* One function. `call` gets one argument per parameter, checked and with defaults filled in (kind
  * SQ_ARG_NIL where nil was allowed and given); dims and positions count from 0. The first argument
@@ -82,7 +82,7 @@ int bind_running_params(lua_State *L);
  * others (for metamethods), 0: all are read. */
 void bind_push_op(lua_State *L, int op, bool inplace, int most);
 
-/* --- classes and boxes ------------------------------------------------------------------------ */
+/* --- classes and boxes ---------------------------------------------------------------------- */
 
 typedef struct bind_field {
   const char *name, *type, *doc;
@@ -146,7 +146,7 @@ void bind_push_tensor(lua_State *L, sq_tensor *t);
  * one: for keeping it alive in a user value. */
 void bind_push_argument(lua_State *L, const void *object);
 
-/* --- around a call --------------------------------------------------------------------------- */
+/* --- around a call -------------------------------------------------------------------------- */
 
 /* The generator of an argument, the default one where it is nil. [borrow] */
 sq_rng *bind_rng(const sq_arg *arg);

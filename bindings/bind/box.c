@@ -11,7 +11,7 @@
 #include "bind/bind.h"
 #include "bind/registry.h"
 
-/* --- errors ----------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------------------------- */
 
 /* Pushes "script.lua:42: " of the innermost function that is a script's; the module's own Lua parts
  * are called "=seqrt:...". */
@@ -91,7 +91,7 @@ const char *bind_describe(lua_State *L, int at) {
   }
 }
 
-/* --- the collector ---------------------------------------------------------------------------- */
+/* --- the collector -------------------------------------------------------------------------- */
 
 /* C bytes that Lua does not see. A young collection when a good part of what lives was allocated
  * since the last one; a full one when the live bytes have grown by half, since a young collection
@@ -113,8 +113,7 @@ void bind_account(lua_State *L) {
   base = stats.live_bytes;
 }
 
-/* --- where an op was recorded -------------------------------------------------------------------
- */
+/* --- where an op was recorded --------------------------------------------------------------- */
 
 /* Names of scripts, kept for ever: nodes of the tape point to them. */
 typedef struct script {
@@ -157,7 +156,7 @@ void bind_note_lines(void) { sq_set_locator(bind_locate); }
 
 const bind_class *bind_tensor_class, *bind_generator_class;
 
-/* --- boxes ------------------------------------------------------------------------------------ */
+/* --- boxes ---------------------------------------------------------------------------------- */
 
 bind_box *bind_box_at(lua_State *L, int at) {
   if (lua_type(L, at) != LUA_TUSERDATA || lua_rawlen(L, at) != sizeof(bind_box)) return NULL;
@@ -207,7 +206,7 @@ void bind_push_tensor(lua_State *L, sq_tensor *t) {
   }
 }
 
-/* --- names that do not exist ------------------------------------------------------------------ */
+/* --- names that do not exist ---------------------------------------------------------------- */
 
 static int by_letters(const void *a, const void *b) {
   return strcmp(*(const char *const *)a, *(const char *const *)b);

@@ -1,6 +1,5 @@
 /* function.c: a C function or an op as a Lua function: arguments read by signature, results in
- * boxes.
- */
+ * boxes. */
 #include <string.h>
 
 #include "autograd/op.h"

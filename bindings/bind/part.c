@@ -44,7 +44,7 @@ void bind_lazy(lua_State *L, const char *owner, const bind_lazy_row *rows) {
   lua_setmetatable(L, -2);
 }
 
-/* --- calls ------------------------------------------------------------------------------------ */
+/* --- calls ---------------------------------------------------------------------------------- */
 
 static void push_numbers(lua_State *L, const sq_arg *arg) {
   lua_createtable(L, arg->numbers.n, 0);

@@ -52,7 +52,7 @@ static int64_t bytes_so_far(void) {
   return stats.total_bytes;
 }
 
-/* --- counting --------------------------------------------------------------------------------- */
+/* --- counting ------------------------------------------------------------------------------- */
 
 static bool is_same(const record *a, const record *b) {
   return a->name == b->name && a->line == b->line && a->source == b->source && a->kind == b->kind &&
@@ -119,7 +119,7 @@ void profile_begin(lua_State *L, const char *name) {
 
 void profile_end(void) { end((uintptr_t)__builtin_frame_address(0)); }
 
-/* --- printing --------------------------------------------------------------------------------- */
+/* --- printing ------------------------------------------------------------------------------- */
 
 /* Records of an op, a function or a line, taken together. */
 typedef struct sum {

@@ -7,7 +7,7 @@
 #include "autograd/op.h"
 #include "base/mem.h"
 
-/* --- signatures ------------------------------------------------------------------------------- */
+/* --- signatures ----------------------------------------------------------------------------- */
 
 typedef struct cached {
   const char *text;
@@ -48,7 +48,7 @@ sq_status registry_signature_copy(const char *text, const sq_signature **out) {
   return st;
 }
 
-/* --- the list --------------------------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------------------------- */
 
 static registry_functions *groups;
 static registry_ops *op_tables;
@@ -103,7 +103,7 @@ const registry_functions *registry_functions_at(int i) {
 const registry_ops *registry_ops_at(int i) { return i < op_table_count ? &op_tables[i] : NULL; }
 const bind_class *registry_class_at(int i) { return i < class_count ? classes[i] : NULL; }
 
-/* --- ops -------------------------------------------------------------------------------------- */
+/* --- ops ------------------------------------------------------------------------------------ */
 
 const char *registry_inplace_name(int op) {
   static char names[SQ_OPS][32];

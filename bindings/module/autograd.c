@@ -6,7 +6,7 @@
 #include "bind/profile.h"
 #include "module/open.h"
 
-/* --- switches --------------------------------------------------------------------------------- */
+/* --- switches ------------------------------------------------------------------------------- */
 
 static int no_grad(lua_State *L, const sq_arg *arg) {
   return guard_with(L, arg, sq_grad_enable, false);
@@ -48,7 +48,7 @@ static int profile(lua_State *L, const sq_arg *arg) {
   return guard_with(L, arg, profile_enable, true);
 }
 
-/* --- gradients -------------------------------------------------------------------------------- */
+/* --- gradients ------------------------------------------------------------------------------ */
 
 enum { MOST = 64 };
 
@@ -75,7 +75,7 @@ static int grad(lua_State *L, const sq_arg *arg) {
   return inputs;
 }
 
-/* --- opening ---------------------------------------------------------------------------------- */
+/* --- opening -------------------------------------------------------------------------------- */
 
 static const bind_fn functions[] = {
     {"no_grad", "(fn: function? = nil, ...: any? = nil) -> any",

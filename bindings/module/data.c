@@ -8,7 +8,7 @@
 #include "datasets/palindrome.h"
 #include "module/open.h"
 
-/* --- Palindrome ------------------------------------------------------------------------------- */
+/* --- Palindrome ----------------------------------------------------------------------------- */
 
 /* Its length, and the generator (user value 1, nil for the default one). */
 typedef struct palindrome {
@@ -94,8 +94,7 @@ static const bind_class palindrome_class = {
     .drop = drop_palindrome,
 };
 
-/* --- what data.lua does ------------------------------------------------------------------------
- */
+/* --- what data.lua does --------------------------------------------------------------------- */
 
 static int in_lua(lua_State *L, const sq_arg *arg) { return part_call(L, "data", arg); }
 
@@ -137,8 +136,7 @@ void open_data(lua_State *L) {
   bind_lazy(L, "data", NULL);
 }
 
-/* --- seqrt.dataset: what data.lua needs of C ----------------------------------------------------
- */
+/* --- seqrt.dataset: what data.lua needs of C ------------------------------------------------ */
 
 static sq_rng *generator_at(lua_State *L, int at) {
   return lua_isnoneornil(L, at) ? sq_rng_default() : bind_check(L, at, bind_generator_class);

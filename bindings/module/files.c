@@ -32,7 +32,7 @@ static sq_status read_array(const sq_array *from, sq_tensor **out) {
   return SQ_OK;
 }
 
-/* --- npy -------------------------------------------------------------------------------------- */
+/* --- npy ------------------------------------------------------------------------------------ */
 
 static sq_status load_npy(const char *path, sq_tensor **out) {
   void *bytes = NULL;
@@ -74,7 +74,7 @@ void open_npy(lua_State *L) {
   bind_lazy(L, "npy", NULL);
 }
 
-/* --- pictures --------------------------------------------------------------------------------- */
+/* --- pictures ------------------------------------------------------------------------------- */
 
 /* (Y,X,C) as a tensor (C,Y,X): uint8, or float32 with whole numbers up to 65535. */
 static sq_status to_planes(const sq_png *p, sq_tensor **out) {
@@ -164,8 +164,7 @@ void open_image(lua_State *L) {
   bind_lazy(L, "image", NULL);
 }
 
-/* --- seqrt.store: what the Lua parts need of C ---------------------------------------------------
- */
+/* --- seqrt.store: what the Lua parts need of C ---------------------------------------------- */
 
 /* png_read(path, deep) -> (C,Y,X) of uint8, or where `deep`, of float32 with the numbers of a file
  * of 16 bits */
@@ -220,8 +219,7 @@ static int core_png_bytes(lua_State *L) {
   return give_bytes(L, bytes, size);
 }
 
-/* --- seqrt.store: TensorBoard's records ----------------------------------------------------------
- */
+/* --- seqrt.store: TensorBoard's records ----------------------------------------------------- */
 
 /* Numbers of a tensor or a list, in a userdata that is pushed. */
 static const double *check_values(lua_State *L, int at, int64_t *n) {
@@ -384,8 +382,7 @@ int luaopen_seqrt_store(lua_State *L) {
   return 1;
 }
 
-/* --- sq.save and its kin ------------------------------------------------------------------------
- */
+/* --- sq.save and its kin -------------------------------------------------------------------- */
 
 static int in_files(lua_State *L, const sq_arg *arg) { return part_call(L, "files", arg); }
 

@@ -52,8 +52,7 @@ static int construct(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-/* --- calling a layer
- * --------------------------------------------------------------------------------- */
+/* --- calling a layer ------------------------------------------------------------------------ */
 
 /* "Net.head", as module.lua knows it, then what the layer is. */
 static int raise_in_layer(lua_State *L, const sq_layer *l, int self, sq_status st) {
@@ -96,8 +95,7 @@ static int call_layer(lua_State *L) {
   return a.sig->returns;
 }
 
-/* --- fields
- * --------------------------------------------------------------------------------------------- */
+/* --- fields --------------------------------------------------------------------------------- */
 
 static int get_training(lua_State *L, void *self) {
   lua_pushboolean(L, ((sq_layer *)self)->training);
@@ -152,8 +150,7 @@ const bind_class bind_layer_class = {
     .assign = assign,
 };
 
-/* --- seqrt.layer: what module.lua needs of C layers
- * --------------------------------------------------------- */
+/* --- seqrt.layer: what module.lua needs of C layers ----------------------------------------- */
 
 static int core_entries(lua_State *L) {
   const sq_layer *l = check_layer(L, 1);
@@ -240,9 +237,7 @@ int luaopen_seqrt_layer(lua_State *L) {
   return 1;
 }
 
-/* --- sq.nn
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- sq.nn ---------------------------------------------------------------------------------- */
 
 static void open_classes(lua_State *L) {
   const sq_layer_class *const *c = sq_layer_classes();

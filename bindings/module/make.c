@@ -6,7 +6,7 @@
 #include "kernels/kern.h"
 #include "module/open.h"
 
-/* --- what all of them share ------------------------------------------------------------------- */
+/* --- what all of them share ----------------------------------------------------------------- */
 
 /* A new contiguous tensor in a new box; `name` names the function in errors. */
 static sq_tensor *make(lua_State *L, const char *name, sq_dtype dtype, int ndim,
@@ -24,7 +24,7 @@ static int finish(lua_State *L, sq_tensor *t, const sq_arg *requires_grad) {
   return 1;
 }
 
-/* --- from Lua values -------------------------------------------------------------------------- */
+/* --- from Lua values ------------------------------------------------------------------------ */
 
 /* Nested tables being read. `path` is where we are, for errors. */
 typedef struct nest {
@@ -146,7 +146,7 @@ static int tensor(lua_State *L, const sq_arg *arg) {
   return finish(L, t, &arg[2]);
 }
 
-/* --- of one value ----------------------------------------------------------------------------- */
+/* --- of one value --------------------------------------------------------------------------- */
 
 static int fill_with(lua_State *L, sq_tensor *t, double value, const sq_arg *requires_grad) {
   if (!sq_is_float(t->dtype) && value != floor(value))
@@ -206,7 +206,7 @@ static int full_like(lua_State *L, const sq_arg *arg) {
   return fill_with(L, make_like(L, "full_like", arg, 2), arg[1].number, &arg[3]);
 }
 
-/* --- ranges ----------------------------------------------------------------------------------- */
+/* --- ranges --------------------------------------------------------------------------------- */
 
 /* first + i step in double, then the dtype. */
 static void write_range(sq_tensor *t, double first, double step) {
@@ -273,7 +273,7 @@ static int eye(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-/* --- chance ----------------------------------------------------------------------------------- */
+/* --- chance --------------------------------------------------------------------------------- */
 
 static int draw(lua_State *L, const char *name, sq_tensor *t, tensor_law law, double a, double b,
                 const sq_arg *generator, const sq_arg *requires_grad) {
@@ -333,7 +333,7 @@ static int randperm(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-/* --- the list --------------------------------------------------------------------------------- */
+/* --- the list ------------------------------------------------------------------------------- */
 
 #define MAKE "dtype: dtype = float32, requires_grad: bool = false"
 #define LIKE "dtype: dtype? = nil, requires_grad: bool = false"

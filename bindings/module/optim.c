@@ -27,8 +27,7 @@ static int index_of(const char *name) {
   return i;
 }
 
-/* --- lists of tensors on the Lua side
- * ------------------------------------------------------------------- */
+/* --- lists of tensors on the Lua side ------------------------------------------------------- */
 
 /* The tensors of the list at `at`, in a userdata that is pushed; they live as long as the list. */
 static sq_tensor **check_tensors(lua_State *L, int at, const char *what, int *n) {
@@ -51,8 +50,7 @@ static sq_tensor **check_tensors(lua_State *L, int at, const char *what, int *n)
   return list;
 }
 
-/* --- construction
- * ------------------------------------------------------------------------------------------ */
+/* --- construction --------------------------------------------------------------------------- */
 
 /* A number, or a flag as 0 or 1. */
 static double to_hyper(lua_State *L, int at) {
@@ -109,9 +107,7 @@ static int construct(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-/* --- methods
- * --------------------------------------------------------------------------------------------------
- */
+/* --- methods -------------------------------------------------------------------------------- */
 
 static int step(lua_State *L, const sq_arg *arg) {
   sq_optim *o = arg[0].object;
@@ -199,8 +195,7 @@ const bind_class bind_optim_class = {
     .drop = drop_optim,
 };
 
-/* --- fields: opt.lr of the first group, for all groups when assigned
- * ------------------------------------------ */
+/* --- fields: opt.lr of the first group, for all groups when assigned ------------------------ */
 
 static void push_hyper(lua_State *L, const sq_optim *o, int group, int i) {
   double value = o->group[group].hyper[i];
@@ -229,8 +224,7 @@ static int get_groups(lua_State *L, void *self) {
   return call_part(L, "param_groups", NULL);
 }
 
-/* --- seqrt.optimizer: what optim.lua needs
- * ---------------------------------------------------------------------- */
+/* --- seqrt.optimizer: what optim.lua needs -------------------------------------------------- */
 
 /* sizes(opt) -> {parameters of group 1, of group 2, ...} */
 static int core_sizes(lua_State *L) {
@@ -327,9 +321,7 @@ int luaopen_seqrt_optimizer(lua_State *L) {
   return 1;
 }
 
-/* --- clipping
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- clipping ------------------------------------------------------------------------------- */
 
 static int clip_grad_norm(lua_State *L, const sq_arg *arg) {
   int n;

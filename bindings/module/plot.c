@@ -1,5 +1,5 @@
-/* plot.c: figures and their axes as userdata. Series are given as lists of numbers or as tensors.
- */
+/* plot.c: figures and their axes as userdata. Series are given as lists of numbers or as
+ * tensors. */
 #include <math.h>
 #include <string.h>
 
@@ -16,8 +16,7 @@ static void drop_axes(void *object) {
   (void)object;
 } /* belongs to the figure, which user value 1 keeps */
 
-/* --- series -------------------------------------------------------------------------------------
- */
+/* --- series --------------------------------------------------------------------------------- */
 
 /* Doubles in a userdata on the stack; NULL for nil. */
 typedef struct series {
@@ -95,8 +94,7 @@ static int give_self(lua_State *L) {
   return 1;
 }
 
-/* --- Axes
- * ------------------------------------------------------------------------------------------ */
+/* --- Axes ----------------------------------------------------------------------------------- */
 
 static int line(lua_State *L, const sq_arg *arg) {
   series x, y;
@@ -227,8 +225,7 @@ static const bind_fn axes_methods[] = {
 static const bind_class axes_class = {
     .name = "Axes", .doc = "One panel of a figure.", .methods = axes_methods, .drop = drop_axes};
 
-/* --- Figure
- * -------------------------------------------------------------------------------------------- */
+/* --- Figure --------------------------------------------------------------------------------- */
 
 static int figure(lua_State *L, const sq_arg *arg) {
   bind_box *box = bind_new(L, &figure_class, 0);

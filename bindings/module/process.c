@@ -35,7 +35,7 @@ static int push_failure(lua_State *L, const char *what, int code) {
   return 2;
 }
 
-/* --- starting --------------------------------------------------------------------------------- */
+/* --- starting ------------------------------------------------------------------------------- */
 
 /* The texts of the list at `at` as a vector ended by NULL, in a userdata that is pushed. `extra`
  * places are left free before the NULL. */
@@ -111,7 +111,7 @@ static int process_spawn(lua_State *L) {
   return 1;
 }
 
-/* --- watching --------------------------------------------------------------------------------- */
+/* --- watching ------------------------------------------------------------------------------- */
 
 /* wait(list, seconds): returns when one of these Processes has reported or ended its report, when a
  * signal came, or after the time. */
@@ -179,8 +179,7 @@ static int process_close(lua_State *L) {
   return 0;
 }
 
-/* --- in the child ------------------------------------------------------------------------------
- */
+/* --- in the child --------------------------------------------------------------------------- */
 
 /* Whether the reader of the report has gone: its files close before its children are told. */
 static bool reader_gone(void) {

@@ -12,7 +12,7 @@ sq_rng *bind_rng(const sq_arg *arg) {
   return arg && arg->kind == SQ_ARG_GENERATOR ? arg->generator : sq_rng_default();
 }
 
-/* --- draws ------------------------------------------------------------------------------------ */
+/* --- draws ---------------------------------------------------------------------------------- */
 
 static sq_status draw_integers(sq_tensor *t, int64_t lo, int64_t hi, sq_rng *rng) {
   SQ_OWN sq_tensor *whole = NULL;
@@ -66,7 +66,7 @@ sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *
   return sq_tensor_copy(t, drawn);
 }
 
-/* --- the class -------------------------------------------------------------------------------- */
+/* --- the class ------------------------------------------------------------------------------ */
 
 static int self_again(lua_State *L) {
   lua_settop(L, 1);
@@ -179,7 +179,7 @@ static const bind_class generator_class = {
     .meta = meta,
     .drop = drop_generator};
 
-/* --- functions -------------------------------------------------------------------------------- */
+/* --- functions ------------------------------------------------------------------------------ */
 
 static int make_generator(lua_State *L, const sq_arg *arg) {
   sq_rng *rng = push_generator(L);

@@ -16,7 +16,7 @@
 #include "module/process.h"
 #include "module/sys.h"
 
-/* --- switches --------------------------------------------------------------------------------- */
+/* --- switches ------------------------------------------------------------------------------- */
 
 static int is_tensor(lua_State *L, const sq_arg *arg) {
   lua_pushboolean(
@@ -107,7 +107,7 @@ static const bind_fn functions[] = {
      fail_allocations},
     {NULL, NULL, NULL, NULL}};
 
-/* --- ops -------------------------------------------------------------------------------------- */
+/* --- ops ------------------------------------------------------------------------------------ */
 
 /* Every op is a function; one on a tensor is a method too, and name_ where it can work in place. */
 static void open_ops(lua_State *L) {
@@ -147,7 +147,7 @@ static void open_dtypes(lua_State *L) {
   }
 }
 
-/* --- Lua parts -------------------------------------------------------------------------------- */
+/* --- Lua parts ------------------------------------------------------------------------------ */
 
 /* The loader of a part. Upvalue: its row. */
 static int load_part(lua_State *L) {
@@ -184,15 +184,15 @@ static void open_parts(lua_State *L) {
   lua_pop(L, 1);
 }
 
-/* --- the module ------------------------------------------------------------------------------- */
+/* --- the module ----------------------------------------------------------------------------- */
 
 /* What Lua parts add to `sq` itself. */
 static const bind_lazy_row parts[] = {
     {"cli", "cli"},       {"progress", "progress"}, {"Log", "log"},      {"sweep", "sweep"},
     {"report", "report"}, {"help", "help"},         {"on_stop", "stop"}, {NULL, NULL}};
 
-/* Those that add to the module's table, which is on the stack's top. A new file's opener goes here.
- */
+/* Those that add to the module's table, which is on the stack's top. A new file's opener goes
+ * here. */
 static void (*const openers[])(lua_State *L) = {open_tensor,    open_make,  open_random,
                                                 open_autograd,  open_files, open_ops,
                                                 open_operators, open_dtypes};

@@ -8,7 +8,7 @@
 #include "module/open.h"
 #include "tensor/compare.h"
 
-/* --- elements as Lua values ------------------------------------------------------------------- */
+/* --- elements as Lua values ----------------------------------------------------------------- */
 
 static const char shape_key;
 
@@ -60,7 +60,7 @@ static void open_shape(lua_State *L) {
   lua_rawsetp(L, LUA_REGISTRYINDEX, &shape_key);
 }
 
-/* --- fields ----------------------------------------------------------------------------------- */
+/* --- fields --------------------------------------------------------------------------------- */
 
 static int get_shape(lua_State *L, void *self) {
   const sq_tensor *t = self;
@@ -142,7 +142,7 @@ static const bind_field fields[] = {
     {"grad_fn", "string?", "The op that made it, nil for a leaf.", get_grad_fn, NULL},
     {NULL, NULL, NULL, NULL, NULL}};
 
-/* --- sizes ------------------------------------------------------------------------------------ */
+/* --- sizes ---------------------------------------------------------------------------------- */
 
 static int self_again(lua_State *L) {
   lua_settop(L, 1);
@@ -181,7 +181,7 @@ static int length(lua_State *L) {
   return 1;
 }
 
-/* --- values ----------------------------------------------------------------------------------- */
+/* --- values --------------------------------------------------------------------------------- */
 
 static int item(lua_State *L, const sq_arg *arg) {
   const sq_tensor *t = arg[0].tensor;
@@ -233,7 +233,7 @@ static int to_string(lua_State *L) {
   return 1;
 }
 
-/* --- gradients -------------------------------------------------------------------------------- */
+/* --- gradients ------------------------------------------------------------------------------ */
 
 static int requires_grad_(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, sq_set_requires_grad(arg[0].tensor, arg[1].flag));
@@ -263,7 +263,7 @@ static int detach_(lua_State *L, const sq_arg *arg) {
   return self_again(L);
 }
 
-/* --- other dtypes ----------------------------------------------------------------------------- */
+/* --- other dtypes --------------------------------------------------------------------------- */
 
 static int convert(lua_State *L, sq_tensor *t, sq_dtype dtype) {
   sq_tensor **slot = bind_new_tensor(L);
@@ -282,7 +282,7 @@ static int type_as(lua_State *L, const sq_arg *arg) {
   return convert(L, arg[0].tensor, arg[1].tensor->dtype);
 }
 
-/* --- two tensors as a whole ------------------------------------------------------------------- */
+/* --- two tensors as a whole ----------------------------------------------------------------- */
 
 static int equal(lua_State *L, const sq_arg *arg) {
   bool same;
@@ -299,7 +299,7 @@ static int allclose(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-/* --- draws in place --------------------------------------------------------------------------- */
+/* --- draws in place ------------------------------------------------------------------------- */
 
 static int uniform_(lua_State *L, const sq_arg *arg) {
   BIND_TRY(
@@ -324,7 +324,7 @@ static int bernoulli_(lua_State *L, const sq_arg *arg) {
   return self_again(L);
 }
 
-/* --- the class -------------------------------------------------------------------------------- */
+/* --- the class ------------------------------------------------------------------------------ */
 
 static int no_order(lua_State *L) {
   return bind_error(L,

@@ -36,7 +36,7 @@ typedef struct item {
   sq_tensor *picks;
 } item;
 
-/* --- reading a key ---------------------------------------------------------------------------- */
+/* --- reading a key -------------------------------------------------------------------------- */
 
 /* A position of dim `dim` (from 0) as an offset; `at` is the stack index of the number. */
 static int64_t offset_at(lua_State *L, const sq_tensor *t, int dim, int at) {
@@ -163,7 +163,7 @@ static int tensor_item(lua_State *L, int n, const item *items, int *dim) {
   return found;
 }
 
-/* --- taking ----------------------------------------------------------------------------------- */
+/* --- taking --------------------------------------------------------------------------------- */
 
 /* Pushes a box with op(args). */
 static sq_tensor *apply(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
@@ -318,7 +318,7 @@ int tensor_index(lua_State *L) {
   return 1;
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 /* The number or boolean at stack index 3; false for anything else. */
 static bool number_value(lua_State *L, double *out) {

@@ -1,5 +1,5 @@
-/* tensor_split.c: chunk, split and unbind: a tensor as several windows, each a result of its own.
- */
+/* tensor_split.c: chunk, split and unbind: a tensor as several windows, each a result of its
+ * own. */
 #include "autograd/op.h"
 #include "module/open.h"
 

@@ -62,8 +62,7 @@ static void print_version(void) {
   fflush(stdout);
 }
 
-/* --- the command line ---------------------------------------------------------------------------
- */
+/* --- the command line ----------------------------------------------------------------------- */
 
 /* The value of -e or -l: the rest of this argument, or the next one; NULL when there is none. */
 static const char *option_value(const command *c, int *i) {
@@ -129,8 +128,7 @@ static int bad_command(const char *bad) {
   return EXIT_FAILURE;
 }
 
-/* --- running chunks
- * ------------------------------------------------------------------------------- */
+/* --- running chunks ------------------------------------------------------------------------- */
 
 /* Prints the error on the stack's top, if status says there is one. */
 static bool report(lua_State *L, int status) {
@@ -229,8 +227,7 @@ static bool run_script(lua_State *L, const command *c) {
   return report(L, call_with(L, push_args(L), 0, handler));
 }
 
-/* --- the program
- * ---------------------------------------------------------------------------------- */
+/* --- the program ---------------------------------------------------------------------------- */
 
 /* `require "seqrt"` finds the module in the program itself. */
 static void preload_module(lua_State *L) {

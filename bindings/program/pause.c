@@ -31,7 +31,7 @@ static int64_t now_ms(void) {
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* --- the hook --------------------------------------------------------------------------------- */
+/* --- the hook ------------------------------------------------------------------------------- */
 
 static void disarm(void) {
   lua_State *L = running;
@@ -184,7 +184,7 @@ void sq_pause_reset(void) {
   sq_interrupt_clear();
 }
 
-/* --- coroutines ------------------------------------------------------------------------------- */
+/* --- coroutines ----------------------------------------------------------------------------- */
 
 /* Who resumed whom, the innermost first; on the C stack of the calls below. */
 typedef struct waiting_state {

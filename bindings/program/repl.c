@@ -21,8 +21,7 @@
 #include "program/pause.h"
 #include "program/trace.h"
 
-/* --- plain input
- * ---------------------------------------------------------------------------------- */
+/* --- plain input ---------------------------------------------------------------------------- */
 
 /* Pushes one line without its newline; nothing and false at the end of input. */
 static bool push_plain_line(lua_State *L) {
@@ -73,8 +72,7 @@ static int read_plain(lua_State *L, const char *prompt) {
   return any ? 1 : push_no_line(L);
 }
 
-/* --- readline
- * --------------------------------------------------------------------------------------- */
+/* --- readline ------------------------------------------------------------------------------- */
 #ifdef SQ_READLINE
 
 enum { HISTORY_LINES = 5000 };
@@ -237,8 +235,7 @@ static void prepare_readline(void) {}
 
 #endif
 
-/* --- the prompt
- * ------------------------------------------------------------------------------------- */
+/* --- the prompt ----------------------------------------------------------------------------- */
 
 /* read(prompt): the next line; nil and "eof" or "interrupt" without one. */
 static int line_read(lua_State *L) {

@@ -4,8 +4,8 @@
 
 #include "autograd/tape_priv.h"
 
-/* The tensor inputs of one call. Numbers that stand for tensors are made tensors, which live here.
- */
+/* The tensor inputs of one call. Numbers that stand for tensors are made tensors, which live
+ * here. */
 typedef struct sq_inputs {
   sq_arg arg[SQ_MAX_PARAMS];
   int n, made_n;

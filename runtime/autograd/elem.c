@@ -57,8 +57,8 @@ static bool reads(const sq_call *c, char letter) {
   return false;
 }
 
-/* Saves y, a, b, c, d where a gradient rule reads them: saved in that order, absent ones as NULL.
- */
+/* Saves y, a, b, c, d where a gradient rule reads them: saved in that order, absent ones as
+ * NULL. */
 static sq_status save_operands(sq_call *c) {
   SQ_TRY(sq__save(c, reads(c, 'y') ? c->out[0] : NULL));
   for (int i = 0; i < c->nin; i++) SQ_TRY(sq__save(c, reads(c, (char)('a' + i)) ? c->in[i] : NULL));

@@ -42,9 +42,9 @@ bool sq_op_is_hidden(const sq_op *op);
  * front | Lua thread] */
 SQ_CHECKED sq_status sq_apply(sq_op_id op, int nargs, const sq_arg *args, sq_tensor **out);
 
-/* The same written into args[0], which must be a tensor: x.exp_(). Recorded likewise; counts as an
- * in-place change. [fails: as sq_apply, and state on a leaf that requires a gradient | Lua thread]
- */
+/* The same written into args[0], which must be a tensor: x.exp_(). Recorded likewise; counts as
+ * an in-place change.
+ * [fails: as sq_apply, and state on a leaf that requires a gradient | Lua thread] */
 SQ_CHECKED sq_status sq_apply_inplace(sq_op_id op, int nargs, const sq_arg *args);
 
 #endif

@@ -28,9 +28,7 @@ static sq_status gelu_backward(sq_back *b) {
 const sq_op_impl sq__op_gelu = {
     .forward = gelu_forward, .backward = gelu_backward, .inplace = true};
 
-/* --- along a dim
- * -----------------------------------------------------------------------------------
- */
+/* --- along a dim ---------------------------------------------------------------------------- */
 
 /* Runs softmax or log_softmax along dim. */
 static sq_status along_dim(sq_call *c, sq_along kernel) {

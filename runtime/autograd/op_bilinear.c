@@ -49,8 +49,8 @@ static sq_status half_product(sq_tensor *rows, sq_tensor *w, sq_tensor **out) {
   return sq_reshape(product, 3, (int64_t[]){rows->shape[0], w->shape[0], w->shape[2]}, out);
 }
 
-/* y_o = x1 w_o x2 + b_o.  dx1 = sum_o dy_o w_o x2, dx2 = sum_o dy_o x1 w_o, dw_o = x1^T dy_o x2, db
- * = sum dy. */
+/* y_o = x1 w_o x2 + b_o.
+ * dx1 = sum_o dy_o w_o x2, dx2 = sum_o dy_o x1 w_o, dw_o = x1^T dy_o x2, db = sum dy. */
 static sq_status bilinear_forward(sq_call *c) {
   SQ_TRY(check_bilinear(c));
   const sq_tensor *x1 = c->in[0];

@@ -1,6 +1,5 @@
 /* op_conv.c: convolutions, forwards and transposed, and pooling, over images (B,C,Y,X) or one
- * (C,Y,X).
- */
+ * (C,Y,X). */
 #include <inttypes.h>
 
 #include "autograd/op_priv.h"
@@ -11,9 +10,7 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
-/* --- convolutions
- * ----------------------------------------------------------------------------------
- */
+/* --- convolutions --------------------------------------------------------------------------- */
 
 /* What a call of any of the three says. Saved as ints in this order. */
 typedef struct settings {
@@ -199,9 +196,7 @@ static sq_status conv_transpose2d_backward(sq_back *b) {
 const sq_op_impl sq__op_conv_transpose2d = {.forward = conv_transpose2d_forward,
                                             .backward = conv_transpose2d_backward};
 
-/* --- pooling
- * ---------------------------------------------------------------------------------------
- */
+/* --- pooling -------------------------------------------------------------------------------- */
 
 /* How many windows fit; with ceil also one that begins inside and ends outside. */
 static int64_t windows(int64_t size, int64_t taps, int64_t stride, int64_t padding,

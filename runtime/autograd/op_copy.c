@@ -81,8 +81,7 @@ static sq_status zero_into(sq_call *c) { return sq_tensor_fill(c->in[0], 0); }
 const sq_op_impl sq__op_zero = {
     .forward = zero_forward, .backward = nothing_backward, .into = zero_into, .inplace = true};
 
-/* --- joins ---------------------------------------------------------------------------------------
- */
+/* --- joins ---------------------------------------------------------------------------------- */
 
 /* torch.cat lets 1-d tensors without elements join anything. */
 static bool is_nothing(const sq_tensor *t) { return t->ndim == 1 && t->shape[0] == 0; }
@@ -186,8 +185,7 @@ static sq_status stack_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_stack = {.forward = stack_forward, .backward = stack_backward};
 
-/* --- orders --------------------------------------------------------------------------------------
- */
+/* --- orders --------------------------------------------------------------------------------- */
 
 /* Dims back to front.  dx = dy with the same dims turned. */
 static sq_status flip_forward(sq_call *c) {

@@ -13,8 +13,8 @@ static sq_status draw_noise(const sq_tensor *x, double p, sq_rng *rng, sq_tensor
   return SQ_OK;
 }
 
-/* y = x noise in training, noise = 0 with probability p, else 1 / (1 - p); y = x otherwise.  dx =
- * dy noise.  Srivastava et al. 2014. */
+/* y = x noise in training, noise = 0 with probability p, else 1 / (1 - p); y = x otherwise.
+ * dx = dy noise.  Srivastava et al. 2014. */
 static sq_status dropout_forward(sq_call *c) {
   SQ_OWN sq_tensor *noise = NULL;
   double p = c->arg[1].number;

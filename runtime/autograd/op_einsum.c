@@ -17,9 +17,8 @@ static sq_term unpack(int64_t packed, int n) {
   return t;
 }
 
-/* y[out] = the sum over other labels of the product of the operands.
- * d(operand k)[labels k] = the same sum of dy and the other operands, spread over what k alone has.
- */
+/* y[out] = the sum over other labels of the product of the operands. d(operand k)[labels
+ * k] = the same sum of dy and the other operands, spread over what k alone has. */
 static sq_status einsum_forward(sq_call *c) {
   sq_term term[SQ_EINSUM_MAX], out;
   if (c->nin < 1 || c->nin > SQ_EINSUM_MAX) {

@@ -91,9 +91,7 @@ static sq_status pow_backward(sq_back *b) {
 const sq_op_impl sq__op_pow = {
     .forward = pow_forward, .backward = pow_backward, .into = pow_into, .inplace = true};
 
-/* --- functions of one number
- * -----------------------------------------------------------------------
- */
+/* --- functions of one number ---------------------------------------------------------------- */
 
 SQ_ELEMENTWISE(exp, SQ_ELEM_exp, true, .grad = {{SQ_ELEM_mul, "gy"}});
 SQ_ELEMENTWISE(log, SQ_ELEM_log, true, .grad = {{SQ_ELEM_div, "ga"}});
@@ -150,9 +148,7 @@ static sq_status clamp_backward(sq_back *b) {
 const sq_op_impl sq__op_clamp = {
     .forward = clamp_forward, .backward = clamp_backward, .into = clamp_into, .inplace = true};
 
-/* --- choices between two
- * ---------------------------------------------------------------------------
- */
+/* --- choices between two -------------------------------------------------------------------- */
 
 SQ_ELEMENTWISE(maximum, SQ_ELEM_maximum,
                .grad = {{SQ_ELEM_maximum_back, "gab"}, {SQ_ELEM_maximum_back, "gba"}});
@@ -183,9 +179,7 @@ static sq_status where_backward(sq_back *b) {
 const sq_op_impl sq__op_where = {
     .forward = where_forward, .backward = where_backward, .mixed = true};
 
-/* --- tests: bool, without gradient
- * -----------------------------------------------------------------
- */
+/* --- tests: bool, without gradient ---------------------------------------------------------- */
 
 /* name_ of a test: its bool result in x's dtype. */
 static sq_status test_into(sq_call *c) {

@@ -8,15 +8,13 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
-/* Input 0 as it is before its in-place form: a contiguous copy to write into, given out at the end.
- */
+/* Input 0 as it is before its in-place form: a contiguous copy to write into, given out at the
+ * end. */
 static sq_status zeros_of(const sq_back *b, int i, sq_tensor **out) {
   return sq_tensor_full(sq__in_dtype(b, i), sq__in_ndim(b, i), sq__in_shape(b, i), 0, out);
 }
 
-/* --- whole positions of a dim
- * ----------------------------------------------------------------------
- */
+/* --- whole positions of a dim --------------------------------------------------------------- */
 
 /* Dim and index of (x, dim, index, ...), the index a row of checked positions. */
 static sq_status read_positions(const sq_call *c, int *dim, sq_tensor **index) {
@@ -148,9 +146,7 @@ static sq_status index_fill_backward(sq_back *b) {
 const sq_op_impl sq__op_index_fill = {
     .forward = index_fill_forward, .backward = index_fill_backward, .inplace = true, .mixed = true};
 
-/* --- single elements along a dim
- * -------------------------------------------------------------------
- */
+/* --- single elements along a dim ------------------------------------------------------------ */
 
 /* Dim and index of (x, dim, index, ...), of any shape. */
 static sq_status read_places(const sq_call *c, int *dim, sq_tensor **index) {
@@ -234,9 +230,7 @@ const sq_op_impl sq__op_scatter_add = {.forward = scatter_add_forward,
                                        .inplace = true,
                                        .mixed = true};
 
-/* --- masks
- * -----------------------------------------------------------------------------------------
- */
+/* --- masks ---------------------------------------------------------------------------------- */
 
 static sq_status check_mask(const sq_call *c) {
   if (c->in[1]->dtype == SQ_BOOL) return SQ_OK;
@@ -361,9 +355,7 @@ const sq_op_impl sq__op_masked_scatter = {.forward = masked_scatter_forward,
                                           .inplace = true,
                                           .mixed = true};
 
-/* --- positions as data
- * -----------------------------------------------------------------------------
- */
+/* --- positions as data ---------------------------------------------------------------------- */
 
 /* The places (n) of sq_nonzero as one index per dim: (n, ndim). */
 static sq_status nonzero_forward(sq_call *c) {

@@ -10,8 +10,7 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
-/* --- cross-entropy: softmax and the negative log-likelihood in one
- * ------------------------------------ */
+/* --- cross-entropy: softmax and the negative log-likelihood in one -------------------------- */
 
 /* Logits as rows (N,C) whatever their dims: (C), (N,C) or (N,C,...) with the classes in dim 2. */
 static sq_status class_rows(sq_tensor *x, sq_tensor **out) {
@@ -230,9 +229,7 @@ static sq_status cross_entropy_backward(sq_back *b) {
 const sq_op_impl sq__op_cross_entropy = {
     .forward = cross_entropy_forward, .backward = cross_entropy_backward, .mixed = true};
 
-/* --- negative log-likelihood
- * -----------------------------------------------------------------------
- */
+/* --- negative log-likelihood ---------------------------------------------------------------- */
 
 /* each_i = sign w_t x_i[t], t = classes[i], 0 for an ignored row; back: the reverse, into zeros.
  * Element by element: one in C is read. */
@@ -313,9 +310,7 @@ static sq_status nll_loss_backward(sq_back *b) {
 const sq_op_impl sq__op_nll_loss = {
     .forward = nll_loss_forward, .backward = nll_loss_backward, .mixed = true};
 
-/* --- element by element: input and target of one shape
- * ---------------------------------------------
- */
+/* --- element by element: input and target of one shape -------------------------------------- */
 
 static sq_status check_pair(const sq_call *c) {
   const sq_tensor *x = c->in[0], *t = c->in[1];

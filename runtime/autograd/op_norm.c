@@ -27,7 +27,7 @@ static sq_status new_doubles(int64_t n, sq_tensor **out) {
   return sq_tensor_new(SQ_F64, 1, &n, out);
 }
 
-/* --- batch norm ------------------------------------------------------------------------------- */
+/* --- batch norm ----------------------------------------------------------------------------- */
 
 /* x (N,C,L), cut into tiles of channels. */
 typedef struct batch_job {
@@ -123,10 +123,10 @@ static sq_status write_running(sq_tensor *running, sq_tensor *next) {
   return next ? sq_tensor_copy(running, next) : SQ_OK;
 }
 
-/* y = (x - mean) / sqrt(var + eps) w + b over channels; mean and var of the batch in training, and
- * then running = (1 - momentum) running + momentum (mean, unbiased var); else the running ones.  dx
- * = w rstd (dy - mean dy - x^ mean(dy x^)), x^ = (x - mean) rstd; without training dx = w rstd dy.
- * dw = sum dy x^, db = sum dy. */
+/* y = (x - mean) / sqrt(var + eps) w + b over channels; mean and var of the batch in training,
+ * and then running = (1 - momentum) running + momentum (mean, unbiased var); else the running
+ * ones.  dx = w rstd (dy - mean dy - x^ mean(dy x^)), x^ = (x - mean) rstd;
+ * without training dx = w rstd dy.  dw = sum dy x^, db = sum dy. */
 static sq_status batch_norm_forward(sq_call *c) {
   bool training = c->arg[5].flag;
   SQ_TRY(check_batch(c, training));
@@ -186,8 +186,7 @@ static sq_status batch_norm_backward(sq_back *b) {
 const sq_op_impl sq__op_batch_norm = {.forward = batch_norm_forward,
                                       .backward = batch_norm_backward};
 
-/* --- layer norm and group norm ------------------------------------------------------------------
- */
+/* --- layer norm and group norm -------------------------------------------------------------- */
 
 /* x (N,G,D,L), cut into a few tiles of samples, so that the tiles' sums of dw and db are few.
  */
@@ -310,8 +309,9 @@ static sq_status check_layer_norm(const sq_call *c) {
   return SQ_OK;
 }
 
-/* y = x^ w + b, x^ = (x - mean) / sqrt(var + eps) over the last dims.  dx = rstd (w dy - mean(w dy)
- * - x^ mean(w dy x^)), dw = sum dy x^, db = sum dy over the dims in front. */
+/* y = x^ w + b, x^ = (x - mean) / sqrt(var + eps) over the last dims.
+ * dx = rstd (w dy - mean(w dy) - x^ mean(w dy x^)), dw = sum dy x^, db = sum dy over the dims in
+ * front. */
 static sq_status layer_norm_forward(sq_call *c) {
   SQ_TRY(check_layer_norm(c));
   const sq_tensor *x = c->in[0];

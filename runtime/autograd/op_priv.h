@@ -56,8 +56,7 @@ typedef struct sq_op_impl {
 #include "autograd/op.def"
 #undef OP
 
-/* --- looking on (watch.c)
- * -------------------------------------------------------------------------------------------- */
+/* --- looking on (watch.c) ------------------------------------------------------------------- */
 
 /* True while forward and backward are to go through the two below. */
 extern bool sq__watching;
@@ -69,11 +68,10 @@ SQ_CHECKED sq_status sq__watch_forward(sq_call *c, sq_status (*forward)(sq_call 
 /* The node's backward, looked at likewise. [fails: as backward, state] */
 SQ_CHECKED sq_status sq__watch_backward(sq_back *b);
 
-/* --- forward: what is kept for backward (all do nothing when nothing is recorded)
- * ------------------------------------ */
+/* --- forward: what is kept for backward (all do nothing when nothing is recorded) ----------- */
 
-/* Keeps a tensor; an output is kept without its graph, so that no cycle arises. At most 6. [keep |
- * fails: nomem] */
+/* Keeps a tensor; an output is kept without its graph, so that no cycle arises. At most 6.
+ * [keep | fails: nomem] */
 SQ_CHECKED sq_status sq__save(sq_call *c, sq_tensor *t);
 void sq__save_number(sq_call *c, double x);              /* at most 4 */
 void sq__save_ints(sq_call *c, int n, const int64_t *v); /* at most 28 in all */
@@ -83,8 +81,7 @@ void sq__save_int(sq_call *c, int64_t v);
  * that change their inputs. [fails: nomem] */
 SQ_CHECKED sq_status sq__reserve(sq_call *c, sq_tensor *y);
 
-/* --- backward: reading it, in the order of saving
- * --------------------------------------------------------------------- */
+/* --- backward: reading it, in the order of saving ------------------------------------------- */
 
 bool sq__needs(const sq_back *b, int input);
 int sq__inputs(const sq_back *b);              /* how many inputs the call had */
@@ -100,16 +97,14 @@ sq_dtype sq__in_dtype(const sq_back *b, int i);
  * nomem, intr] */
 SQ_CHECKED sq_status sq__give(sq_back *b, int i, sq_tensor *value);
 
-/* --- the elementwise engine
- * ------------------------------------------------------------------------------------------- */
+/* --- the elementwise engine ----------------------------------------------------------------- */
 
 SQ_CHECKED sq_status sq__elem_forward(sq_call *c);
 SQ_CHECKED sq_status sq__elem_backward(sq_back *b);
 SQ_CHECKED sq_status sq__elem_inplace(sq_call *c); /* as forward, written into in[0] */
 
-/* in[0] = kernel(in...; p), the others broadcast to it: an `into`. [fails: shape, type, nomem,
- * intr]
- */
+/* in[0] = kernel(in...; p), the others broadcast to it: an `into`.
+ * [fails: shape, type, nomem, intr] */
 SQ_CHECKED sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p);
 
 /* An elementwise op's block in one line: its kernel, then the gradient of each input as {kernel,
@@ -120,8 +115,7 @@ SQ_CHECKED sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p);
                                   .inplace = true,               \
                                   .elem = {__VA_ARGS__}}
 
-/* --- dims (op_common.c)
- * ---------------------------------------------------------------------------------------------- */
+/* --- dims (op_common.c) --------------------------------------------------------------------- */
 
 /* The dims of argument `arg` as bits (bit i: dim i); 0, which means all, when it is nil or x has no
  * dims. [fails: shape, out of range or twice] */

@@ -60,8 +60,7 @@ static sq_status mean_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_mean = {.forward = mean_forward, .backward = mean_backward};
 
-/* --- choices -------------------------------------------------------------------------------------
- */
+/* --- choices -------------------------------------------------------------------------------- */
 
 /* The greatest or least. Along dim: values and places;  dx = dy at the places. Of all:  dx = dy
  * shared evenly by those that are equal to it. */
@@ -125,9 +124,7 @@ static sq_status argmin_forward(sq_call *c) { return place(c, SQ_REDUCE_MIN); }
 const sq_op_impl sq__op_argmax = {.forward = argmax_forward};
 const sq_op_impl sq__op_argmin = {.forward = argmin_forward};
 
-/* --- products, spreads and norms
- * -------------------------------------------------------------------
- */
+/* --- products, spreads and norms ------------------------------------------------------------ */
 
 /* y = prod x;  dx = dy times the product of the others */
 static sq_status prod_forward(sq_call *c) {
@@ -329,9 +326,7 @@ static sq_status any_forward(sq_call *c) { return count_true(c, false); }
 const sq_op_impl sq__op_all = {.forward = all_forward};
 const sq_op_impl sq__op_any = {.forward = any_forward};
 
-/* --- along a dim
- * -----------------------------------------------------------------------------------
- */
+/* --- along a dim ---------------------------------------------------------------------------- */
 
 /* y_i = x_0 + ... + x_i;  dx_i = dy_i + ... + dy_n */
 static sq_status cumsum_forward(sq_call *c) {

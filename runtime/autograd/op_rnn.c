@@ -253,8 +253,7 @@ static void backward_slice(int64_t s, void *context) {
   if (q->dc0) memcpy(state_at(q, q->dc0, s, 0), dc, bytes);
 }
 
-/* --- the cells -----------------------------------------------------------------------------------
- */
+/* --- the cells ------------------------------------------------------------------------------ */
 
 /* i, f, o = sigmoid, g = tanh of the four gates;  c' = f c + i g;  h = o tanh(c').  Gates in the
  * order i f g o. */
@@ -330,8 +329,7 @@ static const cell gru_cell = {
     .step = gru_step,
     .step_back = gru_step_back};
 
-/* --- a call: tensors in, tensors out
- * --------------------------------------------------------------- */
+/* --- a call: tensors in, tensors out -------------------------------------------------------- */
 
 /* Rows of a slice: half the batch, between two bounds, so that two cores share a batch of 32 or
  * more and the products are still large enough to run at 90 % of the best rate. */
@@ -530,8 +528,7 @@ static sq_status sequence_forward(sq_call *c, const cell *kind, bool batch_first
   return st;
 }
 
-/* --- backward of a call
- * ------------------------------------------------------------------------------ */
+/* --- backward of a call --------------------------------------------------------------------- */
 
 typedef struct grads {
   sq_tensor *dy, *dhn, *dcn, *w_ih, *w_hh, *dgates, *dh, *dc, *dweights, *dxs, *dx, *dh0, *dc0;
@@ -654,8 +651,7 @@ static sq_status sequence_backward(sq_back *b, const cell *kind) {
   return st;
 }
 
-/* --- the blocks
- * ---------------------------------------------------------------------------------------- */
+/* --- the blocks ----------------------------------------------------------------------------- */
 
 /* h_t = tanh(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh), or relu */
 static sq_status rnn_forward(sq_call *c) {

@@ -64,8 +64,7 @@ static sq_status unflatten_forward(sq_call *c) {
 }
 SQ_WINDOW(unflatten, reshape_backward);
 
-/* --- orders of dims ------------------------------------------------------------------------------
- */
+/* --- orders of dims ------------------------------------------------------------------------- */
 
 /* y = x with two dims exchanged.  dx = dy with the same two exchanged. */
 static sq_status exchange(sq_call *c, int a, int d) {
@@ -118,8 +117,7 @@ static sq_status permute_backward(sq_back *b) {
 }
 SQ_WINDOW(permute, permute_backward);
 
-/* --- dims of size 1, and repeated ones -----------------------------------------------------------
- */
+/* --- dims of size 1, and repeated ones ------------------------------------------------------ */
 
 static sq_status squeeze_forward(sq_call *c) {
   unsigned mask;
@@ -149,8 +147,7 @@ static sq_status expand_as_forward(sq_call *c) {
 const sq_op_impl sq__op_expand_as = {
     .forward = expand_as_forward, .backward = expand_backward, .view = true, .mixed = true};
 
-/* --- parts of a dim ------------------------------------------------------------------------------
- */
+/* --- parts of a dim ------------------------------------------------------------------------- */
 
 static sq_status dim_of_x(const sq_call *c, int *dim) {
   const sq_tensor *x = c->in[0];
@@ -235,8 +232,7 @@ static sq_status slice_forward(sq_call *c) {
 }
 SQ_WINDOW(slice, part_backward);
 
-/* --- order in memory -----------------------------------------------------------------------------
- */
+/* --- order in memory ------------------------------------------------------------------------ */
 
 static sq_status passed_on_backward(sq_back *b) {
   b->dx[0] = sq_tensor_keep(b->dy[0]);

@@ -49,8 +49,8 @@ static sq_status add_to_window(sq_tensor *window, sq_tensor *g) {
   return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){window, g}, NULL, window);
 }
 
-/* as_strided: the window w of x.  dx = 0 with dy added where w looks (an expanded window adds up).
- */
+/* as_strided: the window w of x.
+ * dx = 0 with dy added where w looks (an expanded window adds up). */
 static sq_status as_strided_backward(sq_back *b) {
   layout l = {0};
   sq_status st = lay_out(b, b->dy[0]->dtype, &l);
@@ -63,8 +63,8 @@ static sq_status as_strided_backward(sq_back *b) {
 const sq_op_impl sq__op_as_strided = {
     .forward = never_called, .backward = as_strided_backward, .mixed = true, .hidden = true};
 
-/* copy_slices: x with its window replaced by v.  dx = dy, 0 at the window; dv = dy at the window.
- */
+/* copy_slices: x with its window replaced by v.
+ * dx = dy, 0 at the window; dv = dy at the window. */
 static sq_status copy_slices_backward(sq_back *b) {
   layout l = {0};
   sq_status st = lay_out(b, b->dy[0]->dtype, &l);

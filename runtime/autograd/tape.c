@@ -23,7 +23,7 @@ bool sq_grad_enable(bool on) {
 
 void sq_set_locator(sq_locator *locate) { locator = locate; }
 
-/* --- slots and meta -------------------------------------------------------------------------- */
+/* --- slots and meta ------------------------------------------------------------------------- */
 
 static sq_status slot_new(sq_slot **out) {
   void *block;
@@ -241,7 +241,7 @@ sq_status sq_retain_grad(sq_tensor *t) {
   return SQ_OK;
 }
 
-/* --- nodes ----------------------------------------------------------------------------------- */
+/* --- nodes ---------------------------------------------------------------------------------- */
 
 sq_status sq__edge_to(sq_tensor *t, sq_edge *e) {
   memset(e, 0, sizeof *e);
@@ -339,8 +339,7 @@ sq_status sq__set_node(sq_tensor *t, sq_node *node, int index) {
   return SQ_OK;
 }
 
-/* --- what a block saves and reads --------------------------------------------------------------
- */
+/* --- what a block saves and reads ----------------------------------------------------------- */
 
 /* True for a parameter: no in-place change will hang a graph on it. Any other tensor is saved as a
  * bare window: were it changed in place to a result of this node, the node would hold itself. */
@@ -406,8 +405,7 @@ sq_status sq__give(sq_back *b, int i, sq_tensor *value) {
   return st;
 }
 
-/* --- windows -----------------------------------------------------------------------------------
- */
+/* --- windows -------------------------------------------------------------------------------- */
 
 sq_status sq__note_view(sq_tensor *view, sq_tensor *of) {
   if (view->storage != of->storage || !sq_is_float(of->dtype)) return SQ_OK;

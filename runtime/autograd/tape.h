@@ -18,8 +18,8 @@ bool sq_is_leaf(const sq_tensor *t);
  * state, switching off a result; nomem | Lua thread] */
 SQ_CHECKED sq_status sq_set_requires_grad(sq_tensor *t, bool on);
 
-/* Makes t a leaf without gradient; its content stays. [fails: state, a view of what has a gradient
- * | Lua thread] */
+/* Makes t a leaf without gradient; its content stays.
+ * [fails: state, a view of what has a gradient | Lua thread] */
 SQ_CHECKED sq_status sq_detach(sq_tensor *t);
 
 /* The gradient collected so far, NULL for none. [borrow | Lua thread] */

@@ -8,8 +8,8 @@
 
 enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 28 };
 
-/* Where a gradient is collected; shared by the tensor that shows it and the graph that brings it.
- */
+/* Where a gradient is collected; shared by the tensor that shows it and the graph that brings
+ * it. */
 typedef struct sq_slot {
   int32_t refs;
   bool stale; /* the tensor has another dtype or shape by now: only graphs of before hold this */

@@ -30,7 +30,7 @@ void sq_observe(const sq_observer *next) {
   update();
 }
 
-/* --- counting -------------------------------------------------------------------------------- */
+/* --- counting ------------------------------------------------------------------------------- */
 
 /* What a tensor holds that is not finite, and the range of the rest. */
 typedef struct census {
@@ -67,7 +67,7 @@ static sq_status look(sq_tensor *t, census *c, bool *found) {
   return SQ_OK;
 }
 
-/* --- telling --------------------------------------------------------------------------------- */
+/* --- telling -------------------------------------------------------------------------------- */
 
 /* A text being put together; what does not fit is cut. */
 typedef struct text {
@@ -122,7 +122,7 @@ static void add_inputs(text *out, const sq_call *c) {
   }
 }
 
-/* --- forward --------------------------------------------------------------------------------- */
+/* --- forward -------------------------------------------------------------------------------- */
 
 /* What the arguments held before the op ran. */
 typedef struct before {
@@ -200,7 +200,7 @@ sq_status sq__watch_forward(sq_call *c, sq_status (*forward)(sq_call *c)) {
   return st;
 }
 
-/* --- backward -------------------------------------------------------------------------------- */
+/* --- backward ------------------------------------------------------------------------------- */
 
 static sq_status tell_back(const sq_node *n, const char *what, const char *name, const sq_tensor *t,
                            const census *found) {

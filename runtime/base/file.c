@@ -33,9 +33,7 @@ static int close_checked(int fd) {
   return close(fd) == 0 || errno == EINTR ? 0 : errno; /* on Linux EINTR has closed it */
 }
 
-/* --- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 /* A regular file, open, and its size. O_NONBLOCK: a FIFO must not hang us before it is refused. */
 static sq_status open_regular(const char *path, int flags, int *fd, struct stat *info) {
@@ -103,9 +101,7 @@ sq_status sq_file_read(const char *path, int64_t most, void **data, int64_t *siz
   return status;
 }
 
-/* --- writing
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 static int write_pieces(int fd, const char *data, int64_t size) {
   while (size > 0) {
@@ -287,9 +283,7 @@ sq_status sq_file_append(const char *path, const void *data, int64_t size) {
   return code == 0 ? SQ_OK : refused("append to", path, code);
 }
 
-/* --- folders
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- folders -------------------------------------------------------------------------------- */
 
 static bool is_folder(const char *path) {
   struct stat info;

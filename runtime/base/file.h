@@ -25,15 +25,15 @@ SQ_CHECKED sq_status sq_writer_put(sq_writer *w, const void *data, int64_t size)
 SQ_CHECKED sq_status sq_writer_commit(sq_writer *w); /* [take | fails: io] */
 void sq_writer_abandon(sq_writer *w);                /* [take] */
 
-/* Adds bytes to the end of a file, which is made if it is missing; complete or an error. [fails: io
- * | Lua thread] */
+/* Adds bytes to the end of a file, which is made if it is missing; complete or an error.
+ * [fails: io | Lua thread] */
 SQ_CHECKED sq_status sq_file_append(const char *path, const void *data, int64_t size);
 
 /* Makes a folder and all above it; one that exists is fine. [fails: io | Lua thread] */
 SQ_CHECKED sq_status sq_dir_make(const char *path);
 
-/* Fails unless a file can be made in that folder: what a script calls before it trains. [fails: io
- * | Lua thread] */
+/* Fails unless a file can be made in that folder: what a script calls before it trains.
+ * [fails: io | Lua thread] */
 SQ_CHECKED sq_status sq_dir_probe(const char *path);
 
 /* True for a file, folder or device of that name. [any thread] */

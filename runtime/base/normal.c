@@ -21,8 +21,8 @@ INLINE float float_of(uint32_t u) {
   return x;
 }
 
-/* log x for normal x > 0: x = 2^e m with m in [sqrt 1/2, sqrt 2), log(1 + (m-1)) by a polynomial.
- */
+/* log x for normal x > 0: x = 2^e m with m in [sqrt 1/2, sqrt 2), log(1 + (m-1)) by a
+ * polynomial. */
 INLINE float log_of(float x) {
   uint32_t u = bits_of(x);
   float m = float_of((u & 0x7fffffu) | 0x3f000000u), e = (float)((int32_t)(u >> 23) - 126);

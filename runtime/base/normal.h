@@ -1,5 +1,5 @@
-/* normal.h: sixteen uniforms become sixteen normals, to the bit as PyTorch's AVX2 build makes them.
- */
+/* normal.h: sixteen uniforms become sixteen normals, to the bit as PyTorch's AVX2 build makes
+ * them. */
 #ifndef SQ_BASE_NORMAL_H
 #define SQ_BASE_NORMAL_H
 

@@ -61,8 +61,7 @@ static void take_tiles(void) {
   }
 }
 
-/* --- a helper ----------------------------------------------------------------------------------
- */
+/* --- a helper ------------------------------------------------------------------------------- */
 
 static bool may_join(pool_state s, uint64_t last) {
   return index_here < limit_of(s) && number_of(s) != last;
@@ -108,8 +107,7 @@ static void *helper(void *number) {
   return NULL;
 }
 
-/* --- the owner ---------------------------------------------------------------------------------
- */
+/* --- the owner ------------------------------------------------------------------------------ */
 
 /* A child of fork has no helpers, and nobody is in a job. */
 static void forget_helpers(void) {

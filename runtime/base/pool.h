@@ -15,10 +15,10 @@ typedef struct sq_pool_job {
 } sq_pool_job;
 
 /* Runs every tile of `job` on up to `threads` threads (1..SQ_POOL_MAX), the caller among them;
- * returns when all are done. False, and nothing has run, if a job is under way already (a tile that
- * asks again, a second Lua thread): the caller then runs its tiles itself. Threads start at their
- * first use; where the system grants fewer, fewer work. A forked child starts its own. [any thread]
- */
+ * returns when all are done. False, and nothing has run, if a job is under way already (a tile
+ * that asks again, a second Lua thread): the caller then runs its tiles itself. Threads start at
+ * their first use; where the system grants fewer, fewer work. A forked child starts its own.
+ * [any thread] */
 bool sq_pool_run(const sq_pool_job *job, int threads);
 
 /* 0 for the thread that called sq_pool_run, 1..threads-1 for its helpers. [any thread] */

@@ -63,8 +63,8 @@ static inline double unit53(sq_rng *g) {
   return (double)(draw64(g) & (((uint64_t)1 << 53) - 1)) * 0x1p-53;
 }
 
-/* fma: PyTorch's builds contract this product and sum, and its float32 draws pass through double.
- */
+/* fma: PyTorch's builds contract this product and sum, and its float32 draws pass through
+ * double. */
 void sq_rng_uniform(sq_rng *g, sq_dtype dtype, int64_t n, double lo, double hi, void *x) {
   SQ_ASSERT(sq_is_float(dtype));
   if (dtype == SQ_F32) {

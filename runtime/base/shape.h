@@ -15,15 +15,15 @@ size_t sq_dtype_size(sq_dtype dtype);
 /* "float32", "float64", "int64", "uint8", "bool". [borrow | any thread] */
 const char *sq_dtype_name(sq_dtype dtype);
 
-/* The dtype of that name (also "float", "double", "long"). [fails: arg, with the list of names |
- * any thread] */
+/* The dtype of that name (also "float", "double", "long").
+ * [fails: arg, with the list of names | any thread] */
 SQ_CHECKED sq_status sq_dtype_parse(const char *name, sq_dtype *out);
 
 /* True for float32 and float64, which carry gradients. [any thread] */
 static inline bool sq_is_float(sq_dtype dtype) { return dtype <= SQ_F64; }
 
-/* out = a b, for counts. [fails: shape, when the product passes 2^63-1 or a factor is negative |
- * any thread] */
+/* out = a b, for counts.
+ * [fails: shape, when the product passes 2^63-1 or a factor is negative | any thread] */
 SQ_CHECKED sq_status sq_size_mul(int64_t a, int64_t b, int64_t *out);
 
 /* out = the product of shape[0..ndim), 1 for ndim 0. ndim 0..8, every size >= 0, the product at
@@ -49,8 +49,8 @@ void sq_shape_strides(int ndim, const int64_t *shape, int64_t *stride);
 bool sq_shape_equal(int adim, const int64_t *a, int bdim, const int64_t *b);
 
 /* Turns a dim that may be negative (-1 is the last) into 0..ndim-1. `what` names the op. A dim
- * written in a script is a position from 1; the error says it that way. [fails: shape | any thread]
- */
+ * written in a script is a position from 1; the error says it that way.
+ * [fails: shape | any thread] */
 SQ_CHECKED sq_status sq_dim_resolve(const char *what, int64_t dim, int ndim, int *out);
 
 #endif

@@ -191,9 +191,8 @@ sq_status sq_signature_parse(const char *text, sq_signature **out) {
   return SQ_OK;
 }
 
-void sq_signature_drop(sq_signature *s) {
-  sq_free(s);
-} /* the signature is its block's first member */
+/* The signature is its block's first member. */
+void sq_signature_drop(sq_signature *s) { sq_free(s); }
 
 int sq_signature_find(const sq_signature *s, const char *name, size_t length) {
   for (int i = 0; i < s->params; i++) {

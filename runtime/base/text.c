@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <wchar.h>
 
-/* --- numbers ---------------------------------------------------------------------------------- */
+/* --- numbers -------------------------------------------------------------------------------- */
 
 /* The C locale is libc's own object: nothing is allocated, nothing to free. */
 void *sq_point_begin(void) { return uselocale(newlocale(LC_ALL_MASK, "C", (locale_t)0)); }
@@ -36,7 +36,7 @@ double sq_parse_number(const char *text, char **end) {
   return value;
 }
 
-/* --- widths ----------------------------------------------------------------------------------- */
+/* --- widths --------------------------------------------------------------------------------- */
 
 /* Characters and widths of UTF-8; 0 where the system has no such locale: each byte is one then, and
  * continuation bytes take no column. */

@@ -38,9 +38,7 @@ sq_wire sq_dtype_wire(sq_dtype dtype) {
 
 static bool is_real(sq_wire type) { return type >= SQ_WIRE_F16; }
 
-/* --- gathering
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- gathering ------------------------------------------------------------------------------ */
 
 /* Walks the elements in row-major order, wherever they lie. */
 typedef struct walk {
@@ -84,8 +82,7 @@ static void gather(walk *w, int64_t from, int64_t n, uint8_t *raw) {
   }
 }
 
-/* --- decoding: a block to int64 or to double, both exact
- * --------------------------------------------------------- */
+/* --- decoding: a block to int64 or to double, both exact ------------------------------------ */
 
 static float half_value(uint16_t h) {
   uint32_t sign = (uint32_t)(h >> 15) << 31, power = h >> 10 & 31, part = h & 1023, bits;
@@ -156,9 +153,7 @@ static sq_status check_whole(sq_wire type, int64_t from, int64_t n, const int64_
   return SQ_OK;
 }
 
-/* --- encoding
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- encoding ------------------------------------------------------------------------------- */
 
 #define ENCODE(T)                                                 \
   for (int64_t i = 0; i < n; i++) ((T *)out)[from + i] = (T)v[i]; \

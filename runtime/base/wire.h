@@ -33,8 +33,8 @@ typedef struct sq_array {
 /* Bytes of one element. [any thread] */
 int64_t sq_wire_size(sq_wire type);
 
-/* "bool", "uint8", "int8", ..., "float16", "bfloat16", "float32", "float64". [borrow | any thread]
- */
+/* "bool", "uint8", "int8", ..., "float16", "bfloat16", "float32", "float64".
+ * [borrow | any thread] */
 const char *sq_wire_name(sq_wire type);
 
 /* The dtype that holds it: bool and uint8 themselves, float16 and bfloat16 as float32, every other

@@ -19,8 +19,7 @@ enum {
   CUTS = 6 /* straight pieces of a curve between two points */
 };
 
-/* --- glyphs ------------------------------------------------------------------------------------
- */
+/* --- glyphs --------------------------------------------------------------------------------- */
 
 /* x, y of points in hundredths of the glyph's box, y down. LIFT ends a stroke, END the glyph; a
  * corner ends a stroke and begins the next at the same point. */
@@ -89,8 +88,7 @@ static const int8_t *const glyphs[CLASSES][WAYS] = {
     {six_a, six_b, six_c},       {seven_a, seven_b, seven_c}, {eight_a, eight_b, eight_c},
     {nine_a, nine_b, nine_c}};
 
-/* --- chance ------------------------------------------------------------------------------------
- */
+/* --- chance --------------------------------------------------------------------------------- */
 
 /* splitmix64 (Steele, Lea, Flood 2014): one stream an image, so that images can be drawn in any
  * order. */
@@ -109,8 +107,7 @@ static float about(uint64_t *state, float lo, float hi) {
   return lo + (hi - lo) * 0.5f * (a + b);
 }
 
-/* --- the hand ----------------------------------------------------------------------------------
- */
+/* --- the hand ------------------------------------------------------------------------------- */
 
 /* How one image is written: p -> (m p + bend y^2 e_x) + c, in pixels. */
 typedef struct hand {
@@ -145,8 +142,7 @@ static point place(const hand *h, uint64_t *chance, int x, int y) {
                  h->m[2] * px + h->m[3] * py + h->cy};
 }
 
-/* --- drawing -----------------------------------------------------------------------------------
- */
+/* --- drawing -------------------------------------------------------------------------------- */
 
 /* near[y][x]: the squared distance of the pixel's centre to the path, far away where the pen's edge
  * does not come. */
@@ -232,8 +228,7 @@ static void draw_digit(int64_t label, uint64_t seed, uint8_t *image) {
   develop(&c, image);
 }
 
-/* --- the set -----------------------------------------------------------------------------------
- */
+/* --- the set -------------------------------------------------------------------------------- */
 
 typedef struct job {
   int64_t n;

@@ -79,9 +79,7 @@ sq_status sq_idx_parse(const void *bytes, int64_t size, sq_array *out) {
   return SQ_OK;
 }
 
-/* --- gzip
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- gzip ----------------------------------------------------------------------------------- */
 
 static voidpf zlib_alloc(voidpf context, uInt items, uInt size) {
   void *block;
@@ -229,9 +227,7 @@ sq_status sq_idx_inflate(const void *bytes, int64_t size, void **plain, int64_t 
   return status;
 }
 
-/* --- files
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- files ---------------------------------------------------------------------------------- */
 
 static sq_status parse_owned(void **owned, int64_t size, sq_array *out) {
   const uint8_t *b = *owned;

@@ -1,5 +1,5 @@
-/* idx.h: IDX files, the format of MNIST and its kin, plain or compressed by gzip. Knows no tensors.
- */
+/* idx.h: IDX files, the format of MNIST and its kin, plain or compressed by gzip. Knows no
+ * tensors. */
 #ifndef SQ_DATASETS_IDX_H
 #define SQ_DATASETS_IDX_H
 
@@ -11,10 +11,10 @@
  * Burges: the MNIST database. */
 SQ_CHECKED sq_status sq_idx_parse(const void *bytes, int64_t size, sq_array *out);
 
-/* The plain bytes of an IDX file that gzip compressed. The sizes in the header say how many there
- * are; only that many are allocated, and only after a compressed file could hold them and, where
- * they are many, after all of it was checked once. [new, *plain with sq_free | fails: format, nomem
- * | Lua thread]  RFC 1952. */
+/* The plain bytes of an IDX file that gzip compressed. The sizes in the header say how many
+ * there are; only that many are allocated, and only after a compressed file could hold them and,
+ * where they are many, after all of it was checked once.
+ * [new, *plain with sq_free | fails: format, nomem | Lua thread]  RFC 1952. */
 SQ_CHECKED sq_status sq_idx_inflate(const void *bytes, int64_t size, void **plain,
                                     int64_t *plain_size);
 

@@ -6,7 +6,7 @@
 
 #include "base/mem.h"
 
-/* --- checksums -------------------------------------------------------------------------------- */
+/* --- checksums ------------------------------------------------------------------------------ */
 
 /* Four bits at a time: the remainders of 0..15 by the polynomial 0x82F63B78, reflected. */
 static const uint32_t nibble[16] = {
@@ -30,7 +30,7 @@ static uint32_t masked_crc(const void *bytes, int64_t n) {
   return (crc >> 15 | crc << 17) + UINT32_C(0xA282EAD8);
 }
 
-/* --- histograms ------------------------------------------------------------------------------- */
+/* --- histograms ----------------------------------------------------------------------------- */
 
 enum { BUCKETS = 30 };
 
@@ -71,7 +71,7 @@ static histogram count(const sq_event *e) {
   return h;
 }
 
-/* --- protocol buffers ------------------------------------------------------------------------- */
+/* --- protocol buffers ----------------------------------------------------------------------- */
 
 /* A message being written. Without `at` it is only measured: each is written twice by the same
  * code, so that lengths, which stand before, are known. */
@@ -161,7 +161,7 @@ static void put_part(message *m, int field, void (*write)(message *m, const reco
   write(m, r);
 }
 
-/* --- TensorFlow's messages -------------------------------------------------------------------- */
+/* --- TensorFlow's messages ------------------------------------------------------------------ */
 
 static void put_image(message *m, const record *r) {
   const sq_event *e = r->e;

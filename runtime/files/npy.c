@@ -10,8 +10,7 @@
 
 enum { MAGIC = 6, MOST_HEADER = 65536, MOST_TEXT = 256 };
 
-/* --- a cursor over the header
- * ------------------------------------------------------------------------------------ */
+/* --- a cursor over the header --------------------------------------------------------------- */
 
 typedef struct cursor {
   const char *text;
@@ -66,8 +65,7 @@ static sq_status whole_number(cursor *c, int64_t *out) {
   return SQ_OK;
 }
 
-/* --- the three fields
- * -------------------------------------------------------------------------------------------- */
+/* --- the three fields ----------------------------------------------------------------------- */
 
 static sq_status set_type(const cursor *c, const char *descr, sq_array *a) {
   static const char *const names[SQ_WIRES] = {
@@ -150,9 +148,7 @@ static sq_status read_header(cursor *c, sq_array *a) {
   return broken(c, "the header lacks descr, fortran_order or shape");
 }
 
-/* --- the file
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------------------------- */
 
 /* Where the header's text lies. */
 static sq_status find_header(const uint8_t *b, int64_t size, cursor *c) {
@@ -199,9 +195,7 @@ sq_status sq_npy_parse(const void *bytes, int64_t size, sq_array *out) {
   return SQ_OK;
 }
 
-/* --- writing
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 /* Magic, version, length and dict, padded to 64 bytes. Returns its size. */
 static int64_t make_header(sq_dtype dtype, int ndim, const int64_t *shape, char *out, size_t room) {

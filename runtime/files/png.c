@@ -28,8 +28,7 @@ typedef struct job {
   char reason[160];
 } job;
 
-/* --- what libpng calls
- * ------------------------------------------------------------------------------------------- */
+/* --- what libpng calls ---------------------------------------------------------------------- */
 
 static void on_error(png_structp png, png_const_charp reason) {
   job *j = png_get_error_ptr(png);
@@ -83,8 +82,7 @@ static void on_write(png_structp png, png_bytep from, size_t n) {
 
 static void on_flush(png_structp png) { (void)png; }
 
-/* --- the one place where jumps land
- * ------------------------------------------------------------------------------ */
+/* --- the one place where jumps land --------------------------------------------------------- */
 
 /* Runs `work`; SQ_OK, or the reason libpng gave. The job keeps what it owns either way. */
 static sq_status guarded(job *j, void (*work)(job *)) {
@@ -98,12 +96,10 @@ static sq_status guarded(job *j, void (*work)(job *)) {
                  j->reason);
 }
 
-/* --- reading
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
-/* What may fail in libpng is called under guarded() alone: without a landing place libpng aborts.
- */
+/* What may fail in libpng is called under guarded() alone: without a landing place libpng
+ * aborts. */
 static void set_limits(job *j) {
   png_set_read_fn(j->png, j, on_read);
   png_set_user_limits(j->png, SQ_PNG_MOST_SIDE, SQ_PNG_MOST_SIDE);
@@ -223,9 +219,7 @@ sq_status sq_png_peek(const void *bytes, int64_t size, bool deep, sq_png *out) {
   return status;
 }
 
-/* --- writing
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 static void write_picture(job *j) {
   const sq_png *p = j->picture;

@@ -10,8 +10,7 @@
 
 enum { LENGTH = 8, MOST_ENTRY = 1 << 16, MOST_TEXT = 4 << 20 };
 
-/* --- extents: where the next name and value lie
- * ------------------------------------------------------------------ */
+/* --- extents: where the next name and value lie --------------------------------------------- */
 
 typedef struct scan {
   const char *text;
@@ -88,8 +87,7 @@ static sq_status next_member(scan *s, bool *first, span *key, span *value, bool 
   return SQ_OK;
 }
 
-/* --- values, by Jansson
- * ------------------------------------------------------------------------------------------ */
+/* --- values, by Jansson --------------------------------------------------------------------- */
 
 /* The value within a span; to be given back with json_decref. */
 static sq_status load(const scan *s, span at, int64_t most, json_t **out) {
@@ -175,8 +173,7 @@ static sq_status read_entry(const json_t *entry, const char *name, int64_t at, i
   return set_offsets(offsets, name, at, a, room, range);
 }
 
-/* --- the passes: count, check, keep
- * ------------------------------------------------------------------------------ */
+/* --- the passes: count, check, keep --------------------------------------------------------- */
 
 typedef struct reader {
   const uint8_t *bytes;

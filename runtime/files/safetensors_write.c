@@ -10,8 +10,7 @@
 #include "base/mem.h"
 #include "files/safetensors.h"
 
-/* --- the header's text
- * ------------------------------------------------------------------------------------------- */
+/* --- the header's text ---------------------------------------------------------------------- */
 
 typedef struct text {
   char *bytes;
@@ -78,9 +77,7 @@ static sq_status append_array(text *t, const sq_save_array *a, int64_t from, int
   return append_word(t, part);
 }
 
-/* --- order
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- order ---------------------------------------------------------------------------------- */
 
 /* The reference writer's order of types, the widest first. */
 static int rank(sq_dtype dtype) {
@@ -124,9 +121,7 @@ static sq_status sort_pairs(int64_t n, const sq_text_pair **sorted) {
   return SQ_OK;
 }
 
-/* --- the file
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the file ------------------------------------------------------------------------------- */
 
 typedef struct job {
   int64_t arrays, pairs;

@@ -26,8 +26,7 @@ static int64_t power(int64_t a, int64_t b) {
   return (int64_t)y;
 }
 
-/* --- int64: sums too; those of uint8 and bool are taken as int64 by the caller -----------------
- */
+/* --- int64: sums too; those of uint8 and bool are taken as int64 by the caller -------------- */
 
 static void fold(bool product, int64_t outer, int64_t R, int64_t inner, int64_t stride,
                  const int64_t *x, int64_t *y) {

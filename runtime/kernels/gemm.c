@@ -16,8 +16,7 @@
 #include "base/parallel.h"
 #include "kernels/kern_priv.h"
 
-/* --- loading ------------------------------------------------------------------------------------
- */
+/* --- loading -------------------------------------------------------------------------------- */
 
 typedef void sgemm_fn(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE ta, enum CBLAS_TRANSPOSE tb,
                       int m, int n, int k, float alpha, const float *a, int lda, const float *b,
@@ -119,8 +118,7 @@ sq_status sq_blas_load(void) {
 
 const char *sq_blas_name(void) { return name; }
 
-/* --- one product --------------------------------------------------------------------------------
- */
+/* --- one product ---------------------------------------------------------------------------- */
 
 /* C = beta C, for k = 0. */
 static void scale_rows(sq_dtype dtype, int64_t m, int64_t n, double beta, void *c, int64_t ldc) {
@@ -158,8 +156,7 @@ void sq_gemm(sq_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, 
   }
 }
 
-/* --- tiles --------------------------------------------------------------------------------------
- */
+/* --- tiles ---------------------------------------------------------------------------------- */
 
 typedef struct job {
   sq_dtype dtype;

@@ -1,5 +1,5 @@
-/* index_tmpl.h: rows added where an index says, for any type that adds; SUM is the type it adds in.
- */
+/* index_tmpl.h: rows added where an index says, for any type that adds; SUM is the type it adds
+ * in. */
 
 /* y (.., inner): row at[i] += row i of x (n,inner), in order of i. */
 static void S(add_at)(int64_t n, int64_t inner, const int64_t *at, const void *x, void *y) {

@@ -6,11 +6,12 @@
 #include "kernels/index_tmpl.h"
 #undef SUM
 
+/* clang-format off */
 CORE1(neg, (U)0 - (U)a)
 CORE2(add, (U)a + (U)b)
 CORE2(sub, (U)a - (U)b)
-CORE2(mul, (U)a *(U)b)
-CORE1(square, (U)a *(U)a)
+CORE2(mul, (U)a * (U)b)
+CORE1(square, (U)a * (U)a)
 CORE1(abs, a NEGATIVE ? (U)0 - (U)a : (U)a)
 CORE1(sign, (a > 0) - (a NEGATIVE))
 CORE1(relu, a NEGATIVE ? 0 : a)
@@ -18,16 +19,19 @@ CORE1(floor, a)
 CORE1(ceil, a)
 CORE1(round, a)
 CORE2P(add_scaled, const U p0 = (U)whole(p[0]);, (U)a + p0 * (U)b)
-CORE1P(scale, const U p0 = (U)whole(p[0]);, p0 *(U)a)
+CORE1P(scale, const U p0 = (U)whole(p[0]);, p0 * (U)a)
+/* clang-format on */
 
 static T S(bound)(double x) {
   const int64_t y = whole(x);
   return y < LEAST ? LEAST : y > MOST ? MOST : (T)y;
 }
+/* clang-format off */
 CORE1P(clamp, const T p0 = S(bound)(ceil(p[0])); const T p1 = S(bound)(floor(p[1]));
-       , a<p0 ? (p0 < p1 ? p0 : p1) : a> p1 ? p1 : a)
+       , a < p0 ? (p0 < p1 ? p0 : p1) : a > p1 ? p1 : a)
 CORE2(pow, power((int64_t)a, (int64_t)b))
 CORE1P(pow_scalar, const int64_t p0 = whole(p[0]);, power((int64_t)a, p0))
+/* clang-format on */
 
 RUN_ELEM(neg, 1, sizeof(T))
 RUN_ELEM(add, 2, sizeof(T))

@@ -49,8 +49,8 @@ SQ_CHECKED sq_status sq_kern_init(void);
  * sq_kern_init] */
 const sq_kern *sq_kern_of(sq_dtype dtype);
 
-/* The table of a given ISA, for tests and benchmarks; NULL where the processor lacks it. [borrow]
- */
+/* The table of a given ISA, for tests and benchmarks; NULL where the processor lacks it.
+ * [borrow] */
 const sq_kern *sq_kern_of_isa(sq_isa isa, sq_dtype dtype);
 
 /* "exp": the name in kern.def; true when the kernel's output is bool; how many inputs it takes.

@@ -10,8 +10,8 @@ const sq_kern *sq__kern_base(sq_dtype dtype);
 const sq_kern *sq__kern_avx2(sq_dtype dtype);
 const sq_kern *sq__kern_avx512(sq_dtype dtype);
 
-/* The table of SQ_I64, SQ_U8 or SQ_BOOL, NULL for another dtype; the same for every ISA. [borrow |
- * any thread] */
+/* The table of SQ_I64, SQ_U8 or SQ_BOOL, NULL for another dtype; the same for every ISA.
+ * [borrow | any thread] */
 const sq_kern *sq__kern_int(sq_dtype dtype);
 
 /* C = op(A) op(B) for int64 and uint8, as sq_gemm; k may be 0. [any thread] */

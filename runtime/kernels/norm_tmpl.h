@@ -1,8 +1,7 @@
 /* norm_tmpl.h: normalisation by mean and variance, forward and back. Sums are in double and in an
  * order fixed by the shape. Ioffe and Szegedy 2015; Ba, Kiros and Hinton 2016; Wu and He 2018. */
 
-/* --- batch norm of channels that are rows: x (N,L), rows `step` elements apart -----------------
- */
+/* --- batch norm of channels that are rows: x (N,L), rows `step` elements apart -------------- */
 
 static double S(rows_sum)(int64_t N, int64_t L, int64_t step, const T *x) {
   double total = 0;
@@ -90,8 +89,7 @@ static void S(columns_back)(int64_t N, int64_t count, int64_t step, const T *g, 
   }
 }
 
-/* --- batch norm ---------------------------------------------------------------------------------
- */
+/* --- batch norm ----------------------------------------------------------------------------- */
 
 static void S(batch_norm)(int64_t N, int64_t C, int64_t L, int64_t step, bool training, double eps,
                           const void *x, const void *w, const void *b, double *mean, double *var,
@@ -155,8 +153,7 @@ static void S(batch_norm_back)(int64_t N, int64_t C, int64_t L, int64_t step, bo
   }
 }
 
-/* --- layer norm and group norm: x (N,G,D,L), each (D,L) by its own mean and variance -------------
- */
+/* --- layer norm and group norm: x (N,G,D,L), each (D,L) by its own mean and variance -------- */
 
 static void S(norm_row)(int64_t D, int64_t L, const T *x, const T *w, const T *b, T m, T rstd,
                         T *y) {
@@ -180,13 +177,13 @@ static void S(norm_rows)(int64_t N, int64_t G, int64_t D, int64_t L, double eps,
     const int64_t at = r % G * D;
     mean[r] = S(row_sum)(D * L, from) / (double)(D * L);
     rstd[r] = 1 / sqrt(S(rows_squares)(1, D * L, 0, from, mean[r]) / (double)(D * L) + eps);
-    S(norm_row)
-    (D, L, from, weight ? weight + at : NULL, bias ? bias + at : NULL, (T)mean[r], (T)rstd[r], to);
+    const T *scale = weight ? weight + at : NULL, *shift = bias ? bias + at : NULL;
+    S(norm_row)(D, L, from, scale, shift, (T)mean[r], (T)rstd[r], to);
   }
 }
 
-/* Adds g (x - mean) rstd to dw and g to db, and gives the sums over the row of w g and w g (x -
- * mean). */
+/* Adds g (x - mean) rstd to dw and g to db, and gives the row's sums of w g and of
+ * w g (x - mean). */
 static void S(norm_row_sums)(int64_t D, int64_t L, const T *g, const T *x, const T *w, double mean,
                              double rstd, double *dw, double *db, double *sg, double *sgx) {
   if (L == 1) {

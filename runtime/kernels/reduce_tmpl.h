@@ -11,8 +11,8 @@ INLINE double S(join)(double *acc) {
 }
 
 #ifndef LANE_SUM
-/* The sum over i of the double `term` (of i). A row shorter than the lanes goes from left to right.
- */
+/* The sum over i of the double `term` (of i). A row shorter than the lanes goes from left to
+ * right. */
 #define LANE_SUM(result, n, term)                              \
   do {                                                         \
     double acc_[SQ_LANES] = {0};                               \
@@ -85,8 +85,7 @@ static void S(prod)(int64_t outer, int64_t R, int64_t inner, const void *x, void
   }
 }
 
-/* --- max and min: NaN wins, the first of equals is where ---------------------------------------
- */
+/* --- max and min: NaN wins, the first of equals is where ------------------------------------ */
 
 INLINE T S(greater)(T a, T b) { return (a > b) | (a != a) ? a : b; }
 INLINE T S(less)(T a, T b) { return (a < b) | (a != a) ? a : b; }
@@ -172,8 +171,7 @@ static int64_t S(find)(int64_t n, const T *x, T value) {
 EXTREME(max, greater, >)
 EXTREME(min, less, <)
 
-/* --- variance and running sums ------------------------------------------------------------------
- */
+/* --- variance and running sums -------------------------------------------------------------- */
 
 static void S(row_variance)(int64_t R, double rest, const T *x, T *mean, T *var) {
   double m = S(row_sum)(R, x) / (double)R, sum;

@@ -55,7 +55,7 @@ static void S(column_exp_sum)(int64_t R, int64_t inner, int64_t count, const T *
   }
 }
 
-/* --- logsumexp ------------------------------------------------------------------------------- */
+/* --- logsumexp ------------------------------------------------------------------------------ */
 
 /* What to take off: the maximum, or 0 where it is infinite and Inf - Inf would make a NaN. */
 INLINE T S(shift_of)(T max) { return FABS(max) == K(INFINITY) ? K(0) : max; }
@@ -81,7 +81,7 @@ static void S(logsumexp)(int64_t outer, int64_t R, int64_t inner, const void *x,
           S(column_logsumexp)(R, inner, count, from + at, to + o * inner + j))
 }
 
-/* --- softmax --------------------------------------------------------------------------------- */
+/* --- softmax -------------------------------------------------------------------------------- */
 
 static void S(row_softmax)(int64_t R, const T *x, T *y) {
   const T factor = (T)(1 / S(row_exp)(R, x, S(row_max)(R, x), y));
@@ -132,7 +132,7 @@ static void S(softmax_back)(int64_t outer, int64_t R, int64_t inner, const void 
           S(column_softmax_back)(R, inner, count, dy + at, p + at, to + at))
 }
 
-/* --- log_softmax ----------------------------------------------------------------------------- */
+/* --- log_softmax ---------------------------------------------------------------------------- */
 
 static void S(row_log_softmax)(int64_t R, const T *x, T *y) {
   const T m = S(row_max)(R, x), norm = (T)log(S(row_exp_sum)(R, x, m));

@@ -45,7 +45,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
            l->entries > 2 ? "" : ", bias=false");
 }
 
-/* --- forward --------------------------------------------------------------------------------- */
+/* --- forward -------------------------------------------------------------------------------- */
 
 static sq_status check_input(const cell *self, const sq_tensor *x) {
   if ((x->ndim == 1 || x->ndim == 2) && x->shape[x->ndim - 1] == self->I) return SQ_OK;
@@ -110,7 +110,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   return st;
 }
 
-/* --- the classes ------------------------------------------------------------------------------ */
+/* --- the classes ---------------------------------------------------------------------------- */
 
 static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
   ((cell *)l)->relu = strcmp(arg[3].string, "relu") == 0;

@@ -87,7 +87,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
            padding, more, dilation, groups, l->entries > 1 ? "" : ", bias=false");
 }
 
-/* --- Conv1d and Conv2d ------------------------------------------------------------------------ */
+/* --- Conv1d and Conv2d ---------------------------------------------------------------------- */
 
 static sq_status init_conv(sq_layer *l, const sq_arg *arg, int dims) {
   conv *c = (conv *)l;
@@ -145,8 +145,7 @@ CONV(conv1d, "Conv1d", "int", "(x: Tensor) -> Tensor",
 CONV(conv2d, "Conv2d", "pair", "(x: Tensor) -> Tensor",
      "Cross-correlation: x (B,C,Y,X) -> (B,O,Y',X'); weight (O,C/groups,KY,KX), bias (O).");
 
-/* --- ConvTranspose2d ----------------------------------------------------------------------------
- */
+/* --- ConvTranspose2d ------------------------------------------------------------------------ */
 
 static sq_status init_transposed(sq_layer *l, const sq_arg *arg) {
   conv *c = (conv *)l;

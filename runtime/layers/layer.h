@@ -1,5 +1,5 @@
-/* layer.h: what all layers share: parameters and buffers by name, a class with a row in layer.def.
- */
+/* layer.h: what all layers share: parameters and buffers by name, a class with a row in
+ * layer.def. */
 #ifndef SQ_LAYERS_LAYER_H
 #define SQ_LAYERS_LAYER_H
 
@@ -20,8 +20,8 @@ typedef struct sq_layer_class {
    * drops the layer. [fails: arg, shape, nomem] */
   sq_status (*init)(sq_layer *l, const sq_arg *arg);
 
-  /* out[0..] = the layer at work; arguments are complete. [new | fails: as the ops it is made of]
-   */
+  /* out[0..] = the layer at work; arguments are complete.
+   * [new | fails: as the ops it is made of] */
   sq_status (*forward)(sq_layer *l, const sq_arg *arg, sq_tensor **out);
 
   /* "128 -> 10": what stands in print(model) and in errors. May be NULL. */
@@ -50,8 +50,8 @@ struct sq_layer {
 /* All classes, ending with NULL. [borrow] */
 const sq_layer_class *const *sq_layer_classes(void);
 
-/* A layer of that class; missing arguments take their defaults. [new | fails: arg, shape, nomem |
- * Lua thread] */
+/* A layer of that class; missing arguments take their defaults.
+ * [new | fails: arg, shape, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *args,
                                   sq_layer **out);
 

@@ -4,7 +4,7 @@
 
 #include "layers/layer.h"
 
-/* --- batch norm ------------------------------------------------------------------------------- */
+/* --- batch norm ----------------------------------------------------------------------------- */
 
 typedef struct batch_norm {
   sq_layer base;
@@ -119,8 +119,7 @@ static void describe_batch(const sq_layer *l, char *buf, size_t n) {
 BATCH_NORM(batch1d, "BatchNorm1d", "(B,C) or (B,C,T)");
 BATCH_NORM(batch2d, "BatchNorm2d", "(B,C,Y,X)");
 
-/* --- layer norm ---------------------------------------------------------------------------------
- */
+/* --- layer norm ----------------------------------------------------------------------------- */
 
 typedef struct layer_norm {
   sq_layer base;
@@ -178,8 +177,7 @@ const sq_layer_class sq__layer_layer_norm = {
     .reset = reset_affine,
 };
 
-/* --- group norm
- * ----------------------------------------------------------------------------------- */
+/* --- group norm ----------------------------------------------------------------------------- */
 
 typedef struct group_norm {
   sq_layer base;

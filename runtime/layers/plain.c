@@ -1,5 +1,5 @@
-/* plain.c: Dropout and Unflatten: layers without parameters that are more than an op's arguments.
- */
+/* plain.c: Dropout and Unflatten: layers without parameters that are more than an op's
+ * arguments. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -79,8 +79,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
            r->batch_first ? ", batch_first" : "");
 }
 
-/* --- forward -------------------------------------------------------------------------------------
- */
+/* --- forward -------------------------------------------------------------------------------- */
 
 /* Several tensors of a forward pass, dropped together. */
 typedef struct pile {
@@ -270,8 +269,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   return st;
 }
 
-/* --- the classes
- * ----------------------------------------------------------------------------------- */
+/* --- the classes ---------------------------------------------------------------------------- */
 
 /* What LSTM and GRU take alike, from (input_size, hidden_size, num_layers, bias, batch_first,
  * dropout, bidirectional, ...). */

@@ -1,5 +1,5 @@
-/* adagrad.c: Adagrad (Duchi, Hazan and Singer, 2011).  s += g g;  w -= lr / (1 + (t-1) lr_decay) g
- * / (sqrt s + eps) */
+/* adagrad.c: Adagrad (Duchi, Hazan and Singer, 2011).
+ * s += g g;  w -= lr / (1 + (t-1) lr_decay) g / (sqrt s + eps) */
 #include <math.h>
 
 #include "optim/optim.h"

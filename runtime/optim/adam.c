@@ -1,6 +1,6 @@
 /* adam.c: Adam (Kingma and Ba, 2015) and AdamW (Loshchilov and Hutter, 2019).
- * m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g g;  w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 -
- * b2^t)) + eps) */
+ * m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g g;
+ * w -= lr (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps) */
 #include <math.h>
 
 #include "optim/optim.h"

@@ -1,5 +1,5 @@
-/* rmsprop.c: RMSprop (Hinton, lecture 6e).  s = alpha s + (1 - alpha) g g;  w -= lr g / (sqrt s +
- * eps) */
+/* rmsprop.c: RMSprop (Hinton, lecture 6e).
+ * s = alpha s + (1 - alpha) g g;  w -= lr g / (sqrt s + eps) */
 #include <math.h>
 
 #include "optim/optim.h"

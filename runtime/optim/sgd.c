@@ -1,5 +1,5 @@
-/* sgd.c: stochastic gradient descent with momentum.  g += wd w;  v = mu v + (1 - dampening) g;  w
- * -= lr (g + mu v | v) */
+/* sgd.c: stochastic gradient descent with momentum.
+ * g += wd w;  v = mu v + (1 - dampening) g;  w -= lr v, or lr (g + mu v) with Nesterov's rule. */
 #include <math.h>
 
 #include "optim/optim.h"

@@ -72,8 +72,7 @@ sq_status sq__color_parse(const char *name, sq_rgb *out) {
                  name);
 }
 
-/* --- colour maps: stops at equal distances, straight lines between them
- * ------------------------------------------ */
+/* --- colour maps: stops at equal distances, straight lines between them --------------------- */
 
 struct sq_colormap {
   const char *name;

@@ -24,9 +24,7 @@ static const sq_series *named_bars(const sq_axes *axes) {
   return NULL;
 }
 
-/* --- ticks
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- ticks ---------------------------------------------------------------------------------- */
 
 static double widest(cairo_t *cr, const sq_ticks *ticks) {
   double most = 0;
@@ -40,8 +38,8 @@ static int labelled(const sq_ticks *ticks) {
   return n;
 }
 
-/* A name under each bar that shows; where there are too many bars, under every second, third, ...
- */
+/* A name under each bar that shows; where there are too many bars, under every second, third,
+ * ... */
 static void name_ticks(sq_view *v, const sq_series *s) {
   int64_t stride = (s->n + TICKS_MOST - 1) / TICKS_MOST;
   sq_ticks *out = &v->xticks;
@@ -71,8 +69,7 @@ static void choose_y(sq_view *v) {
   sq__ticks_choose(v->y.lo, v->y.hi, most, v->y.log, v->y.whole, &v->yticks);
 }
 
-/* --- what a panel needs around it
- * -------------------------------------------------------------------------------- */
+/* --- what a panel needs around it ----------------------------------------------------------- */
 
 /* How far the texts under the x axis pass the panel's ends, and how deep they go. */
 static void measure_x(cairo_t *cr, sq_view *v) {
@@ -107,9 +104,7 @@ static void measure(cairo_t *cr, sq_view *v) {
   if (v->axes->title) v->top = sq__text_height(cr) + (v->bare ? 3 : 6);
 }
 
-/* --- the page
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- the page ------------------------------------------------------------------------------- */
 
 static bool all_bare(const sq_page *p) {
   for (int i = 0; i < p->figure->rows * p->figure->cols; i++) {

@@ -29,9 +29,7 @@ void sq__legend_size(cairo_t *cr, const sq_axes *axes, double *w, double *h) {
   *h = rows * sq__text_height(cr) * 1.2 + 2 * PAD - 2;
 }
 
-/* --- the place
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- the place ------------------------------------------------------------------------------ */
 
 static int cell_of(double at, double from, double length, int n) {
   double c = floor((at - from) / length * n);
@@ -143,9 +141,7 @@ static sq_box choose_box(const sq_view *v) {
   return best_box(v);
 }
 
-/* --- the drawing
- * -------------------------------------------------------------------------------------------------
- */
+/* --- the drawing ---------------------------------------------------------------------------- */
 
 static void draw_sample(cairo_t *cr, const sq_series *s, double x, double y) {
   if (s->kind == SERIES_LINE) {

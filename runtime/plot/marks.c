@@ -27,9 +27,7 @@ void sq__set_dash(cairo_t *cr, const sq_series *s) {
   cairo_set_dash(cr, dashes, n, 0);
 }
 
-/* --- lines
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- lines ---------------------------------------------------------------------------------- */
 
 /* A path that is drawn to; `down` while the last point was a number. */
 typedef struct pen {
@@ -111,9 +109,7 @@ static void draw_line(cairo_t *cr, const sq_view *v, const sq_series *s) {
   if (!s->marker) draw_lone_points(cr, v, s);
 }
 
-/* --- markers
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- markers -------------------------------------------------------------------------------- */
 
 static void polygon(cairo_t *cr, double x, double y, double r, int corners, double turn) {
   for (int i = 0; i < corners; i++) {
@@ -193,9 +189,7 @@ static void draw_markers(cairo_t *cr, const sq_view *v, const sq_series *s) {
   }
 }
 
-/* --- areas
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- areas ---------------------------------------------------------------------------------- */
 
 static void fill_box(cairo_t *cr, double x0, double y0, double x1, double y1) {
   cairo_rectangle(cr, fmin(x0, x1), fmin(y0, y1), fabs(x1 - x0), fabs(y1 - y0));

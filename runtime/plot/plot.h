@@ -54,10 +54,9 @@ SQ_CHECKED sq_status sq_axes_scatter(sq_axes *axes, int64_t n, const double *x, 
 SQ_CHECKED sq_status sq_axes_bar(sq_axes *axes, int64_t n, const double *x, const double *y,
                                  const char *const *names, const sq_plot_style *style);
 
-/* How many of the values within 1e300 fall in each of `bins` equal parts of [least, greatest]; bins
- * 0: by the rule of Freedman and Diaconis (1981), 5..60; else 1..10000. [fails: arg, nomem | Lua
- * thread]
- */
+/* How many of the values within 1e300 fall in each of `bins` equal parts of [least, greatest];
+ * bins 0: by the rule of Freedman and Diaconis (1981), 5..60; else 1..10000.
+ * [fails: arg, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_axes_hist(sq_axes *axes, int64_t n, const double *values, int64_t bins,
                                   const sq_plot_style *style);
 

@@ -9,8 +9,7 @@
 /* The greatest value that an axis reaches. */
 #define SQ_PLOT_MOST 1e300
 
-/* --- the model: what was asked for (figure.c, series.c)
- * ---------------------------------------------------------- */
+/* --- the model: what was asked for (figure.c, series.c) ------------------------------------- */
 
 typedef struct sq_rgb {
   double r, g, b;
@@ -63,8 +62,7 @@ struct sq_figure {
   sq_axes *axes; /* (rows, cols) */
 };
 
-/* --- colours (color.c)
- * ------------------------------------------------------------------------------------------- */
+/* --- colours (color.c) ---------------------------------------------------------------------- */
 
 /* The colour of that name. [fails: arg] */
 SQ_CHECKED sq_status sq__color_parse(const char *name, sq_rgb *out);
@@ -79,8 +77,7 @@ SQ_CHECKED sq_status sq__colormap_find(const char *name, const sq_colormap **out
 /* The map's colour at t, held to 0..1. */
 sq_rgb sq__colormap_at(const sq_colormap *map, double t);
 
-/* --- ticks (ticks.c)
- * --------------------------------------------------------------------------------------------- */
+/* --- ticks (ticks.c) ------------------------------------------------------------------------ */
 
 enum { TICKS_MOST = 96 };
 
@@ -101,8 +98,7 @@ typedef struct sq_ticks {
  * between them as minor ticks. */
 void sq__ticks_choose(double lo, double hi, int most, bool log, bool whole, sq_ticks *out);
 
-/* --- layout (range.c, layout.c)
- * ---------------------------------------------------------------------------------- */
+/* --- layout (range.c, layout.c) ------------------------------------------------------------- */
 
 typedef struct sq_box {
   double x, y, w, h;
@@ -134,8 +130,8 @@ typedef struct sq_page {
 /* The ranges of both axes: as set, else from the data with a margin; never empty. */
 void sq__range_find(const sq_axes *axes, sq_range *x, sq_range *y);
 
-/* Where a value lies between the ends of a range, 0..1 within; NaN when a log axis cannot show it.
- */
+/* Where a value lies between the ends of a range, 0..1 within; NaN when a log axis cannot show
+ * it. */
 double sq__range_place(const sq_range *range, double value);
 
 /* A value's place on the page. */
@@ -145,12 +141,11 @@ double sq__view_y(const sq_view *v, double value);
 /* The middle of bar i of a series and the width of one bar, in values of x. */
 double sq__bar_place(const sq_axes *axes, const sq_series *s, int64_t i, double *width);
 
-/* Places everything so that no text is cut off. `cr` measures text. [new, sq_free(page->views) |
- * fails: nomem] */
+/* Places everything so that no text is cut off. `cr` measures text.
+ * [new, sq_free(page->views) | fails: nomem] */
 SQ_CHECKED sq_status sq__layout(sq_figure *figure, cairo_t *cr, sq_page *page);
 
-/* --- drawing (text.c, marks.c, legend.c, draw.c, render.c)
- * ------------------------------------------------------- */
+/* --- drawing (text.c, marks.c, legend.c, draw.c, render.c) ---------------------------------- */
 
 enum { TEXT_TICK, TEXT_LABEL, TEXT_TITLE, TEXT_FIGURE };
 

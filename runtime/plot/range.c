@@ -93,8 +93,8 @@ static void add_margin(sq_range *r, double part, bool ground) {
   if (!(ground && r->hi == 0)) r->hi += by;
 }
 
-/* From the data, or what stands in for it: none at all, a single value, one too large to be drawn.
- */
+/* From the data, or what stands in for it: none at all, a single value, one too large to be
+ * drawn. */
 static void settle(const extent *e, double part, bool ground, sq_range *r) {
   double lo = e->lo, hi = e->hi;
   if (lo > hi) {
@@ -156,8 +156,8 @@ double sq__range_place(const sq_range *r, double v) {
   return r->reversed ? 1 - at : at;
 }
 
-/* cairo's coordinates are 24.8 bit numbers: what lies far outside is brought near, still outside.
- */
+/* cairo's coordinates are 24.8 bit numbers: what lies far outside is brought near, still
+ * outside. */
 static double hold(double v) { return v > 1e5 ? 1e5 : v < -1e5 ? -1e5 : v; }
 
 double sq__view_x(const sq_view *v, double value) {

@@ -11,9 +11,7 @@
 enum { MOST_BINS = 10000, MOST_SIDE = 16384 };
 #define MOST_POINTS ((int64_t)1 << 32)
 
-/* --- looks
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- looks ---------------------------------------------------------------------------------- */
 
 static sq_status set_dash(sq_series *s, const char *dash) {
   static const char *const known[] = {"-", "--", ":", "-."};
@@ -69,8 +67,7 @@ static sq_status set_style(sq_axes *axes, sq_series *s, const sq_plot_style *sty
   return SQ_OK;
 }
 
-/* --- making, and joining to the panel
- * ---------------------------------------------------------------------------- */
+/* --- making, and joining to the panel ------------------------------------------------------- */
 
 static void drop(sq_series *s) {
   sq_free(s->x);
@@ -140,9 +137,7 @@ sq_status sq_axes_band(sq_axes *axes, int64_t n, const double *x, const double *
   return join(axes, s, copy_columns(s, x, lo, hi), style);
 }
 
-/* --- bars
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- bars ----------------------------------------------------------------------------------- */
 
 /* Pointers and texts in one block. */
 static sq_status copy_names(sq_series *s, const char *const *names) {
@@ -170,9 +165,7 @@ sq_status sq_axes_bar(sq_axes *axes, int64_t n, const double *x, const double *y
   return join(axes, s, status, style);
 }
 
-/* --- histograms
- * --------------------------------------------------------------------------------------------------
- */
+/* --- histograms ----------------------------------------------------------------------------- */
 
 static int by_value(const void *a, const void *b) {
   double x = *(const double *)a, y = *(const double *)b;
@@ -235,9 +228,7 @@ sq_status sq_axes_hist(sq_axes *axes, int64_t n, const double *values, int64_t b
   return join(axes, s, fill_hist(s, n, values, bins), style);
 }
 
-/* --- pictures
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- pictures ------------------------------------------------------------------------------- */
 
 static uint32_t channel(double v) {
   v = v > 0 ? v < 1 ? v : 1 : 0; /* NaN is 0 */

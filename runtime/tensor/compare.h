@@ -9,8 +9,8 @@
 SQ_CHECKED sq_status sq_equal(sq_tensor *a, sq_tensor *b, bool *same);
 
 /* *close = |a - b| <= atol + rtol |b| for every element, broadcast; infinities of one sign are
- * close, NaN is close to NaN when `equal_nan`. One dtype. [fails: shape, type, nomem | Lua thread]
- */
+ * close, NaN is close to NaN when `equal_nan`. One dtype.
+ * [fails: shape, type, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_allclose(sq_tensor *a, sq_tensor *b, double rtol, double atol,
                                  bool equal_nan, bool *close);
 

@@ -16,9 +16,7 @@ int sq_term_find(const sq_term *term, char label) {
   return -1;
 }
 
-/* --- reading
- * ---------------------------------------------------------------------------------------
- */
+/* --- reading -------------------------------------------------------------------------------- */
 
 static sq_status push(sq_term *t, char label) {
   if (t->n == SQ_MAX_DIMS)
@@ -106,9 +104,7 @@ sq_status sq_einsum_parse(const char *equation, int n, sq_tensor *const *in, sq_
   return check_result_term(n, term, out);
 }
 
-/* --- windows
- * ---------------------------------------------------------------------------------------
- */
+/* --- windows -------------------------------------------------------------------------------- */
 
 sq_status sq_einsum_diagonal(sq_tensor *t, const sq_term *term, sq_term *once, sq_tensor **out) {
   int64_t shape[SQ_MAX_DIMS], stride[SQ_MAX_DIMS];
@@ -183,9 +179,7 @@ static sq_status reorder(part *p, const sq_term *to) {
   return sq_permute(before, order, &p->t);
 }
 
-/* --- products
- * --------------------------------------------------------------------------------------
- */
+/* --- products ------------------------------------------------------------------------------- */
 
 /* The labels of a pair by what they are for. */
 typedef struct roles {

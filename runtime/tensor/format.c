@@ -21,7 +21,7 @@ typedef struct printer {
   int64_t used, room;
 } printer;
 
-/* --- text that grows -------------------------------------------------------------------------- */
+/* --- text that grows ------------------------------------------------------------------------ */
 
 static sq_status put(printer *p, const char *s, int64_t n) {
   if (p->used + n + 1 > p->room) {
@@ -43,7 +43,7 @@ static sq_status put_blanks(printer *p, int n) {
   return SQ_OK;
 }
 
-/* --- one element ------------------------------------------------------------------------------ */
+/* --- one element ---------------------------------------------------------------------------- */
 
 /* The number as C writes it, with a point whatever the locale says. */
 static void number_text(double x, const char *format, char *buf, size_t n) {
@@ -77,7 +77,7 @@ static void element_text(const printer *p, int64_t at, char *buf, size_t n) {
   }
 }
 
-/* --- the walk --------------------------------------------------------------------------------- */
+/* --- the walk ------------------------------------------------------------------------------- */
 
 /* How many positions of a dim are shown, and which is number k of them. */
 static int64_t shown(const printer *p, int dim) {
@@ -126,7 +126,7 @@ static void measure(printer *p) {
   walk(p, 0, 0, see_width);
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing -------------------------------------------------------------------------------- */
 
 static sq_status put_element(printer *p, int64_t at) {
   char buf[400];

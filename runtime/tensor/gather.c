@@ -174,8 +174,7 @@ sq_status sq_scatter(const char *what, sq_tensor *y, int dim, sq_tensor *index, 
   return SQ_OK;
 }
 
-/* --- orders and triangles
- * ---------------------------------------------------------------------- */
+/* --- orders and triangles ------------------------------------------------------------------- */
 
 static sq_status flip_dim(sq_tensor *t, int dim, sq_tensor **out) {
   SQ_OWN sq_tensor *order = NULL;

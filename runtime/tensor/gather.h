@@ -17,9 +17,9 @@ SQ_CHECKED sq_status sq_read_index(const char *what, sq_tensor *index, int64_t s
 SQ_CHECKED sq_status sq_index_select(sq_tensor *x, int dim, int64_t n, const int64_t *at,
                                      sq_tensor **out);
 
-/* y[..,at[i],..] = or += x[..,i,..], in order of i; y contiguous, x of y's dtype and of its shape
- * with n in dim `dim`. Does not count as an in-place change. [fails: nomem, type (bool can't add) |
- * Lua thread] */
+/* y[..,at[i],..] = or += x[..,i,..], in order of i; y contiguous, x of y's dtype and of its
+ * shape with n in dim `dim`. Does not count as an in-place change.
+ * [fails: nomem, type (bool can't add) | Lua thread] */
 SQ_CHECKED sq_status sq_index_put(sq_tensor *y, int dim, int64_t n, const int64_t *at, sq_tensor *x,
                                   bool add);
 
@@ -37,8 +37,8 @@ SQ_CHECKED sq_status sq_scatter(const char *what, sq_tensor *y, int dim, sq_tens
 /* The dims in mask back to front. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_flip(sq_tensor *t, unsigned mask, sq_tensor **out);
 
-/* Dim `dim` turned round by `shift` positions: y[i] = x[(i - shift) mod size]. [new | fails: nomem
- * | Lua thread] */
+/* Dim `dim` turned round by `shift` positions: y[i] = x[(i - shift) mod size].
+ * [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_roll(sq_tensor *t, int dim, int64_t shift, sq_tensor **out);
 
 /* Of the last two dims, what lies on and above (upper) or below the diagonal, 0 elsewhere;

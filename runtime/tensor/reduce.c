@@ -1,5 +1,5 @@
-/* reduce.c: reductions. Long sums are cut into blocks of fixed size whose sums are added in order.
- */
+/* reduce.c: reductions. Long sums are cut into blocks of fixed size whose sums are added in
+ * order. */
 #include "tensor/reduce.h"
 
 #include <math.h>
@@ -181,9 +181,7 @@ sq_status sq_sumsq(sq_tensor *t, double *out) {
   return sq_interrupt_check();
 }
 
-/* --- other reductions: tiles of whole groups
- * -------------------------------------------------------
- */
+/* --- other reductions: tiles of whole groups ------------------------------------------------ */
 
 /* A kernel over (outer,R,inner), cut along outer. */
 typedef struct group_job {

@@ -1,5 +1,5 @@
-/* reduce.h: reductions over any set of dims, in an order fixed by the shape alone. Records nothing.
- */
+/* reduce.h: reductions over any set of dims, in an order fixed by the shape alone. Records
+ * nothing. */
 #ifndef SQ_TENSOR_REDUCE_H
 #define SQ_TENSOR_REDUCE_H
 

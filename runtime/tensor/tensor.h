@@ -88,16 +88,16 @@ SQ_CHECKED sq_status sq_tensor_contiguous(sq_tensor *t, sq_tensor **out);
 /* A contiguous copy. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_clone(sq_tensor *t, sq_tensor **out);
 
-/* A copy of another dtype; t itself if it has that dtype already. [new | fails: nomem | Lua thread]
- */
+/* A copy of another dtype; t itself if it has that dtype already.
+ * [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_cast(sq_tensor *t, sq_dtype dtype, sq_tensor **out);
 
 /* to = from, broadcast to `to`'s shape and converted to its dtype; the two may overlap. Counts as
  * an in-place change. [fails: shape, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_copy(sq_tensor *to, sq_tensor *from);
 
-/* Every element = value. Counts as an in-place change. [fails: type, as sq_tensor_scalar; nomem |
- * Lua thread] */
+/* Every element = value. Counts as an in-place change.
+ * [fails: type, as sq_tensor_scalar; nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_fill(sq_tensor *t, double value);
 
 /* Element number `at` (in row-major order of t's shape) as a double; int64 beyond 2^53 is rounded.

@@ -38,8 +38,8 @@ static bool view_strides(const sq_tensor *t, int ndim, const int64_t *shape, int
     sq_shape_strides(ndim, shape, stride);
     return true;
   }
-  int old = t->ndim - 1, new = ndim - 1;
-  while (old >= 0 || new >= 0) {
+  int old = t->ndim - 1, to = ndim - 1;
+  while (old >= 0 || to >= 0) {
     int64_t run = 1, step = 1;
     while (old >= 0 && t->shape[old] == 1) old--;
     if (old >= 0) {
@@ -49,13 +49,13 @@ static bool view_strides(const sq_tensor *t, int ndim, const int64_t *shape, int
         run *= t->shape[old--];
     }
     int64_t left = run;
-    while (new >= 0 && left % shape[new] == 0 && (left > 1 || shape[new] == 1)) {
-      stride[new] = step;
-      step *= shape[new];
-      left /= shape[new --];
+    while (to >= 0 && left % shape[to] == 0 && (left > 1 || shape[to] == 1)) {
+      stride[to] = step;
+      step *= shape[to];
+      left /= shape[to--];
     }
     if (left != 1) return false;
-    if (old < 0 && new >= 0 && shape[new] != 1) return false;
+    if (old < 0 && to >= 0 && shape[to] != 1) return false;
   }
   return true;
 }

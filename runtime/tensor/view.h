@@ -1,5 +1,5 @@
-/* view.h: other windows on the same storage, and the two ways of reading an index. Records nothing.
- */
+/* view.h: other windows on the same storage, and the two ways of reading an index. Records
+ * nothing. */
 #ifndef SQ_TENSOR_VIEW_H
 #define SQ_TENSOR_VIEW_H
 
@@ -11,12 +11,12 @@
  * thread] */
 SQ_CHECKED sq_status sq_view(sq_tensor *t, int ndim, const int64_t *shape, sq_tensor **out);
 
-/* The same, copying where the strides do not allow a view. [new | fails: shape, nomem | Lua thread]
- */
+/* The same, copying where the strides do not allow a view.
+ * [new | fails: shape, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_reshape(sq_tensor *t, int ndim, const int64_t *shape, sq_tensor **out);
 
-/* Fills in the -1 of a shape for numel elements. `what` names the op. [fails: shape | any thread]
- */
+/* Fills in the -1 of a shape for numel elements. `what` names the op.
+ * [fails: shape | any thread] */
 SQ_CHECKED sq_status sq_infer_shape(const char *what, const sq_tensor *t, int ndim,
                                     const int64_t *shape, int64_t *full);
 
