@@ -29,6 +29,7 @@
 #include "tensor/gather.h"
 #include "tensor/map.h"
 #include "tensor/product.h"
+#include "tensor/promote.h"
 #include "tensor/reduce.h"
 #include "tensor/tensor.h"
 #include "tensor/view.h"

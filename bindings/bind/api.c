@@ -210,7 +210,7 @@ static void push_default(lua_State *L, const sq_param *p) {
   const sq_arg *a = &p->fallback;
   switch (a->kind) {
     case SQ_ARG_NUMBER:
-      lua_pushnumber(L, a->number);
+      bind_push_number(L, a->value);
       break;
     case SQ_ARG_INT:
       lua_pushinteger(L, a->integer);

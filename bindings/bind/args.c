@@ -37,6 +37,18 @@ static void *room(bind_args *a, int64_t n) {
 
 /* --- numbers -------------------------------------------------------------------------------- */
 
+sq_number bind_number(lua_State *L, int at) {
+  return lua_isinteger(L, at) ? sq_whole(lua_tointeger(L, at)) : sq_real(lua_tonumber(L, at));
+}
+
+void bind_push_number(lua_State *L, sq_number x) {
+  if (x.is_whole) {
+    lua_pushinteger(L, x.whole);
+  } else {
+    lua_pushnumber(L, x.real);
+  }
+}
+
 int64_t bind_args_int(lua_State *L, int at, const char *op, const char *what) {
   int whole;
   lua_Integer n = lua_tointegerx(L, at, &whole);
@@ -61,12 +73,12 @@ static int64_t position(const bind_args *a, int at, const char *what) {
   return n > 0 ? n - 1 : n;
 }
 
-static double number(const bind_args *a, int p, int at) {
+static sq_number number(const bind_args *a, int p, int at) {
   if (lua_type(a->L, at) != LUA_TNUMBER) {
     bool one = bind_test(a->L, at, bind_tensor_class) != NULL;
     wrong_kind(a, p, at, one ? "a number (a Tensor's is x:item())" : "a number");
   }
-  return lua_tonumber(a->L, at);
+  return bind_number(a->L, at);
 }
 
 /* --- lists ---------------------------------------------------------------------------------- */
@@ -125,10 +137,10 @@ static void read_numbers(bind_args *a, int p, int at, int count) {
   for (lua_Unsigned i = 0; i < n; i++) {
     if (list) {
       lua_rawgeti(L, at, (lua_Integer)i + 1);
-      v[i] = number(a, p, lua_gettop(L));
+      v[i] = number(a, p, lua_gettop(L)).real;
       lua_pop(L, 1);
     } else {
-      v[i] = number(a, p, at + (int)i);
+      v[i] = number(a, p, at + (int)i).real;
     }
   }
   a->arg[p].kind = SQ_ARG_NUMBERS;
@@ -262,7 +274,7 @@ static void read_value(bind_args *a, int p, int at) {
 static void read_operand(bind_args *a, int p, int at) {
   if (lua_type(a->L, at) == LUA_TNUMBER) {
     a->arg[p].kind = SQ_ARG_NUMBER;
-    a->arg[p].number = lua_tonumber(a->L, at);
+    a->arg[p].value = bind_number(a->L, at);
   } else {
     a->arg[p].kind = SQ_ARG_TENSOR;
     a->arg[p].tensor = tensor(a, p, at, "a Tensor or a number");
@@ -285,7 +297,7 @@ static void read_one(bind_args *a, int p) {
       read_tensors(a, p, at);
       break;
     case SQ_ARG_NUMBER:
-      arg->number = number(a, p, at);
+      arg->value = number(a, p, at);
       break;
     case SQ_ARG_INT:
       arg->integer = bind_args_int(a->L, at, a->name, param->name);

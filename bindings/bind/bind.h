@@ -44,6 +44,10 @@ const char *bind_nearest_key(lua_State *L, int table, const char *word);
  * returns it. */
 const char *bind_describe(lua_State *L, int at);
 
+/* The number at a stack index, whole where Lua has an integer; and back. */
+sq_number bind_number(lua_State *L, int at);
+void bind_push_number(lua_State *L, sq_number x);
+
 /* --- functions ------------------------------------------------------------------------------ */
 
 /* One function. `call` gets one argument per parameter, checked and with defaults filled in (kind

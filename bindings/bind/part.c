@@ -64,7 +64,7 @@ static void push_argument(lua_State *L, const sq_arg *arg) {
       lua_pushinteger(L, arg->integer);
       break;
     case SQ_ARG_NUMBER:
-      lua_pushnumber(L, arg->number);
+      bind_push_number(L, arg->value);
       break;
     case SQ_ARG_BOOL:
       lua_pushboolean(L, arg->flag);

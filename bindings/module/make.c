@@ -321,7 +321,7 @@ static int randint(lua_State *L, const sq_arg *arg) {
 
 static int randperm(lua_State *L, const sq_arg *arg) {
   sq_dtype dtype = arg[2].dtype;
-  if (!sq_number_fits(dtype, (double)arg[0].integer - 1)) {
+  if (!sq_number_fits(dtype, sq_whole(arg[0].integer - 1))) {
     return bind_error(L, "[randperm] n is %lld: %s does not hold such numbers",
                       (long long)arg[0].integer, sq_dtype_name(dtype));
   }

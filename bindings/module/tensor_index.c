@@ -321,9 +321,9 @@ int tensor_index(lua_State *L) {
 /* --- writing -------------------------------------------------------------------------------- */
 
 /* The number or boolean at stack index 3; false for anything else. */
-static bool number_value(lua_State *L, double *out) {
-  if (lua_type(L, 3) == LUA_TNUMBER) *out = lua_tonumber(L, 3);
-  if (lua_type(L, 3) == LUA_TBOOLEAN) *out = lua_toboolean(L, 3);
+static bool number_value(lua_State *L, sq_number *out) {
+  if (lua_type(L, 3) == LUA_TNUMBER) *out = bind_number(L, 3);
+  if (lua_type(L, 3) == LUA_TBOOLEAN) *out = sq_whole(lua_toboolean(L, 3));
   return lua_type(L, 3) == LUA_TNUMBER || lua_type(L, 3) == LUA_TBOOLEAN;
 }
 
@@ -345,10 +345,10 @@ static void inplace(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
 }
 
 /* t[by] = value, for a number: index_fill_, or masked_fill_ for a mask, which needs no view. */
-static void put_number(lua_State *L, sq_tensor *t, int dim, sq_tensor *by, double value) {
+static void put_number(lua_State *L, sq_tensor *t, int dim, sq_tensor *by, sq_number value) {
   pick p = read_pick(L, t, dim, by);
   if (by->dtype != SQ_BOOL) {
-    inplace(L, SQ_OP_index_fill, 4, (sq_arg[]){SQ_T(t), SQ_D(dim), SQ_T(p.indices), SQ_N(value)});
+    inplace(L, SQ_OP_index_fill, 4, (sq_arg[]){SQ_T(t), SQ_D(dim), SQ_T(p.indices), SQ_V(value)});
     return;
   }
   int64_t shape[SQ_MAX_DIMS];
@@ -356,7 +356,7 @@ static void put_number(lua_State *L, sq_tensor *t, int dim, sq_tensor *by, doubl
   for (int i = 0; i < by->ndim; i++) shape[n++] = by->shape[i];
   for (int i = dim + by->ndim; i < t->ndim; i++) shape[n++] = 1;
   sq_tensor *mask = reshape(L, SQ_OP_reshape, by, n, shape);
-  inplace(L, SQ_OP_masked_fill, 3, (sq_arg[]){SQ_T(t), SQ_T(mask), SQ_N(value)});
+  inplace(L, SQ_OP_masked_fill, 3, (sq_arg[]){SQ_T(t), SQ_T(mask), SQ_V(value)});
 }
 
 /* t[by] = v: the value is broadcast to what the tensor picks, then copied along a row. */
@@ -375,7 +375,7 @@ int tensor_newindex(lua_State *L) {
   sq_tensor *t = bind_tensor(L, 1);
   item items[SQ_MAX_DIMS];
   int n = read_key(L, t, items), dim = 0;
-  double value = 0;
+  sq_number value = {0};
   bool number = number_value(L, &value);
   sq_tensor *from = number ? NULL : tensor_value(L, t);
   int by = tensor_item(L, n, items, &dim);
@@ -386,7 +386,7 @@ int tensor_newindex(lua_State *L) {
   } else if (by >= 0) {
     put_tensor(L, window, dim, items[by].picks, from);
   } else if (number) {
-    inplace(L, SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), SQ_N(value)});
+    inplace(L, SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), SQ_V(value)});
   } else {
     inplace(L, SQ_OP_copy, 2, (sq_arg[]){SQ_T(window), SQ_T(from)});
   }

@@ -4,12 +4,12 @@
 
 #include "autograd/tape_priv.h"
 
-/* The tensor inputs of one call. Numbers that stand for tensors are made tensors, which live
- * here. */
+/* The tensor inputs of one call. made[i] is in[i] where the call made it, of a number or by taking
+ * the input in another dtype; else NULL. */
 typedef struct sq_inputs {
   sq_arg arg[SQ_MAX_PARAMS];
-  int n, made_n;
-  sq_tensor **in, *few[SQ_FEW_INPUTS], *made[2];
+  int n;
+  sq_tensor **in, **made, *few[2 * SQ_FEW_INPUTS];
 } sq_inputs;
 
 /* A call whose inputs are gathered and checked. */
@@ -18,8 +18,9 @@ typedef struct sq_prepared {
   sq_call c;
 } sq_prepared;
 
-/* Completes the arguments, gathers the inputs and checks their dtypes. Afterwards sq__unprepare
- * drops what was made. [fails: arg, type, nomem: then there is nothing to drop] */
+/* Completes the arguments, gathers the inputs in the dtypes they are taken in, and checks these.
+ * Afterwards sq__unprepare drops what was made. [fails: arg, type, nomem: then there is nothing to
+ * drop] */
 SQ_CHECKED sq_status sq__prepare(const sq_op *op, int nargs, const sq_arg *args, sq_prepared *p);
 void sq__unprepare(sq_prepared *p);
 

@@ -65,28 +65,12 @@ static sq_status save_operands(sq_call *c) {
   return SQ_OK;
 }
 
-/* The dtype that input i is taken in: float32 for integers where the op promotes, float64 where a
- * test compares with a number that is no integer. */
-static sq_dtype taken_as(const sq_call *c, int i) {
-  const sq_elem_rule *r = &c->op->impl->elem;
-  if (r->promote && !sq_is_float(c->in[i]->dtype)) return SQ_F32;
-  if (c->nin == 2 && c->in[0]->dtype != c->in[1]->dtype && sq_elem_is_test(r->kernel))
-    return SQ_F64;
-  return c->in[i]->dtype;
-}
-
 sq_status sq__elem_forward(sq_call *c) {
   const sq_elem_rule *r = &c->op->impl->elem;
   double p[MAX_NUMBERS];
   int np = numbers_of(c, p);
-  sq_tensor *cast[4] = {0};
-  sq_status st = SQ_OK;
-  for (int i = 0; i < c->nin && st == SQ_OK; i++) {
-    st = sq_tensor_cast(c->in[i], taken_as(c, i), &cast[i]);
-  }
-  if (st == SQ_OK) st = sq_map(c->op->name, r->kernel, cast, p, &c->out[0]);
-  for (int i = 0; i < c->nin; i++) sq_tensor_drop(cast[i]);
-  if (st != SQ_OK || !c->node) return st;
+  SQ_TRY(sq_map(c->op->name, r->kernel, c->in, p, &c->out[0]));
+  if (!c->node) return SQ_OK;
   for (int i = 0; i < np; i++) sq__save_number(c, p[i]);
   return save_operands(c);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "autograd/call_priv.h"
+#include "tensor/promote.h"
 
 /* Fails where two elements of t share memory. */
 static sq_status check_apart(const sq_op *op, const sq_tensor *t) {
@@ -52,13 +53,14 @@ static sq_status rebase(sq_tensor *t, sq_tensor *result) {
   return sq__refresh_view(t);
 }
 
-/* Writes straight into x where nothing is recorded and the op can: false if not. */
-static bool write_into(sq_call *c, sq_status *st) {
+/* Writes straight into x where nothing is recorded and the op can: false if not, as where x is
+ * taken in another dtype. */
+static bool write_into(sq_call *c, const sq_tensor *t, sq_status *st) {
   const sq_op_impl *impl = c->op->impl;
+  if (c->in[0] != t) return false;
   sq_status (*into)(sq_call * c) = impl->into;
   if (!into) {
     if (impl->forward != sq__elem_forward) return false;
-    if (impl->elem.promote && !sq_is_float(c->in[0]->dtype)) return false;
     into = sq__elem_inplace;
   }
   *st = sq__watching ? sq__watch_forward(c, into) : into(c);
@@ -86,19 +88,31 @@ static sq_status check_result(const sq_op *op, const sq_tensor *t, const sq_tens
                    op->name, sq_tensor_shape_text(result, SQ_SHAPE_BUF),
                    sq_tensor_shape_text(t, SQ_SHAPE_BUF));
   }
-  if (result->dtype != t->dtype) {
-    return sq_fail(SQ_ETYPE, "[%s_] the result is %s, x is %s: an in-place op keeps x's dtype",
-                   op->name, sq_dtype_name(result->dtype), sq_dtype_name(t->dtype));
+  if (!sq_promotes_into(result->dtype, t->dtype)) {
+    return sq_fail(SQ_ETYPE,
+                   "[%s_] the result is %s, x is %s: in place nothing is cast down; use x:%s(...), "
+                   "or convert x first",
+                   op->name, sq_dtype_name(result->dtype), sq_dtype_name(t->dtype), op->name);
   }
   return SQ_OK;
 }
 
-/* The result of a recorded call written into x. */
+/* The result in x's dtype, recorded where the result is. */
+static sq_status in_dtype_of(const sq_tensor *t, sq_tensor *result, sq_tensor **out) {
+  const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = t->dtype};
+  if (result->dtype != t->dtype) return sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(result), dtype}, out);
+  *out = sq_tensor_keep(result);
+  return SQ_OK;
+}
+
+/* The result of a call written into x. */
 static sq_status write_back(sq_call *c, sq_tensor *t) {
   SQ_TRY(check_result(c->op, t, c->out[0]));
   SQ_TRY(save_copies(c->out[0], t));
-  SQ_TRY(sq_tensor_copy(t, c->out[0]));
-  return rebase(t, c->out[0]);
+  SQ_OWN sq_tensor *result = NULL;
+  SQ_TRY(in_dtype_of(t, c->out[0], &result));
+  SQ_TRY(sq_tensor_copy(t, result));
+  return rebase(t, result);
 }
 
 sq_status sq_apply_inplace(sq_op_id id, int nargs, const sq_arg *args) {
@@ -109,7 +123,7 @@ sq_status sq_apply_inplace(sq_op_id id, int nargs, const sq_arg *args) {
   SQ_TRY(sq__prepare(op, nargs, args, &call));
   bool record = sq__wants_node(&call.c);
   sq_status st = SQ_OK;
-  if (!record && write_into(&call.c, &st)) {
+  if (!record && write_into(&call.c, t, &st)) {
     if (st == SQ_OK && sq_grad_enabled()) st = rebase(t, NULL);
   } else {
     st = sq__call(&call.c, record);

@@ -4,14 +4,11 @@
 
 #include "autograd/call_priv.h"
 #include "base/mem.h"
+#include "tensor/promote.h"
 #include "tensor/view.h"
 
-static bool is_made(const sq_inputs *x, const sq_tensor *t) {
-  return x->made_n > 0 && (t == x->made[0] || (x->made_n > 1 && t == x->made[1]));
-}
-
 static void drop_inputs(sq_inputs *x) {
-  for (int i = 0; i < x->made_n; i++) sq_tensor_drop(x->made[i]);
+  for (int i = 0; i < x->n; i++) sq_tensor_drop(x->made[i]);
   if (x->in != x->few) sq_free(x->in);
 }
 
@@ -29,32 +26,6 @@ static sq_status complete_args(const sq_op *op, const sq_signature *s, int nargs
   return SQ_OK;
 }
 
-/* The dtype a number takes in a call: that of a tensor in another place for numbers, else of the
- * first tensor, but for masks; float32 with none. */
-static sq_dtype number_dtype(const sq_op *op, const sq_signature *s, const sq_arg *arg) {
-  for (int i = 0; i < s->params; i++) {
-    if (s->param[i].kind == SQ_ARG_OPERAND && arg[i].kind == SQ_ARG_TENSOR)
-      return arg[i].tensor->dtype;
-  }
-  for (int i = 0; i < s->params; i++) {
-    bool mask = op->impl->mixed && arg[i].kind == SQ_ARG_TENSOR && arg[i].tensor->dtype == SQ_BOOL;
-    if (arg[i].kind == SQ_ARG_TENSOR && !mask) return arg[i].tensor->dtype;
-  }
-  return SQ_F32;
-}
-
-/* A number that no element can be, such as 1.5 beside int64, is compared as float64. */
-static sq_status number_to_tensor(const sq_op *op, sq_dtype dtype, double value, sq_inputs *x,
-                                  sq_tensor **out) {
-  if (op->impl->elem.promote && !sq_is_float(dtype)) dtype = SQ_F32;
-  if (sq_elem_is_test(op->impl->elem.kernel) && !sq_number_fits(dtype, value)) dtype = SQ_F64;
-  SQ_ASSERT(x->made_n < 2);
-  sq_status st = sq_tensor_scalar(dtype, value, out);
-  if (st != SQ_OK) return sq_fail_in(st, "[%s] ", op->name);
-  x->made[x->made_n++] = *out;
-  return SQ_OK;
-}
-
 /* How many tensor inputs the arguments have. */
 static int count_inputs(const sq_signature *s, const sq_arg *arg) {
   int n = 0;
@@ -66,42 +37,110 @@ static int count_inputs(const sq_signature *s, const sq_arg *arg) {
   return n;
 }
 
-static sq_status gather_inputs(const sq_op *op, const sq_signature *s, sq_inputs *x) {
+static sq_status make_room(const sq_signature *s, sq_inputs *x) {
   int total = count_inputs(s, x->arg);
-  x->in = x->few;
   if (total > SQ_FEW_INPUTS) {
     void *block;
-    SQ_TRY(sq_alloc(total * (int64_t)sizeof(sq_tensor *), &block));
+    SQ_TRY(sq_alloc(2 * total * (int64_t)sizeof(sq_tensor *), &block));
     x->in = block;
-  }
-  sq_dtype dtype = number_dtype(op, s, x->arg);
-  for (int i = 0; i < s->params; i++) {
-    const sq_arg *a = &x->arg[i];
-    switch (s->param[i].kind) {
-      case SQ_ARG_OPERAND:
-        if (a->kind == SQ_ARG_NUMBER) {
-          SQ_TRY(number_to_tensor(op, dtype, a->number, x, &x->in[x->n]));
-          x->n++;
-          break;
-        }
-        /* fall through */
-      case SQ_ARG_TENSOR:
-        x->in[x->n++] = a->kind == SQ_ARG_TENSOR ? a->tensor : NULL;
-        break;
-      case SQ_ARG_TENSORS:
-        for (int k = 0; k < a->tensors.n; k++) x->in[x->n++] = a->tensors.v[k];
-        break;
-      default:
-        break;
-    }
+    x->made = x->in + total;
   }
   return SQ_OK;
+}
+
+static void add_input(sq_inputs *x, sq_tensor *t) {
+  x->made[x->n] = NULL;
+  x->in[x->n++] = t;
+}
+
+/* Tensors, lists laid flat; NULL for a number or one left out. */
+static void gather_inputs(const sq_signature *s, sq_inputs *x) {
+  for (int i = 0; i < s->params; i++) {
+    const sq_arg *a = &x->arg[i];
+    sq_arg_kind kind = s->param[i].kind;
+    if (kind == SQ_ARG_TENSOR || kind == SQ_ARG_OPERAND)
+      add_input(x, a->kind == SQ_ARG_TENSOR ? a->tensor : NULL);
+    if (kind == SQ_ARG_TENSORS)
+      for (int k = 0; k < a->tensors.n; k++) add_input(x, a->tensors.v[k]);
+  }
+}
+
+/* --- dtypes --------------------------------------------------------------------------------- */
+
+static bool takes_part(const sq_op *op, int input) {
+  return op->impl->promotes >> (input < 31 ? input : 31) & 1;
+}
+
+/* The dtype in which the inputs that promote are taken. */
+static sq_dtype common_dtype(const sq_op *op, const sq_signature *s, const sq_inputs *x) {
+  sq_promotion p = {0};
+  for (int i = 0; i < x->n; i++)
+    if (x->in[i] && takes_part(op, i)) sq_promote_tensor(&p, x->in[i]);
+  for (int i = 0; i < s->params; i++)
+    if (s->param[i].kind == SQ_ARG_OPERAND && x->arg[i].kind == SQ_ARG_NUMBER)
+      sq_promote_number(&p, x->arg[i].value);
+  sq_dtype dtype = sq_promoted(&p);
+  return op->impl->elem.promote && !sq_is_float(dtype) ? SQ_F32 : dtype;
+}
+
+/* A number becomes a tensor of the common dtype: arithmetic takes what float32 does not hold as
+ * infinite, and a test compares a number that uint8 does not hold in int64. */
+static sq_status number_input(const sq_op *op, sq_dtype *common, sq_number value, sq_tensor **out) {
+  bool test = sq_elem_is_test(op->impl->elem.kernel);
+  if (test && !sq_number_fits(*common, value) && !sq_is_float(*common)) *common = SQ_I64;
+  if (op->impl->promotes && *common == SQ_F32) value = sq_real((double)(float)value.real);
+  return sq_fail_in(sq_tensor_number(*common, value, out), "[%s] ", op->name);
+}
+
+/* Numbers as tensors: of the common dtype, or of the first input's where the op does not promote.
+ */
+static sq_status make_numbers(const sq_op *op, const sq_signature *s, sq_inputs *x,
+                              sq_dtype *common) {
+  int at = 0;
+  if (!op->impl->promotes) *common = x->in[0] ? x->in[0]->dtype : SQ_F32;
+  for (int i = 0; i < s->params; i++) {
+    sq_arg_kind kind = s->param[i].kind;
+    if (kind == SQ_ARG_OPERAND && x->arg[i].kind == SQ_ARG_NUMBER) {
+      SQ_TRY(number_input(op, common, x->arg[i].value, &x->made[at]));
+      x->in[at] = x->made[at];
+    }
+    at += kind == SQ_ARG_TENSOR || kind == SQ_ARG_OPERAND ? 1
+          : kind == SQ_ARG_TENSORS                        ? x->arg[i].tensors.n
+                                                          : 0;
+  }
+  return SQ_OK;
+}
+
+/* Takes the inputs that promote in the common dtype. The conversion is an op of its own on the
+ * tape: gradients come back in the input's dtype. */
+static sq_status convert_inputs(const sq_op *op, sq_inputs *x, sq_dtype common) {
+  const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = common};
+  for (int i = 0; i < x->n; i++) {
+    if (!x->in[i] || x->in[i]->dtype == common || !takes_part(op, i)) continue;
+    sq_tensor *converted;
+    SQ_TRY(sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(x->in[i]), dtype}, &converted));
+    sq_tensor_drop(x->made[i]);
+    x->in[i] = x->made[i] = converted;
+  }
+  return SQ_OK;
+}
+
+static bool all_of_one_dtype(const sq_inputs *x) {
+  for (int i = 0; i < x->n; i++)
+    if (!x->in[i] || x->in[i]->dtype != x->in[0]->dtype) return false;
+  return true;
+}
+
+static sq_status settle_dtypes(const sq_op *op, const sq_signature *s, sq_inputs *x) {
+  if (all_of_one_dtype(x) && !op->impl->elem.promote) return SQ_OK;
+  sq_dtype common = common_dtype(op, s, x);
+  SQ_TRY(make_numbers(op, s, x, &common));
+  return convert_inputs(op, x, common);
 }
 
 static sq_status check_dtypes(const sq_op *op, const sq_inputs *x) {
   if (op->impl->mixed) return SQ_OK;
   for (int i = 1; i < x->n; i++) {
-    if (is_made(x, x->in[0]) || is_made(x, x->in[i])) continue; /* it took the dtype it needs */
     if (x->in[0] && x->in[i] && x->in[0]->dtype != x->in[i]->dtype) {
       const char *to =
           sq_dtype_name(sq_is_float(x->in[i]->dtype) ? x->in[i]->dtype : x->in[0]->dtype);
@@ -111,6 +150,8 @@ static sq_status check_dtypes(const sq_op *op, const sq_inputs *x) {
   }
   return SQ_OK;
 }
+
+/* --- the call ------------------------------------------------------------------------------- */
 
 bool sq__wants_node(const sq_call *c) {
   if (!sq_grad_enabled() || !c->op->impl->backward) return false;
@@ -150,10 +191,13 @@ sq_status sq__prepare(const sq_op *op, int nargs, const sq_arg *args, sq_prepare
   const sq_signature *s;
   SQ_TRY(sq_op_signature(op, &s));
   sq_inputs *x = &p->x;
-  x->n = x->made_n = 0;
+  x->n = 0;
   x->in = x->few;
+  x->made = x->few + SQ_FEW_INPUTS;
   SQ_TRY(complete_args(op, s, nargs, args, x->arg));
-  sq_status st = gather_inputs(op, s, x);
+  SQ_TRY(make_room(s, x));
+  gather_inputs(s, x);
+  sq_status st = settle_dtypes(op, s, x);
   if (st == SQ_OK) st = check_dtypes(op, x);
   if (st != SQ_OK) drop_inputs(x);
   p->c = (sq_call){.op = op, .signature = s, .arg = x->arg, .nin = x->n, .in = x->in};

@@ -61,13 +61,15 @@ static sq_status nothing_backward(sq_back *b) {
 }
 
 static sq_status fill_forward(sq_call *c) {
-  const sq_tensor *x = c->in[0];
-  sq_status st = sq_tensor_full(x->dtype, x->ndim, x->shape, c->arg[1].number, &c->out[0]);
-  return sq_fail_in(st, "[fill] ");
+  SQ_OWN sq_tensor *y = NULL;
+  SQ_TRY(sq_tensor_new_like(c->in[0], c->in[0]->dtype, &y));
+  SQ_TRY(sq_fail_in(sq_tensor_fill_number(y, c->arg[1].value), "[fill] "));
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
 }
 
 static sq_status fill_into(sq_call *c) {
-  return sq_fail_in(sq_tensor_fill(c->in[0], c->arg[1].number), "[fill_] ");
+  return sq_fail_in(sq_tensor_fill_number(c->in[0], c->arg[1].value), "[fill_] ");
 }
 const sq_op_impl sq__op_fill = {
     .forward = fill_forward, .backward = nothing_backward, .into = fill_into, .inplace = true};
@@ -146,7 +148,8 @@ static sq_status cat_backward(sq_back *b) {
   }
   return SQ_OK;
 }
-const sq_op_impl sq__op_cat = {.forward = cat_forward, .backward = cat_backward};
+const sq_op_impl sq__op_cat = {
+    .forward = cat_forward, .backward = cat_backward, .promotes = SQ_ALL_INPUTS};
 
 /* y[..,k,..] = tensor k.  dx_k = dy[..,k,..]. */
 static sq_status stack_forward(sq_call *c) {
@@ -183,7 +186,8 @@ static sq_status stack_backward(sq_back *b) {
   }
   return SQ_OK;
 }
-const sq_op_impl sq__op_stack = {.forward = stack_forward, .backward = stack_backward};
+const sq_op_impl sq__op_stack = {
+    .forward = stack_forward, .backward = stack_backward, .promotes = SQ_ALL_INPUTS};
 
 /* --- orders --------------------------------------------------------------------------------- */
 

@@ -6,30 +6,76 @@
 #include "tensor/map.h"
 #include "tensor/view.h"
 
+/* alpha b where the kernels do not multiply by alpha themselves: in whole numbers, exactly, and in
+ * bool; else b. [new] */
+static sq_status times_alpha(const sq_call *c, sq_tensor **out) {
+  sq_number alpha = c->arg[2].value;
+  sq_tensor *b = c->in[1];
+  *out = sq_tensor_keep(b);
+  if (alpha.real == 1 || sq_is_float(b->dtype)) return SQ_OK;
+  sq_tensor_drop(b);
+  *out = NULL;
+  if (!alpha.is_whole) {
+    return sq_fail(SQ_ETYPE, "[%s] alpha is %.14g: beside %s it must be a whole number, as 2",
+                   c->op->name, alpha.real, sq_dtype_name(b->dtype));
+  }
+  if (b->dtype == SQ_BOOL) alpha = sq_whole(alpha.whole != 0);
+  SQ_OWN sq_tensor *factor = NULL;
+  SQ_TRY(sq_fail_in(sq_tensor_number(b->dtype, alpha, &factor), "[%s] alpha: ", c->op->name));
+  return sq_map(c->op->name, SQ_ELEM_mul, (sq_tensor *[]){b, factor}, NULL, out);
+}
+
+/* a + sign alpha b: by one kernel where alpha is 1 or went into b. */
+static sq_elem sum_kernel(const sq_call *c, double sign, double *factor) {
+  double alpha = sq_is_float(c->in[1]->dtype) ? c->arg[2].number : 1;
+  *factor = sign * alpha;
+  return alpha != 1 ? SQ_ELEM_add_scaled : sign > 0 ? SQ_ELEM_add : SQ_ELEM_sub;
+}
+
+static sq_status sum_forward(sq_call *c, double sign) {
+  SQ_OWN sq_tensor *b = NULL;
+  double factor;
+  SQ_TRY(times_alpha(c, &b));
+  sq_elem kernel = sum_kernel(c, sign, &factor);
+  sq__save_number(c, factor);
+  return sq_map(c->op->name, kernel, (sq_tensor *[]){c->in[0], b}, &factor, &c->out[0]);
+}
+
+static sq_status sum_into(sq_call *c, double sign) {
+  SQ_OWN sq_tensor *b = NULL;
+  double factor;
+  SQ_TRY(times_alpha(c, &b));
+  sq_elem kernel = sum_kernel(c, sign, &factor);
+  sq_call scaled = *c;
+  scaled.in = (sq_tensor *[]){c->in[0], b};
+  return sq__elem_into(&scaled, kernel, &factor);
+}
+
 /* y = a + alpha b;  da = dy, db = alpha dy */
-static sq_status add_forward(sq_call *c) {
-  double alpha = c->arg[2].number;
-  sq__save_number(c, alpha);
-  sq_elem kernel = alpha == 1 ? SQ_ELEM_add : SQ_ELEM_add_scaled;
-  return sq_map("add", kernel, c->in, &alpha, &c->out[0]);
+static sq_status add_forward(sq_call *c) { return sum_forward(c, 1); }
+static sq_status add_into(sq_call *c) { return sum_into(c, 1); }
+
+/* What is subtracted or subtracted from must be no bool: it would become a number unasked. */
+static sq_status check_no_bool(const sq_call *c) {
+  for (int i = 0; i < 2; i++) {
+    if (c->arg[i].kind != SQ_ARG_TENSOR || c->arg[i].tensor->dtype != SQ_BOOL) continue;
+    return sq_fail(SQ_ETYPE,
+                   "[sub] %s is bool: a mask is inverted with x:logical_not(), or convert it, with "
+                   ":long()",
+                   i ? "other" : "x");
+  }
+  return SQ_OK;
 }
 
 /* y = a - alpha b;  da = dy, db = -alpha dy */
 static sq_status sub_forward(sq_call *c) {
-  double alpha = -c->arg[2].number;
-  sq__save_number(c, alpha);
-  sq_elem kernel = alpha == -1 ? SQ_ELEM_sub : SQ_ELEM_add_scaled;
-  return sq_map("sub", kernel, c->in, &alpha, &c->out[0]);
-}
-
-static sq_status add_into(sq_call *c) {
-  double alpha = c->arg[2].number;
-  return sq__elem_into(c, alpha == 1 ? SQ_ELEM_add : SQ_ELEM_add_scaled, &alpha);
+  SQ_TRY(check_no_bool(c));
+  return sum_forward(c, -1);
 }
 
 static sq_status sub_into(sq_call *c) {
-  double alpha = -c->arg[2].number;
-  return sq__elem_into(c, alpha == -1 ? SQ_ELEM_sub : SQ_ELEM_add_scaled, &alpha);
+  SQ_TRY(check_no_bool(c));
+  return sum_into(c, -1);
 }
 
 /* The saved number is what b was multiplied by. */
@@ -43,23 +89,38 @@ static sq_status sum_backward(sq_back *b) {
   return sq__give(b, 1, scaled);
 }
 
-const sq_op_impl sq__op_add = {
-    .forward = add_forward, .backward = sum_backward, .into = add_into, .inplace = true};
-const sq_op_impl sq__op_sub = {
-    .forward = sub_forward, .backward = sum_backward, .into = sub_into, .inplace = true};
+const sq_op_impl sq__op_add = {.forward = add_forward,
+                               .backward = sum_backward,
+                               .into = add_into,
+                               .inplace = true,
+                               .promotes = SQ_ALL_INPUTS};
+const sq_op_impl sq__op_sub = {.forward = sub_forward,
+                               .backward = sum_backward,
+                               .into = sub_into,
+                               .inplace = true,
+                               .promotes = SQ_ALL_INPUTS};
 
 SQ_ELEMENTWISE(mul, SQ_ELEM_mul, .grad = {{SQ_ELEM_mul, "gb"}, {SQ_ELEM_mul, "ga"}});
 SQ_ELEMENTWISE(div, SQ_ELEM_div, true, .grad = {{SQ_ELEM_div, "gb"}, {SQ_ELEM_div_back_b, "gby"}});
 SQ_ELEMENTWISE(neg, SQ_ELEM_neg, .grad = {{SQ_ELEM_neg, "g"}});
 
+/* True where b is a number and has kernels of its own: those of floats. */
+static bool by_number(const sq_call *c) {
+  return c->arg[1].kind == SQ_ARG_NUMBER && sq_is_float(c->in[0]->dtype);
+}
+
+static sq_status check_power(const sq_call *c) {
+  if (c->arg[1].kind != SQ_ARG_NUMBER || c->arg[1].number >= 0 || sq_is_float(c->in[0]->dtype))
+    return SQ_OK;
+  return sq_fail(SQ_ETYPE, "[pow] x is %s: a negative power of it needs floats, use x:float()",
+                 sq_dtype_name(c->in[0]->dtype));
+}
+
 /* y = a^b;  da = dy b a^(b-1), db = dy y ln a.  A number as b has kernels of its own. */
 static sq_status pow_forward(sq_call *c) {
-  bool scalar = c->arg[1].kind == SQ_ARG_NUMBER;
+  SQ_TRY(check_power(c));
+  bool scalar = by_number(c);
   double p = scalar ? c->arg[1].number : 0;
-  if (scalar && p < 0 && !sq_is_float(c->in[0]->dtype)) {
-    return sq_fail(SQ_ETYPE, "[pow] x is %s: a negative power of it needs floats, use x:float()",
-                   sq_dtype_name(c->in[0]->dtype));
-  }
   SQ_TRY(sq_map("pow", scalar ? SQ_ELEM_pow_scalar : SQ_ELEM_pow, c->in, &p, &c->out[0]));
   sq__save_int(c, scalar);
   sq__save_number(c, p);
@@ -69,9 +130,9 @@ static sq_status pow_forward(sq_call *c) {
 }
 
 static sq_status pow_into(sq_call *c) {
-  bool scalar = c->arg[1].kind == SQ_ARG_NUMBER;
-  double p = scalar ? c->arg[1].number : 0;
-  return sq__elem_into(c, scalar ? SQ_ELEM_pow_scalar : SQ_ELEM_pow, &p);
+  SQ_TRY(check_power(c));
+  double p = c->arg[1].kind == SQ_ARG_NUMBER ? c->arg[1].number : 0;
+  return sq__elem_into(c, by_number(c) ? SQ_ELEM_pow_scalar : SQ_ELEM_pow, &p);
 }
 
 static sq_status pow_backward(sq_back *b) {
@@ -88,8 +149,11 @@ static sq_status pow_backward(sq_back *b) {
       sq_map("pow", SQ_ELEM_pow_back_b, (sq_tensor *[]){g, x, y, sq__saved(b, 2)}, NULL, &value));
   return sq__give(b, 1, value);
 }
-const sq_op_impl sq__op_pow = {
-    .forward = pow_forward, .backward = pow_backward, .into = pow_into, .inplace = true};
+const sq_op_impl sq__op_pow = {.forward = pow_forward,
+                               .backward = pow_backward,
+                               .into = pow_into,
+                               .inplace = true,
+                               .promotes = SQ_ALL_INPUTS};
 
 /* --- functions of one number ---------------------------------------------------------------- */
 
@@ -154,9 +218,15 @@ SQ_ELEMENTWISE(maximum, SQ_ELEM_maximum,
                .grad = {{SQ_ELEM_maximum_back, "gab"}, {SQ_ELEM_maximum_back, "gba"}});
 SQ_ELEMENTWISE(minimum, SQ_ELEM_minimum,
                .grad = {{SQ_ELEM_minimum_back, "gab"}, {SQ_ELEM_minimum_back, "gba"}});
-SQ_ELEMENTWISE(lerp, SQ_ELEM_lerp,
-               .grad = {
-                   {SQ_ELEM_lerp_back_a, "gc"}, {SQ_ELEM_mul, "gc"}, {SQ_ELEM_lerp_back_c, "gab"}});
+
+/* y = a + c (b - a);  da = dy (1 - c), db = dy c, dc = dy (b - a).  Only c promotes, to a. */
+const sq_op_impl sq__op_lerp = {.forward = sq__elem_forward,
+                                .backward = sq__elem_backward,
+                                .inplace = true,
+                                .promotes = 1u << 0 | 1u << 2,
+                                .elem = {SQ_ELEM_lerp, .grad = {{SQ_ELEM_lerp_back_a, "gc"},
+                                                                {SQ_ELEM_mul, "gc"},
+                                                                {SQ_ELEM_lerp_back_c, "gab"}}}};
 
 /* y = a where c, else b;  da = dy where c, else 0; db = 0 where c, else dy */
 static sq_status where_forward(sq_call *c) {
@@ -177,7 +247,7 @@ static sq_status where_backward(sq_back *b) {
   return sq__give(b, 2, value);
 }
 const sq_op_impl sq__op_where = {
-    .forward = where_forward, .backward = where_backward, .mixed = true};
+    .forward = where_forward, .backward = where_backward, .promotes = ~1u, .mixed = true};
 
 /* --- tests: bool, without gradient ---------------------------------------------------------- */
 
@@ -203,9 +273,12 @@ const sq_op_impl sq__op_logical_and = {
 const sq_op_impl sq__op_logical_or = {
     .forward = logical_or_forward, .into = test_into, .inplace = true, .mixed = true};
 
-#define SQ_TEST(op, in_place)      \
-  const sq_op_impl sq__op_##op = { \
-      .forward = sq__elem_forward, .into = test_into, .inplace = in_place, .elem = {SQ_ELEM_##op}}
+#define SQ_TEST(op, in_place)                                  \
+  const sq_op_impl sq__op_##op = {.forward = sq__elem_forward, \
+                                  .into = test_into,           \
+                                  .inplace = in_place,         \
+                                  .promotes = SQ_ALL_INPUTS,   \
+                                  .elem = {SQ_ELEM_##op}}
 
 SQ_TEST(eq, true);
 SQ_TEST(ne, true);

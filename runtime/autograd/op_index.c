@@ -120,13 +120,14 @@ const sq_op_impl sq__op_index_add = {
     .forward = index_add_forward, .backward = index_add_backward, .inplace = true, .mixed = true};
 
 /* y = x but y[index[i]] = value;  dx = dy, 0 at the positions */
-static sq_status fill_positions(sq_tensor *x, int dim, const sq_tensor *index, double value,
+static sq_status fill_positions(sq_tensor *x, int dim, const sq_tensor *index, sq_number value,
                                 sq_tensor **out) {
   SQ_OWN sq_tensor *y = NULL, *values = NULL;
   int64_t shape[SQ_MAX_DIMS];
   for (int i = 0; i < x->ndim; i++) shape[i] = i == dim ? index->numel : x->shape[i];
   SQ_TRY(sq_tensor_clone(x, &y));
-  SQ_TRY(sq_tensor_full(x->dtype, x->ndim, shape, value, &values));
+  SQ_TRY(sq_tensor_new(x->dtype, x->ndim, shape, &values));
+  SQ_TRY(sq_fail_in(sq_tensor_fill_number(values, value), "[index_fill] "));
   SQ_TRY(sq_index_put(y, dim, index->numel, sq_data(index), values, false));
   *out = sq_tensor_give(&y);
   return SQ_OK;
@@ -136,12 +137,12 @@ static sq_status index_fill_forward(sq_call *c) {
   SQ_OWN sq_tensor *index = NULL;
   int dim;
   SQ_TRY(read_positions(c, &dim, &index));
-  SQ_TRY(fill_positions(c->in[0], dim, index, c->arg[3].number, &c->out[0]));
+  SQ_TRY(fill_positions(c->in[0], dim, index, c->arg[3].value, &c->out[0]));
   return save_positions(c, dim, index);
 }
 
 static sq_status index_fill_backward(sq_back *b) {
-  return fill_positions(b->dy[0], (int)sq__ints(b)[0], sq__saved(b, 0), 0, &b->dx[0]);
+  return fill_positions(b->dy[0], (int)sq__ints(b)[0], sq__saved(b, 0), sq_whole(0), &b->dx[0]);
 }
 const sq_op_impl sq__op_index_fill = {
     .forward = index_fill_forward, .backward = index_fill_backward, .inplace = true, .mixed = true};
@@ -338,7 +339,7 @@ static sq_status masked_scatter_backward(sq_back *b) {
   SQ_TRY(sq_reshape(dy, 1, (int64_t[]){dy->numel}, &flat));
   if (sq__needs(b, 0)) {
     SQ_OWN sq_tensor *dx = NULL;
-    SQ_TRY(fill_positions(flat, 0, places, 0, &dx));
+    SQ_TRY(fill_positions(flat, 0, places, sq_whole(0), &dx));
     SQ_TRY(sq_view(dx, dy->ndim, dy->shape, &b->dx[0]));
   }
   if (!sq__needs(b, 2)) return SQ_OK;

@@ -32,7 +32,7 @@ typedef struct sq_back {
  * dy through. */
 typedef struct sq_elem_rule {
   sq_elem kernel;
-  bool promote; /* integer inputs become float32 */
+  bool promote; /* where the inputs meet in whole numbers or bool, they become float32 */
   struct {
     sq_elem kernel;
     const char *operands; /* NULL: no gradient */
@@ -47,10 +47,15 @@ typedef struct sq_op_impl {
   sq_status (*into)(sq_call *c);     /* name_ when nothing is recorded: writes into in[0], all or
                                         nothing; NULL: forward, then a copy */
   bool inplace;                      /* name_ exists */
+  unsigned promotes;                 /* bit i: input i is taken in the dtype all of these meet in
+                                        (bit 31: all from 31 on); the others, and all where it is 0,
+                                        must have one dtype */
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
   bool hidden;                       /* the tape's own: scripts do not call it */
 } sq_op_impl;
+
+#define SQ_ALL_INPUTS ~0u /* for promotes */
 
 #define OP(name, signature, doc, lo, hi) extern const sq_op_impl sq__op_##name;
 #include "autograd/op.def"
@@ -113,6 +118,7 @@ SQ_CHECKED sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p);
   const sq_op_impl sq__op_##op = {.forward = sq__elem_forward,   \
                                   .backward = sq__elem_backward, \
                                   .inplace = true,               \
+                                  .promotes = SQ_ALL_INPUTS,     \
                                   .elem = {__VA_ARGS__}}
 
 /* --- dims (op_common.c) --------------------------------------------------------------------- */

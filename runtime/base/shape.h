@@ -6,6 +6,20 @@
 
 typedef enum sq_dtype { SQ_F32, SQ_F64, SQ_I64, SQ_U8, SQ_BOOL, SQ_DTYPES } sq_dtype;
 
+/* A number as a script writes it: 2 is whole and exact, 2.0 is not whole. `real` always holds its
+ * value, rounded where `whole` has more digits. */
+typedef struct sq_number {
+  double real;
+  int64_t whole;
+  bool is_whole;
+} sq_number;
+
+/* 2.0 */
+static inline sq_number sq_real(double x) { return (sq_number){.real = x}; }
+
+/* 2 */
+static inline sq_number sq_whole(int64_t n) { return (sq_number){(double)n, n, true}; }
+
 enum { SQ_MAX_DIMS = 8 };
 #define SQ_MAX_NUMEL ((int64_t)1 << 47)
 

@@ -83,6 +83,12 @@ static sq_arg_kind kind_of(const char *type, bool quoted) {
   return SQ_ARG_OBJECT;
 }
 
+static sq_number read_number(const char *text, char **end) {
+  int64_t whole = strtoll(text, end, 10);
+  if (**end == 0) return sq_whole(whole);
+  return sq_real(strtod(text, end));
+}
+
 /* The value behind `=`, for a parameter of known kind. */
 static sq_status read_default(reader *r, sq_param *p) {
   const char *text = take_word(r, ",)");
@@ -97,7 +103,7 @@ static sq_status read_default(reader *r, sq_param *p) {
     case SQ_ARG_NUMBER:
     case SQ_ARG_OPERAND:
       p->fallback.kind = SQ_ARG_NUMBER;
-      p->fallback.number = strtod(text, &end);
+      p->fallback.value = read_number(text, &end);
       break;
     case SQ_ARG_INT:
     case SQ_ARG_DIM:

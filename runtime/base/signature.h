@@ -50,7 +50,8 @@ typedef struct sq_arg {
       int n;
       struct sq_tensor *const *v;
     } tensors;
-    double number;
+    double number;   /* NUMBER */
+    sq_number value; /* the same with what was written: value.real is number */
     int64_t integer; /* INT, DIM, POSITION */
     bool flag;
     const char *string;
@@ -104,7 +105,8 @@ const char *sq_nearest(const char *word, const char *const *words);
 
 /* Arguments for calls in C. SQ_T reads x twice. */
 #define SQ_T(x) ((sq_arg){.kind = (x) ? SQ_ARG_TENSOR : SQ_ARG_NIL, .tensor = (x)})
-#define SQ_N(x) ((sq_arg){.kind = SQ_ARG_NUMBER, .number = (x)})
+#define SQ_N(x) ((sq_arg){.kind = SQ_ARG_NUMBER, .value = sq_real(x)})
+#define SQ_V(x) ((sq_arg){.kind = SQ_ARG_NUMBER, .value = (x)})
 #define SQ_I(x) ((sq_arg){.kind = SQ_ARG_INT, .integer = (x)})
 #define SQ_B(x) ((sq_arg){.kind = SQ_ARG_BOOL, .flag = (x)})
 #define SQ_S(x) ((sq_arg){.kind = SQ_ARG_STRING, .string = (x)})

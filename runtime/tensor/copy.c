@@ -1,36 +1,47 @@
 /* copy.c: tensors with content: filled, cloned, cast, copied into one another. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "kernels/kern.h"
 #include "tensor/map.h"
 
-bool sq_number_fits(sq_dtype dtype, double value) {
-  if (sq_is_float(dtype)) return true;
-  if (value != floor(value)) return false; /* NaN too */
-  return dtype == SQ_I64 ? fabs(value) <= 9223372036854774784.0
-                         : value >= 0 && value <= (dtype == SQ_U8 ? 255 : 1);
+bool sq_number_fits(sq_dtype dtype, sq_number x) {
+  const double v = x.real;
+  if (dtype == SQ_F64) return true;
+  if (dtype == SQ_F32) return !(fabs(v) > FLT_MAX) || isinf(v);
+  if (dtype == SQ_I64 && x.is_whole) return true;
+  if (v != floor(v)) return false; /* NaN too */
+  return dtype == SQ_I64 ? fabs(v) <= 9223372036854774784.0
+                         : v >= 0 && v <= (dtype == SQ_U8 ? 255 : 1);
 }
 
 /* Fails unless a number can be an element of that dtype without loss of kind. */
-static sq_status check_value(sq_dtype dtype, double value) {
-  if (sq_number_fits(dtype, value)) return SQ_OK;
-  if (value == floor(value) && !isinf(value))
-    return sq_fail(SQ_ETYPE, "%.14g is out of range for %s", value, sq_dtype_name(dtype));
-  return sq_fail(SQ_ETYPE, "%.14g is no %s: convert the tensor first, with x:float()", value,
+static sq_status check_value(sq_dtype dtype, sq_number x) {
+  if (sq_number_fits(dtype, x)) return SQ_OK;
+  if (x.real == floor(x.real) && !isinf(x.real))
+    return sq_fail(SQ_ETYPE, "%.14g is out of range for %s", x.real, sq_dtype_name(dtype));
+  return sq_fail(SQ_ETYPE, "%.14g is no %s: convert the tensor first, with x:float()", x.real,
                  sq_dtype_name(dtype));
 }
 
-/* Writes one element. */
-static void put_value(sq_dtype dtype, double value, void *x) {
-  sq_kern_cast(1, SQ_F64, &value, 1, dtype, x, 1);
+void sq_number_put(sq_dtype dtype, sq_number x, void *element) {
+  if (dtype == SQ_I64 && x.is_whole) {
+    memcpy(element, &x.whole, sizeof x.whole);
+  } else {
+    sq_kern_cast(1, SQ_F64, &x.real, 1, dtype, element, 1);
+  }
+}
+
+sq_status sq_tensor_number(sq_dtype dtype, sq_number value, sq_tensor **out) {
+  SQ_TRY(check_value(dtype, value));
+  SQ_TRY(sq_tensor_new(dtype, 0, NULL, out));
+  sq_number_put(dtype, value, sq_data(*out));
+  return SQ_OK;
 }
 
 sq_status sq_tensor_scalar(sq_dtype dtype, double value, sq_tensor **out) {
-  SQ_TRY(check_value(dtype, value));
-  SQ_TRY(sq_tensor_new(dtype, 0, NULL, out));
-  put_value(dtype, value, sq_data(*out));
-  return SQ_OK;
+  return sq_tensor_number(dtype, sq_real(value), out);
 }
 
 sq_status sq_tensor_full(sq_dtype dtype, int ndim, const int64_t *shape, double value,
@@ -86,8 +97,12 @@ sq_status sq_tensor_copy(sq_tensor *to, sq_tensor *from) {
   return SQ_OK;
 }
 
-sq_status sq_tensor_fill(sq_tensor *t, double value) {
+sq_status sq_tensor_fill_number(sq_tensor *t, sq_number value) {
   SQ_OWN sq_tensor *scalar = NULL;
-  SQ_TRY(sq_tensor_scalar(t->dtype, value, &scalar));
+  SQ_TRY(sq_tensor_number(t->dtype, value, &scalar));
   return sq_tensor_copy(t, scalar);
+}
+
+sq_status sq_tensor_fill(sq_tensor *t, double value) {
+  return sq_tensor_fill_number(t, sq_real(value));
 }

@@ -48,12 +48,17 @@ SQ_CHECKED sq_status sq_tensor_new_like(const sq_tensor *like, sq_dtype dtype, s
 SQ_CHECKED sq_status sq_tensor_full(sq_dtype dtype, int ndim, const int64_t *shape, double value,
                                     sq_tensor **out);
 
-/* True when an element of that dtype can be the number: any for floats; for int64, uint8 and bool
- * whole ones in range. [any thread] */
-bool sq_number_fits(sq_dtype dtype, double value);
+/* True when an element of that dtype can be the number: for int64, uint8 and bool whole ones in
+ * range; for float32 what does not become infinite; any for float64. [any thread] */
+bool sq_number_fits(sq_dtype dtype, sq_number value);
 
-/* A 0-d tensor. For int64, uint8 and bool the value must be whole and in range.
- * [new | fails: type, nomem | Lua thread] */
+/* Writes the number, which fits, as one element. [any thread] */
+void sq_number_put(sq_dtype dtype, sq_number value, void *element);
+
+/* A 0-d tensor of a number that fits. [new | fails: type, nomem | Lua thread] */
+SQ_CHECKED sq_status sq_tensor_number(sq_dtype dtype, sq_number value, sq_tensor **out);
+
+/* The same. [new | fails: type, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_scalar(sq_dtype dtype, double value, sq_tensor **out);
 
 /* Another reference to t. NULL stays NULL. [keep | Lua thread] */
@@ -96,8 +101,9 @@ SQ_CHECKED sq_status sq_tensor_cast(sq_tensor *t, sq_dtype dtype, sq_tensor **ou
  * an in-place change. [fails: shape, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_copy(sq_tensor *to, sq_tensor *from);
 
-/* Every element = value. Counts as an in-place change.
- * [fails: type, as sq_tensor_scalar; nomem | Lua thread] */
+/* Every element = a number that fits. Counts as an in-place change.
+ * [fails: type, nomem | Lua thread] */
+SQ_CHECKED sq_status sq_tensor_fill_number(sq_tensor *t, sq_number value);
 SQ_CHECKED sq_status sq_tensor_fill(sq_tensor *t, double value);
 
 /* Element number `at` (in row-major order of t's shape) as a double; int64 beyond 2^53 is rounded.
