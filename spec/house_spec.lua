@@ -189,6 +189,20 @@ function rules.parts_raise(path, text)
   return found
 end
 
+-- The formatter leaves comments alone, so they are measured here: a line's length, and a banner on one line.
+function rules.comments(path, text)
+  local found, i = {}, 0
+  if not path:find "%.[ch]$" then return found end
+  for line in text:gmatch "([^\n]*)\n" do
+    i = i + 1
+    if utf8.len(line) and utf8.len(line) > 100 then found[#found + 1] = ("%s:%d: more than 100 columns"):format(path, i) end
+  end
+  for banner in text:gmatch "(/%* %-%-%-[^\n]*)\n %*[%- ]*/" do
+    found[#found + 1] = ("%s: a banner ends on its line: %s"):format(path, banner)
+  end
+  return found
+end
+
 function rules.top(name)
   if TOP[name] or name:sub(1, 1) == "." then return {} end
   return {("'%s' is no name of the top level"):format(name)}
@@ -389,6 +403,13 @@ describe("the house", function()
     passes(rules.parts_raise, "bindings/lua/a.lua", 'api.fail("[a] no") -- an error("x")\nlocal t = {error = "error (x)"}')
     passes(rules.parts_raise, "bindings/lua/a.lua", "if not ok then error(why, 0) end")
     check(rules.parts_raise, function(path) return path:find "^bindings/lua/" end)
+  end)
+
+  it("keeps comments within the page", function()
+    fails(rules.comments, "runtime/base/a.c", "/* " .. ("x"):rep(100) .. " */\n", "more than 100 columns")
+    fails(rules.comments, "runtime/base/a.c", "/* --- reading ---------\n */\n", "a banner ends on its line")
+    passes(rules.comments, "runtime/base/a.c", "/* --- reading --------- */\n")
+    check(rules.comments, is_c)
   end)
 
   it("says in the first line of a file what it is", function()

@@ -351,7 +351,23 @@ static void read_one(bind_args *a, int p) {
   }
 }
 
-/* --- which argument goes where -------------------------------------------------------------- */
+/* --- which argument goes where ----------------------------------------------------------------
+ * Each argument of a call is given to a parameter before any is read: place[p] is the stack index
+ * where parameter p's value stands, count[p] how many values from there on belong to it.
+ *
+ * Without a table at the end it is simple: arguments fill the parameters from the left. Two things
+ * bend that. Numbers in a row may be one list (x:view(2, 3)), and a list that stands where a number
+ * with a default is expected skips it (randint(10, {2, 3}) leaves out low).
+ *
+ * A table at the end may be a value, options by name, or both. use_of_table says which, by the
+ * parameter whose turn it is:
+ *   - it has a metatable, so it is somebody's object: a value;
+ *   - no parameter is left, or one that no table can be (a number, a Tensor): options;
+ *   - a list: items 1..n are the list, names are options, and x:sum{1, keepdim = true} has both;
+ *   - one that takes any table: a value, but for the two cases where only names of parameters
+ *     stand in it: the call gives all by name ({fn = f}), or a last free value is left out.
+ * Names are checked against the signature before anything is placed, and giving a parameter by
+ * position and by name is an error. */
 
 static bool is_list(sq_arg_kind kind) {
   return kind == SQ_ARG_DIMS || kind == SQ_ARG_SHAPE || kind == SQ_ARG_INTS ||

@@ -1,5 +1,19 @@
-/* pause.c: signals that stop or pause the script. The handler only arms a hook, so Lua code is met
- * between two instructions; a second signal within a second ends the process. */
+/* pause.c: signals that stop or pause the script.
+ *
+ * A signal may come at any moment, in the middle of a product or of Lua's own allocator, so the
+ * handler does next to nothing: it notes the signal and arms a debug hook of Lua on the state that
+ * runs. Lua calls the hook before its next instruction, and there the script is whole: `arrive`
+ * opens the prompt, or lets a checkpoint save first, or raises an error that ends the script. Which
+ * coroutine runs is not known to a signal handler, so resume and wrap are replaced by equals that
+ * note it.
+ *
+ * The prompt runs inside that hook, while the frames of the script lie below it and can be read
+ * and changed. Lua switches hooks off within a hook, and a loop typed at the prompt could then
+ * not be interrupted; so the prompt, and whatever else is called from here, runs in a coroutine
+ * of its own, where hooks are on. A long C call sees no hook: it looks at the interrupt flag
+ * between tiles, and the flag is raised only where nothing is lost by it, for a chunk typed at
+ * the prompt, or when a second signal says that the first was not enough. A second signal within
+ * a second ends the process. */
 #include "program/pause.h"
 
 #include <lauxlib.h>

@@ -1,11 +1,26 @@
 /* op_rnn.c: recurrent layers over a whole sequence, one layer in one direction.
  *
- * The batch is cut into slices of rows by shape alone. A slice runs all its time steps on one
- * thread with single-threaded products. The three products of a step, recurrence, bias and input,
- * are one: each row is [h_prev | 1 | x], (K), and the weights are stacked alike, (K,G), transposed
- * once per call. A GRU's new gate needs h and x apart: its weights are three blocks. Backward
- * gathers the gates' gradients of all steps, so that the weights' gradient is one product per block
- * and slice; slices are summed in order. */
+ * Steps in time depend on each other and rows of the batch do not, so the batch is what is cut,
+ * into slices of rows, by shape alone. Each slice runs all its time steps on one thread and meets
+ * no other slice until the end, so threads wait for each other once a call and not once a step.
+ *
+ * A step would need three products: h_prev with w_hh, x with w_ih, and the bias. They are made one.
+ * Beside each other in memory each row holds [h_prev | 1 | x], K numbers, and the weights are
+ * stacked in the same order, (K,G), transposed once a call; the product of the two is all gates'
+ * pre-activations. The x and 1 of every step are laid down before the first (pack), and what a step
+ * computes is copied into the h place of the next (pass_on).
+ *
+ * A GRU's new gate needs what h brings and what x brings apart, since r multiplies the first alone.
+ * So a cell says which blocks of columns its stack has and whether each reads h, x or both; the GRU
+ * has three, with a fourth group of columns u for what r multiplies. For the other cells the stack
+ * is one block.
+ *
+ * Forward keeps the activated gates of every step. Backward walks the steps from the last to the
+ * first: it adds dy to dh, a cell's step_back turns dh (and dc) into the gradients at the
+ * pre-activations, and a product with w_hh gives dh of the step before. The gates' gradients of all
+ * steps are kept side by side, so that the gradient of the weights is one product over all time
+ * steps of a slice, and that of x another. Each slice sums into weights of its own; those are added
+ * in the order of slices, and so the bits do not depend on who ran which. */
 #include <string.h>
 
 #include "autograd/op_priv.h"

@@ -407,6 +407,15 @@ sq_status sq__give(sq_back *b, int i, sq_tensor *value) {
 
 /* --- windows -------------------------------------------------------------------------------- */
 
+/* How a change in place keeps its gradient. A window (a view) shares the storage of the tensor it
+ * looks at, and notes that tensor in `viewed`. When an op writes into a window, what is recorded is
+ * a change of the viewed tensor: a node copy_slices takes the old tensor and the written value, and
+ * becomes the node of the viewed tensor. The other windows on it are out of date then, and they may
+ * be many; none is touched. Each notices when it is used next: its storage has a newer version than
+ * the one its node was made for, and sq__refresh_view gives it a node as_strided on the viewed
+ * tensor as it is now. In backward both lay the gradient out as the storage lies, and read or clear
+ * the window's place in it, so overlapping and strided windows come out right. */
+
 sq_status sq__note_view(sq_tensor *view, sq_tensor *of) {
   if (view->storage != of->storage || !sq_is_float(of->dtype)) return SQ_OK;
   sq_meta *m;

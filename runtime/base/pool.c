@@ -1,7 +1,16 @@
-/* pool.c: threads that help with one job at a time. A job's owner waits only for helpers that hold
- * a tile, never for one that the system has not run yet: on a busy machine a job costs no more than
- * it would on one thread. (A barrier over the whole team does: with three other programs on two
- * cores it made a training ten times slower.) */
+/* pool.c: threads that help with one job at a time.
+ *
+ * A job is a number of tiles. Whoever has time takes the next tile from a common counter, the owner
+ * of the job too, until none is left. The owner opens the job by one write to the state word below:
+ * it holds the job's number, how many helpers may join and how many have. A helper that sees a new
+ * number adds itself to those that joined, takes tiles, and takes itself off again. When the owner
+ * finds no tile left it closes the job, by setting the limit to 0, and from then on nobody joins;
+ * it waits only until those that joined have left, which takes at most one tile each. A helper that
+ * the system has not run yet is never waited for: it finds the job closed. So on a busy machine a
+ * job costs no more than it would on one thread. (A barrier over the whole team does: with three
+ * other programs on two cores it made a training ten times slower.) Helpers look at the state for a
+ * while before they sleep, since the next job mostly comes at once; an owner that has something to
+ * wait for does the same. */
 #include "base/pool.h"
 
 #include <pthread.h>

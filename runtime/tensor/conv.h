@@ -13,7 +13,8 @@ typedef struct sq_conv {
 } sq_conv;
 
 /* Sizes for x, a weight (O,C/groups,KY,KX) and pairs (down, across);
- * OY = (Y + 2 PY - DY (KY-1) - 1) / SY + 1. `what` names the op. [fails: shape, arg | any thread] */
+ * OY = (Y + 2 PY - DY (KY-1) - 1) / SY + 1. `what` names the op.
+ * [fails: shape, arg | any thread] */
 SQ_CHECKED sq_status sq_conv_shape(const char *what, const sq_tensor *x, const sq_tensor *weight,
                                    const int64_t *stride, const int64_t *padding,
                                    const int64_t *dilation, int64_t groups, sq_conv *out);

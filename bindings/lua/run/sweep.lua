@@ -1,5 +1,16 @@
 -- sweep.lua: sq.sweep: one run for each combination of some options, each in a process of its own, its result in its
--- folder. The process of a run is this script once more: it comes to the same sq.sweep, does its run there and ends.
+-- folder.
+--
+-- How a run gets a process of its own. `run` is a Lua function, with whatever it closes over, and can't be sent to
+-- another process. So the parent starts the whole script once more, with the same command line, and a variable in the
+-- environment says which run it shall be. The child runs the script from the top like any other: it reads its options,
+-- defines its functions and comes to the same sq.sweep, the n-th call of the script. There it finds its token, does the
+-- one run that has its name, and ends the process; what stands after sq.sweep in the script is the parent's alone.
+-- For this a script must come to its sweep the same way each time: a child that finds no run of its name says so, and
+-- one whose script was edited meanwhile says that.
+-- A child talks through a pipe: a line for its progress now and then, a line for the error that ended it. Its result is
+-- a file in its folder, written whole or not at all, beside the options it was made from. A finished run is one whose
+-- file has the options asked for; that is all that a second sweep, or one after a kill, has to look at.
 
 local sq = require "seqrt"
 local api = require "seqrt.api"
