@@ -61,8 +61,10 @@ end
 
 local function room_of(path) return path:match "^runtime/(%w+)/" or path:match "^bindings/(%w+)/" end
 
--- C without comments and with empty strings, lines kept.
+-- C without comments and with empty strings, lines kept; each text once.
+local bared = {}
 local function bare(text)
+  if bared[text] then return bared[text] end
   local function blank(s) return (s:gsub("[^\n]", " ")) end
   local out, i = {}, 1
   while i <= #text do
@@ -90,7 +92,8 @@ local function bare(text)
     if two:sub(1, 1) ~= "/" or two == "/*" or two == "//" then out[#out + 1] = blank(text:sub(s, e)) end
     i = e + 1
   end
-  return table.concat(out)
+  bared[text] = table.concat(out)
+  return bared[text]
 end
 
 -- --- the rules: each returns a list of breaches ---------------------------------------------------
@@ -213,7 +216,8 @@ function rules.workplace(path, text)
   local found = {}
   local forbidden = {"/wo" .. "rk/", "%.%./sha" .. "red", "[Ii]ss" .. "ue #?%d", "iss" .. "ues show", "worktr" .. "ee"}
   for _, pattern in ipairs(forbidden) do
-    local hit = text:match("[^\n]*" .. pattern .. "[^\n]*")
+    local at = text:find(pattern)
+    local hit = at and text:sub(1, at - 1):match "[^\n]*$" .. text:match("[^\n]*", at)
     if hit then found[#found + 1] = ("%s speaks of a workplace: %s"):format(path, hit) end
   end
   return found
