@@ -171,4 +171,11 @@ function support.assert_close(a, b, rtol, atol, where)
   end
 end
 
+-- Fails where a registry has what the golden numbers lack, and says what to do.
+function support.assert_numbers(missing, script)
+  if #missing == 0 then return end
+  error(("no numbers from PyTorch for %s: add a case to spec/golden/%s.py and run it with PyTorch, "
+    .. "python3 spec/golden/%s.py > spec/golden/%s.lua"):format(table.concat(missing, ", "), script, script, script), 2)
+end
+
 return support

@@ -49,8 +49,8 @@ static void update_adamw(const sq_update *u) { step(u, true); }
           ", amsgrad: bool = false, maximize: bool = false) -> " class_name,              \
       .doc = text,                                                                        \
       .hyper = {{"lr", false, 0, INFINITY},                                               \
-                {"beta1", false, 0, BELOW_ONE},                                           \
-                {"beta2", false, 0, BELOW_ONE},                                           \
+                {"beta1", false, 0, BELOW_ONE, "betas"},                                  \
+                {"beta2", false, 0, BELOW_ONE, "betas"},                                  \
                 {"eps", false, 0, INFINITY},                                              \
                 {"weight_decay", false, 0, INFINITY},                                     \
                 {"amsgrad", true, 0, 1},                                                  \

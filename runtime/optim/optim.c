@@ -22,23 +22,41 @@ const sq_optim_class *const *sq_optim_classes(void) {
   return classes;
 }
 
-static sq_status check_hyper(const sq_optim_class *class, int i, double value) {
-  const sq_hyper *h = &class->hyper[i];
+/* What schedulers keep with a group, as PyTorch's do. */
+static const char *const plans[SQ_PLANS] = {"initial_lr", "max_lr", "min_lr", "base_momentum",
+                                            "max_momentum"};
+
+const char *sq_optim_option(const sq_optim_class *class, int option) {
+  return option < SQ_MAX_HYPERS ? class->hyper[option].name : plans[option - SQ_MAX_HYPERS];
+}
+
+int sq_optim_find(const sq_optim_class *class, const char *name) {
+  for (int i = 0; i < SQ_MAX_OPTIONS; i++) {
+    const char *option = sq_optim_option(class, i);
+    if (option && strcmp(option, name) == 0) return i;
+  }
+  return -1;
+}
+
+sq_status sq_optim_check(const sq_optim_class *class, int option, double value) {
+  const sq_hyper any = {.lo = -INFINITY, .hi = INFINITY};
+  const sq_hyper *h = option < SQ_MAX_HYPERS ? &class->hyper[option] : &any;
   if (value >= h->lo && value <= h->hi) return SQ_OK; /* NaN fails */
-  return sq_fail(SQ_EARG, "[optim.%s] %s is %g: it must be %g to %g", class->name, h->name, value,
-                 h->lo, h->hi);
+  return sq_fail(SQ_EARG, "[optim.%s] %s is %g: it must be %g to %g", class->name,
+                 sq_optim_option(class, option), value, h->lo, h->hi);
 }
 
 sq_status sq_optim_new(const sq_optim_class *class, const sq_arg *arg, sq_optim **out) {
-  double hyper[SQ_MAX_HYPERS] = {0};
-  SQ_TRY(class->read(arg, hyper));
+  double option[SQ_MAX_OPTIONS] = {0};
+  SQ_TRY(class->read(arg, option));
   for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++)
-    SQ_TRY(check_hyper(class, i, hyper[i]));
+    SQ_TRY(sq_optim_check(class, i, option[i]));
+  for (int i = SQ_MAX_HYPERS; i < SQ_MAX_OPTIONS; i++) option[i] = NAN;
   void *block;
   SQ_TRY(sq_alloc_zero(sizeof(sq_optim), &block));
   *out = block;
   (*out)->class = class;
-  memcpy((*out)->defaults, hyper, sizeof hyper);
+  memcpy((*out)->defaults, option, sizeof option);
   return SQ_OK;
 }
 
@@ -74,7 +92,7 @@ static sq_status check_params(const sq_optim *o, int n, sq_tensor *const *params
   return SQ_OK;
 }
 
-sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params) {
+sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params, const double *option) {
   SQ_TRY(check_params(o, n, params));
   void *groups = o->group, *all = o->param;
   SQ_TRY(sq_realloc((o->groups + 1) * (int64_t)sizeof *o->group, &groups));
@@ -82,7 +100,7 @@ sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params) {
   SQ_TRY(sq_realloc((o->params + n) * (int64_t)sizeof *o->param, &all));
   o->param = all;
   sq_optim_group *g = &o->group[o->groups++];
-  memcpy(g->hyper, o->defaults, sizeof g->hyper);
+  memcpy(g->option, option, sizeof g->option);
   g->first = o->params;
   g->n = n;
   for (int i = 0; i < n; i++)
@@ -90,23 +108,36 @@ sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params) {
   return SQ_OK;
 }
 
-int sq_optim_find(const sq_optim_class *class, const char *name) {
-  for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++) {
-    if (strcmp(class->hyper[i].name, name) == 0) return i;
-  }
-  return -1;
-}
-
-sq_status sq_optim_set(sq_optim *o, int group, int hyper, double value) {
-  SQ_TRY(check_hyper(o->class, hyper, value));
-  o->group[group].hyper[hyper] = value;
-  return SQ_OK;
-}
-
 static const sq_optim_group *group_of(const sq_optim *o, int i) {
   const sq_optim_group *g = o->group;
   while (i >= g->first + g->n) g++;
   return g;
+}
+
+sq_status sq_optim_state_from(const sq_optim *o, int i, sq_tensor *t, sq_tensor **out) {
+  const sq_tensor *w = o->param[i].w;
+  if (!sq_shape_equal(t->ndim, t->shape, w->ndim, w->shape)) {
+    return sq_fail(SQ_ESHAPE, "[optim.%s] parameter %d is %s, a state of it %s", o->class->name,
+                   i + 1, sq_tensor_shape_text(w, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  }
+  SQ_TRY(sq_tensor_new(w->dtype, w->ndim, w->shape, out));
+  sq_status st = sq_tensor_copy(*out, t);
+  if (st == SQ_OK) return SQ_OK;
+  sq_tensor_drop(*out);
+  *out = NULL;
+  return st;
+}
+
+void sq_optim_adopt(sq_optim *o, int i, int64_t step, sq_tensor *const *state) {
+  sq_optim_param *p = &o->param[i];
+  for (int k = 0; k < SQ_MAX_STATES; k++) {
+    sq_tensor *old = p->state[k];
+    p->state[k] = state[k] ? sq_tensor_keep(state[k]) : NULL;
+    sq_tensor_drop(old);
+  }
+  p->step = step;
+  p->used = state[0] != NULL;
 }
 
 /* A parameter that became another dtype takes its state along; of another shape it has none. */
@@ -127,16 +158,12 @@ static sq_status follow_parameter(sq_optim *o, int i, int state) {
   return SQ_OK;
 }
 
-sq_status sq_optim_state(sq_optim *o, int i, int state, sq_tensor **out) {
+/* A state as a step needs it: made if there is none, in its parameter's dtype. */
+static sq_status ready_state(sq_optim *o, int i, int k, const double *hyper) {
   sq_optim_param *p = &o->param[i];
-  const double *hyper = group_of(o, i)->hyper;
-  if (!p->state[state]) {
-    double start = o->class->start ? o->class->start(hyper, state) : 0;
-    SQ_TRY(sq_tensor_full(p->w->dtype, p->w->ndim, p->w->shape, start, &p->state[state]));
-  }
-  SQ_TRY(follow_parameter(o, i, state));
-  *out = p->state[state];
-  return SQ_OK;
+  if (p->state[k]) return follow_parameter(o, i, k);
+  double start = o->class->start ? o->class->start(hyper, k) : 0;
+  return sq_tensor_full(p->w->dtype, p->w->ndim, p->w->shape, start, &p->state[k]);
 }
 
 /* One parameter of a step, and the tiles before it. */
@@ -145,6 +172,7 @@ typedef struct item {
   const double *hyper;
   sq_tensor *g;
   int64_t tiles_before;
+  bool fresh;
 } item;
 
 typedef struct pass {
@@ -172,6 +200,7 @@ static void run_tile(int64_t tile, void *context) {
                  .hyper = it->hyper,
                  .n = sq_tile_size(w->numel, SQ_TILE, tile - it->tiles_before),
                  .step = it->p->step,
+                 .fresh = it->fresh,
                  .w = (char *)sq_data(w) + skip,
                  .g = (const char *)sq_data(it->g) + skip};
   for (int k = 0; k < SQ_MAX_STATES; k++) {
@@ -183,6 +212,10 @@ static void run_tile(int64_t tile, void *context) {
 
 static sq_status check_grad(const sq_optim *o, int i, const sq_tensor *g) {
   const sq_tensor *w = o->param[i].w;
+  if (!sq_tensor_is_contiguous(w)) {
+    return sq_fail(SQ_ESTATE, "[optim.%s] parameter %d %s is not contiguous any more",
+                   o->class->name, i + 1, sq_tensor_shape_text(w, SQ_SHAPE_BUF));
+  }
   if (g->dtype != w->dtype || !sq_shape_equal(g->ndim, g->shape, w->ndim, w->shape)) {
     return sq_fail(SQ_ESHAPE, "[optim.%s] parameter %d is %s %s, its gradient %s %s",
                    o->class->name, i + 1, sq_dtype_name(w->dtype),
@@ -197,12 +230,11 @@ static sq_status prepare(sq_optim *o, sq_tensor *const *grads, pass *s) {
   for (int i = 0; i < o->params; i++) {
     if (!grads[i]) continue;
     SQ_TRY(check_grad(o, i, grads[i]));
-    const double *hyper = group_of(o, i)->hyper;
-    for (int k = 0; k < SQ_MAX_STATES; k++) {
-      sq_tensor *state;
-      if (o->class->state[k] && o->class->uses(hyper, k)) SQ_TRY(sq_optim_state(o, i, k, &state));
-    }
+    const double *hyper = group_of(o, i)->option;
     item *it = &s->item[s->n];
+    it->fresh = !o->param[i].used;
+    for (int k = 0; k < SQ_MAX_STATES; k++)
+      if (o->class->state[k] && o->class->uses(hyper, k)) SQ_TRY(ready_state(o, i, k, hyper));
     SQ_TRY(sq_tensor_contiguous(grads[i], &it->g));
     it->p = &o->param[i];
     it->hyper = hyper;
@@ -220,6 +252,7 @@ sq_status sq_optim_step(sq_optim *o, sq_tensor *const *grads) {
   for (int i = 0; i < s.n && st == SQ_OK; i++) {
     sq_optim_param *p = &o->param[s.item[i].p - o->param];
     p->step++;
+    p->used = p->used || o->class->uses(s.item[i].hyper, 0);
     s.item[i].tiles_before = tiles;
     tiles += sq_tiles(p->w->numel, SQ_TILE);
     work += p->w->numel;

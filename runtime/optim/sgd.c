@@ -21,7 +21,7 @@ static bool uses(const double *h, int state) { return state == 0 && h[MOMENTUM] 
 static void update(const sq_update *u) {
   const double *h = u->hyper;
   u->kern->sgd_step(u->n, h[LR], h[MOMENTUM], h[DAMPENING], h[WEIGHT_DECAY], h[NESTEROV] != 0,
-                    h[MAXIMIZE] != 0, u->step == 1, u->w, u->g, u->state[0]);
+                    h[MAXIMIZE] != 0, u->fresh, u->w, u->g, u->state[0]);
 }
 
 const sq_optim_class sq__optim_sgd = {

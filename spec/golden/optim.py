@@ -102,23 +102,63 @@ def watched(t):
     return 1 / (1 + t // 20) + 0.01 * ((t * 7) % 5)
 
 
-def rates(name, optimizer, options):
+def begin(optimizer):
     a, b = parameters()
     more = dict(momentum=0.9) if optimizer == "SGD" else {}
-    opt = getattr(torch.optim, optimizer)([dict(params=[a]), dict(params=[b], lr=0.25)], lr=0.5, **more)
-    more = dict(lr_lambda=[lambda n: 0.95**n, lambda n: 1 / (1 + n)]) if name == "LambdaLR" else {}
-    scheduler = getattr(S, name)(opt, **options, **more)
-    columns = [[], [], []]
+    return getattr(torch.optim, optimizer)([dict(params=[a]), dict(params=[b], lr=0.25)], lr=0.5, **more)
+
+
+def schedule(name, opt, options, **more):
+    if name == "LambdaLR":
+        more["lr_lambda"] = [lambda n: 0.95**n, lambda n: 1 / (1 + n)]
+    return getattr(S, name)(opt, **options, **more)
+
+
+def now(optimizer, opt):
+    first, second = opt.param_groups
+    return [first["lr"], second["lr"], first["momentum"] if optimizer == "SGD" else first["betas"][0]]
+
+
+def advance(name, opt, scheduler, t):
+    opt.step()
+    scheduler.step(*([watched(t)] if name == "ReduceLROnPlateau" else []))
+
+
+def rates(name, optimizer, options):
+    opt = begin(optimizer)
+    scheduler = schedule(name, opt, options)
+    rows = []
     for t in range(0, 201):
-        first, second = opt.param_groups
-        columns[0].append(first["lr"])
-        columns[1].append(second["lr"])
-        columns[2].append(first["momentum"] if optimizer == "SGD" else first["betas"][0])
-        opt.step()
+        rows.append(now(optimizer, opt))
         if t < 200:
-            scheduler.step(*([watched(t)] if name == "ReduceLROnPlateau" else []))
+            advance(name, opt, scheduler, t)
+    columns = zip(*rows)
     # all of the first group; of the others every 10th
     return ",\n    ".join(numbers(c if i == 0 else c[::10]) for i, c in enumerate(columns))
+
+
+def resumed(name, optimizer, options, place, how):
+    """The rates of 10 places from the resume on, at `place`: the optimizer is loaded; the scheduler is made again with
+    last_epoch ("made"), or made before and its state loaded ("loaded"); "hand": a rate assigned by hand before that."""
+    opt = begin(optimizer)
+    scheduler = schedule(name, opt, options)
+    for t in range(place):
+        advance(name, opt, scheduler, t)
+    if how == "hand":
+        opt.param_groups[0]["lr"] = 0.123
+    again = begin(optimizer)
+    if how == "made":
+        again.load_state_dict(opt.state_dict())
+        other = schedule(name, again, options, last_epoch=scheduler.last_epoch)
+    else:
+        other = schedule(name, again, options)
+        again.load_state_dict(opt.state_dict())
+        other.load_state_dict(scheduler.state_dict())
+    values = []
+    for t in range(place, place + 10):
+        values += now(optimizer, again) + list(other.get_last_lr())
+        advance(name, again, other, t)
+    return numbers(values)
 
 
 print("-- optim.lua: made by optim.py with PyTorch %s." % torch.__version__)
@@ -128,4 +168,10 @@ for name, options in OPTIMIZERS:
 print("  },\n  schedulers = {")
 for name, optimizer, options in SCHEDULERS:
     print("    {\"%s\", \"%s\", %s,\n    %s},\n" % (name, optimizer, lua(options), rates(name, optimizer, options)), end="")
+print("  },\n  resumes = {")
+for i, (name, optimizer, options) in enumerate(SCHEDULERS):
+    for place in (1, 29, 77):
+        for how in ("made", "loaded", "hand"):
+            if name != "ReduceLROnPlateau" or how != "made":  # it has no last_epoch
+                print("    {%d, %d, \"%s\", %s}," % (i + 1, place, how, resumed(name, optimizer, options, place, how)))
 print("  },\n}")
