@@ -132,6 +132,15 @@ describe("data.TensorDataset", function()
     assert.same({ 4, 5 }, x:tolist())
     assert.equal(7, y)
     raises("positions count from 1", function() return set[0] end)
+    local count = 0
+    for i, row in ipairs(set) do
+      assert.equal(i, count + 1)
+      assert.is_table(row)
+      count = i
+    end
+    assert.equal(#set, count)
+    assert.is_nil(set[#set + 1])
+    raises("positions count from 1", function() return set[#set + 2] end)
     raises("[TensorDataset] argument 2 is (2)", data.TensorDataset, sq.zeros(3), sq.zeros(2))
     raises("at least one tensor", data.TensorDataset)
     raises("argument 1 is a number", data.TensorDataset, 1)

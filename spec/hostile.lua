@@ -129,7 +129,8 @@ end
 -- The names of an object's methods.
 local function methods_of(object)
   local meta = getmetatable(object)
-  local members = meta.__members or type(meta.__index) == "table" and meta.__index or sq.nn.Module
+  if meta.__module then return meta.__dir(object) end
+  local members = meta.__members or type(meta.__index) == "table" and meta.__index or {}
   return names_of(members)
 end
 

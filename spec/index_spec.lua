@@ -78,12 +78,25 @@ describe("x[key]", function()
     assert.same({{1210, 200, 210, 200}, {1011, 1, 11, 1}, {1010, 0, 10, 0}}, w.grad:tolist())
   end)
 
+  it("lets ipairs go over dim 1, and ends with nil just past it", function()
+    local t, seen = sq.tensor {{1, 2}, {3, 4}}, {}
+    for i, row in ipairs(t) do seen[i] = row:tolist() end
+    assert.same({{1, 2}, {3, 4}}, seen)
+    local sum = 0
+    for _, v in ipairs(sq.tensor {1, 2, 3}) do sum = sum + v end
+    assert.equal(6, sum)
+    assert.is_nil(t[3])
+    assert.is_nil(sq.zeros(0)[1])
+    assert.has_error(function() return sq.tensor(1)[1] end)
+    assert.has_error(function() t[3] = 1 end)
+  end)
+
   it("explains what it refuses", function()
     local zero = "[index] position 0 in dim %d: positions count from 1 (or from -1, at the end)"
     fails(zero:format(1), function() return x[0] end)
     fails(zero:format(2), function() return x[{1, 0}] end)
     fails(zero:format(2), function() return x[{1, {0, 2}}] end)
-    fails("[index] position 4 is out of range: dim 1 of x (3,4) has size 3", function() return x[4] end)
+    fails("[index] position 5 is out of range: dim 1 of x (3,4) has size 3", function() return x[5] end)
     fails("[index] position -5 is out of range: dim 2 of x (3,4) has size 4", function() return x[{1, -5}] end)
     fails("[index] a range to or from 5 is out of range: dim 2 of x (3,4) has size 4",
       function() return x[{1, {2, 5}}] end)

@@ -169,20 +169,20 @@ describe("a conversion of a module", function()
     end
   end)
 
-  it("keeps tied weights tied, a frozen model frozen, buffers and all references", function()
+  it("keeps tied weights tied, a frozen model frozen, and all references", function()
     local model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3))
     model[3].weight = model[1].weight
-    local mean, w = model[2].running_mean, model[1].weight
+    local mean, w = model[2].running_mean, model[1].weight -- buffers are replaced, as in PyTorch
     model:requires_grad_(false):double()
     for _, p in ipairs(model:parameters()) do
       assert.is_false(p.requires_grad)
       assert.equal("float64", p.dtype)
     end
-    assert.equal("float64", mean.dtype)
+    assert.equal("float32", mean.dtype)
+    assert.equal("float64", model[2].running_mean.dtype)
     assert.equal("float64", w.dtype)
     assert.equal("int64", model[2].num_batches_tracked.dtype)
     model:train()(sq.randn({4, 3}, {dtype = "float64"}))
-    assert.is_true(mean:equal(model[2].running_mean))
     assert.equal(5, #model:parameters())
     sq.no_grad(function() w:fill_(2) end)
     assert.equal(2.0, model[3].weight[1][1])
@@ -265,5 +265,200 @@ describe("x.data = value", function()
     assert.is_false(a.requires_grad)
     assert.same({2}, window:detach():tolist())
     assert.same({0, 0, 0}, a:tolist())
+  end)
+end)
+
+describe("a field of a module", function()
+  local function raises(expected, fn, ...)
+    local ok, text = pcall(fn, ...)
+    assert.is_false(ok, expected)
+    assert.is_truthy(tostring(text):find(expected, 1, true), tostring(text))
+    assert.matches("^spec/module_spec.lua:%d+: ", text)
+  end
+
+  it("is a member when it is a parameter, a layer or a module; an input with a gradient is not", function()
+    local net = Net()
+    net.x = sq.ones(3, {requires_grad = true})
+    assert.is_true(net.x.requires_grad)
+    assert.equal("scale head.weight head.bias", names(net))
+    net.y = nn.Parameter(sq.ones(3), false)
+    assert.is_false(net.y.requires_grad)
+    assert.equal("scale y head.weight head.bias", names(net))
+    net.head.weight.requires_grad = false
+    net.again = net.head.weight
+    assert.equal("scale y again head.bias", names(net))
+    for _, made in ipairs {net.scale:detach(), net.scale:clone(), net.scale * 2, net.scale.data} do
+      local other = Net()
+      other.z = made
+      assert.equal("scale head.weight head.bias", names(other))
+    end
+  end)
+
+  it("may be declared false or nil, and hold a layer later", function()
+    local net = Net()
+    net.late, net.never = false, nil
+    assert.is_false(net.late)
+    assert.is_nil(net.never)
+    net.late = nn.Linear(1, 1, {bias = false})
+    net.never = nn.Parameter(sq.ones(1))
+    assert.equal("scale never head.weight head.bias late.weight", names(net))
+    net.late = nil
+    assert.is_nil(net.late)
+    net.never = nil
+    assert.equal("scale head.weight head.bias", names(net))
+    net:register_parameter("bias", nil)
+    assert.is_nil(net.bias)
+    assert.equal("scale head.weight head.bias", names(net))
+  end)
+
+  it("that was never assigned is an error with the class and the nearest name", function()
+    local net = Net()
+    net.width = 3
+    raises("Net has no 'haed': did you mean 'head'? (a field that may be nil is declared in init: self.haed = nil)",
+      function() return net.haed end)
+    raises("Net has no 'widht': did you mean 'width'?", function() return net.widht end)
+    raises("Net has no 'paramters': did you mean 'parameters'?", function() return net:paramters() end)
+    raises("Linear has no 'wieght': did you mean 'weight'?", function() return net.head.wieght end)
+    raises("Linear has no 'wieght': did you mean 'weight'?", function() net.head.wieght = 3 end)
+    raises("Net has no 1: its fields go by name; nn.ModuleList is a list", function() return net[1] end)
+    raises("Net: a field goes by its name, not by 1; nn.ModuleList is a list", function() net[1] = nn.ReLU() end)
+    raises("Net has no length: nn.Sequential and nn.ModuleList have", function() return #net end)
+    assert.is_nil(net.__name)
+  end)
+
+  it("that is a parameter takes no plain tensor", function()
+    local net = Net()
+    raises("[nn.Module] Net.scale is a parameter and this a plain Tensor, which nothing would train: give it nn.Parameter(t), "
+      .. "or copy the values: sq.no_grad(function() m.scale:copy_(t) end)", function() net.scale = sq.zeros(2) end)
+    raises("[nn.Module] Net.scale is a parameter and this a number", function() net.scale = 1 end)
+    raises("[nn.Module] Net.head is a module and can't become a number: nil takes it out", function() net.head = 1 end)
+    raises("[nn.Linear] weight is a parameter and this a plain Tensor, which nothing would train: give it nn.Parameter(t), or "
+      .. "copy the values: sq.no_grad(function() layer.weight:copy_(t) end)", function() net.head.weight = sq.ones(2, 4) end)
+    raises("[nn.Linear] weight: expected a Tensor, got nil", function() net.head.weight = nil end)
+    raises("[nn.Linear] weight is (2,4): it can't become (3,3)", function() net.head.weight = nn.Parameter(sq.ones(3, 3)) end)
+    raises("[nn.Linear] the layer was made without bias", function()
+      nn.Linear(1, 1, {bias = false}).bias = nn.Parameter(sq.ones(1))
+    end)
+    raises("[training] expected true or false, got the string \"no\"", function() net.head.training = "no" end)
+    net.head.weight = nn.Parameter(sq.ones(2, 4))
+    net.mean = sq.ones(4) -- a buffer may be any tensor
+    assert.equal(1, #net:buffers())
+    local norm = nn.BatchNorm1d(2)
+    norm.running_mean = sq.ones(2)
+    assert.same({1, 1}, norm.running_mean:tolist())
+  end)
+
+  it("has a name without a dot that the class itself does not use", function()
+    local net, layer = Net(), nn.Linear(1, 1)
+    raises("the name 'a.b' has a dot", net.add_module, net, "a.b", layer)
+    raises("the name 'a.b' has a dot", net.register_buffer, net, "a.b", sq.ones(1))
+    raises("the name 'a.b' has a dot", net.register_parameter, net, "a.b", nn.Parameter(sq.ones(1)))
+    raises("the name 'a.b' has a dot", function() net["a.b"] = layer end)
+    raises("a parameter, buffer or module needs a name, got the empty one", net.add_module, net, "", layer)
+    raises("Net.train is the class's own: what is registered needs another name", function() net.train = layer end)
+    raises("Net.forward is the class's own", net.add_module, net, "forward", layer)
+    raises("[register_buffer] Net.head is a child already", net.register_buffer, net, "head", sq.ones(1))
+    raises("[register_parameter] Net.mean is a buffer already", net.register_parameter, net, "mean", nn.Parameter(sq.ones(1)))
+    net.width = 3
+    raises("[add_module] Net.width is a field already", net.add_module, net, "width", layer)
+    raises("Net.w is a plain Tensor: a parameter is made by nn.Parameter(t)", net.register_parameter, net, "w", sq.ones(1))
+    raises("[add_module] Linear is a layer that holds what it was made with", layer.add_module, layer, "x", layer)
+    raises("a class needs a name", nn.Module, "")
+  end)
+
+  it("called forward is what a call of this instance runs", function()
+    local net, other = Net(), Net()
+    function net.forward(self, x) return self.head(x) + 1 end
+    local x = sq.ones(1, 4)
+    assert.is_true(net(x):equal(net.head(x) + 1))
+    assert.is_true(other(x):equal(other.head(x) * other.scale))
+    net.forward = nil
+    assert.is_true(net(x):equal(net.head(x) * net.scale))
+  end)
+
+  it("that a layer was made without is nil", function()
+    for _, case in ipairs {{nn.Linear(2, 2, {bias = false}), "bias"}, {nn.Conv2d(1, 1, 2, {bias = false}), "bias"},
+      {nn.ConvTranspose2d(1, 1, 2, {bias = false}), "bias"}, {nn.Bilinear(1, 1, 1, {bias = false}), "bias"},
+      {nn.LayerNorm(2, {bias = false}), "bias"}, {nn.LayerNorm(2, {elementwise_affine = false}), "weight"},
+      {nn.GroupNorm(1, 2, {affine = false}), "bias"}, {nn.BatchNorm1d(2, {affine = false}), "weight"},
+      {nn.BatchNorm2d(2, {track_running_stats = false}), "running_var"}, {nn.LSTMCell(1, 1, {bias = false}), "bias_hh"},
+      {nn.CrossEntropyLoss(), "weight"}, {nn.MultiheadAttention(2, 1, {bias = false}), "in_proj_bias"},
+      {nn.MultiheadAttention(2, 1), "bias_k"}} do
+      assert.is_nil(case[1][case[2]])
+      raises("has no 'nothing'", function() return case[1].nothing end)
+    end
+    assert.is_not_nil(nn.Linear(2, 2).bias)
+  end)
+
+  it("is what pairs goes over: its own parameters and modules", function()
+    local seen = {}
+    for name, value in pairs(Net()) do seen[#seen + 1] = name .. " " .. tostring(sq.is_tensor(value)) end
+    assert.same({"head false", "scale true"}, seen)
+    seen = {}
+    for name, value in pairs(nn.Linear(3, 2)) do seen[#seen + 1] = name .. " " .. tostring(value.shape) end
+    assert.same({"weight (2,3)", "bias (2)"}, seen)
+  end)
+end)
+
+describe("a container", function()
+  local function raises(expected, fn, ...)
+    local ok, text = pcall(fn, ...)
+    assert.is_false(ok, expected)
+    assert.is_truthy(tostring(text):find(expected, 1, true), tostring(text))
+  end
+
+  local function three(make) return make(nn.Linear(1, 2), nn.ReLU(), nn.Linear(2, 3)) end
+
+  it("replaces at a position, and keeps names and count", function()
+    for _, make in ipairs {nn.Sequential, nn.ModuleList} do
+      local m, last, first = three(make), nn.Linear(2, 5), nn.Linear(4, 2)
+      m[#m], m[-3] = last, first
+      assert.equal(3, #m)
+      assert.equal(last, m[3])
+      assert.equal(first, m[1])
+      assert.equal("0.weight 0.bias 2.weight 2.bias", names(m))
+      assert.equal("(5,2)", tostring(m:state_dict()["2.weight"].shape))
+      raises("position 4 of 3 modules: positions count from 1, or from -1 at the end; :append(module) adds one",
+        function() m[4] = last end)
+      raises("position 0 of 3", function() m[0] = last end)
+      raises("position -4 of 3", function() m[-4] = last end)
+      raises("[1] = nil: it must be a module", function() m[1] = nil end)
+      raises("[1] = a number: it must be a module", function() m[1] = 3 end)
+      raises("would hold the module it stands in", function() m[1] = m end)
+      m:append(nn.Tanh()):extend {nn.Linear(1, 1), nn.ReLU()}:extend(nn.ModuleList {nn.ReLU()})
+      assert.equal(7, #m)
+      assert.equal("4.weight", names(m):match "4%.%a+")
+    end
+  end)
+
+  it("is gone over by ipairs and pairs, and ends with nil just past its end", function()
+    for _, make in ipairs {nn.Sequential, nn.ModuleList} do
+      local m, seen = three(make), {}
+      for i, layer in ipairs(m) do seen[i] = layer end
+      assert.same({m[1], m[2], m[3]}, seen)
+      for i, layer in pairs(m) do assert.equal(seen[i], layer) end
+      assert.is_nil(m[4])
+      raises("position 5 of 3 modules", function() return m[5] end)
+      assert.is_nil(make()[1])
+    end
+  end)
+
+  it("refuses names, gaps and what is no module", function()
+    for _, name in ipairs {"Sequential", "ModuleList"} do
+      local make = nn[name]
+      raises(("[nn.%s] 'fc' is a name, and a table has no order of names"):format(name), make, {fc = nn.ReLU()})
+      raises("m:add_module(\"act\", module)", make, {nn.ReLU(), act = nn.ReLU()})
+      raises("argument 2 is a nil: it must be a module", make, nn.ReLU(), nil, nn.ReLU())
+      raises("argument 1 is a number", make, 3)
+      raises("argument 2 is a table", make, nn.ReLU(), {})
+      raises("argument 1 is a userdata", make, sq.ones(1))
+      raises("'x' is a name", make().extend, make(), {x = nn.ReLU()})
+      assert.equal(0, #make {})
+      local named = make()
+      named:add_module("1", nn.ReLU())
+      assert.equal(2, #named:append(nn.Tanh()))
+    end
+    raises("[nn.Sequential] takes 1 argument, got 2", nn.Sequential(), 1, 2)
+    raises("[nn.Module] ModuleList has no forward", nn.ModuleList(), 1)
   end)
 end)

@@ -103,21 +103,65 @@ static int get_training(lua_State *L, void *self) {
 }
 
 static void set_training(lua_State *L, void *self, int value) {
+  if (!lua_isboolean(L, value)) {
+    const char *got = bind_describe(L, value);
+    bind_error(L, "[training] expected true or false, got %s", got);
+  }
   ((sq_layer *)self)->training = lua_toboolean(L, value);
 }
 
-/* layer.weight */
+/* Raises: no such field. The names that it may have meant are the class's members, a table, and the
+ * layer's tensors. */
+static int unknown_field(lua_State *L, const sq_layer *l, int members) {
+  lua_newtable(L);
+  int names = lua_gettop(L);
+  for (lua_pushnil(L); lua_next(L, members);) {
+    lua_pushvalue(L, -2);
+    lua_insert(L, -2);
+    lua_rawset(L, names);
+  }
+  for (int i = 0; i < l->entries; i++) {
+    lua_pushboolean(L, true);
+    lua_setfield(L, names, l->entry[i].name);
+  }
+  return bind_unknown_member(L, l->class->name, names);
+}
+
+/* layer.weight; nil for a bias that the layer was made without. */
 static int lookup(lua_State *L, void *self) {
-  sq_tensor *t = sq_layer_get(self, lua_tostring(L, 2));
-  if (!t) return 0;
+  const char *name = lua_tostring(L, 2);
+  sq_tensor *t = sq_layer_get(self, name);
+  if (!t && !sq_layer_lacks(self, name))
+    return unknown_field(L, self, lua_upvalueindex(1)); /* of the class's __index, which runs */
   bind_push_tensor(L, t);
   return 1;
 }
 
+static bool is_buffer(const sq_layer *l, const char *name) {
+  for (int i = 0; i < l->entries; i++)
+    if (strcmp(l->entry[i].name, name) == 0) return l->entry[i].buffer;
+  return false;
+}
+
 /* layer.weight = other.weight: shares it. */
 static bool assign(lua_State *L, void *self, int value) {
-  if (!sq_layer_get(self, lua_tostring(L, 2))) return false;
-  BIND_TRY(L, sq_layer_set(self, lua_tostring(L, 2), bind_tensor(L, value)));
+  const sq_layer *l = self;
+  const char *name = lua_tostring(L, 2), *class = l->class->name;
+  if (sq_layer_lacks(l, name))
+    bind_error(L, "[nn.%s] the layer was made without %s: make one that has it", class, name);
+  if (!sq_layer_get(l, name)) return unknown_field(L, l, lua_upvalueindex(1));
+  if (!bind_test(L, value, bind_tensor_class)) {
+    const char *got = bind_describe(L, value);
+    bind_error(L, "[nn.%s] %s: expected a Tensor, got %s", class, name, got);
+  }
+  sq_tensor *t = bind_tensor(L, value);
+  if (!is_buffer(l, name) && !sq_is_parameter(t))
+    bind_error(L,
+               "[nn.%s] %s is a parameter and this a plain Tensor, which nothing would train: give "
+               "it nn.Parameter(t), or copy the values: sq.no_grad(function() layer.%s:copy_(t) "
+               "end)",
+               class, name, name);
+  BIND_TRY(L, sq_layer_set(self, name, t));
   return true;
 }
 
@@ -134,7 +178,17 @@ static int to_text(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg meta[] = {{"__call", call_layer}, {"__tostring", to_text}, {NULL, NULL}};
+/* pairs(layer): its parameters by name, as module.lua goes over them. */
+static int go_over(lua_State *L) {
+  bind_require_part(L, "module");
+  lua_getfield(L, -1, "pairs");
+  lua_pushvalue(L, 1);
+  lua_call(L, 1, 3);
+  return 3;
+}
+
+static const luaL_Reg meta[] = {
+    {"__call", call_layer}, {"__tostring", to_text}, {"__pairs", go_over}, {NULL, NULL}};
 
 /* What module.lua makes and lists; layers are modules too. */
 static const bind_class module_class = {.name = "Module"};
@@ -196,6 +250,23 @@ static int core_convert(lua_State *L) {
   return 0;
 }
 
+static int core_set(lua_State *L) {
+  BIND_TRY(L, sq_layer_set(check_layer(L, 1), luaL_checkstring(L, 2), bind_tensor(L, 3)));
+  return 0;
+}
+
+static int core_is_parameter(lua_State *L) {
+  const bind_box *box = bind_test(L, 1, bind_tensor_class);
+  lua_pushboolean(L, box && box->tensor && sq_is_parameter(box->tensor));
+  return 1;
+}
+
+static int core_mark_parameter(lua_State *L) {
+  BIND_TRY(L, sq_mark_parameter(bind_tensor(L, 1)));
+  lua_settop(L, 1);
+  return 1;
+}
+
 static int core_train(lua_State *L) {
   check_layer(L, 1)->training = lua_toboolean(L, 2);
   return 0;
@@ -229,10 +300,18 @@ static int core_inherit(lua_State *L) {
 }
 
 int luaopen_seqrt_layer(lua_State *L) {
-  static const luaL_Reg core[] = {
-      {"entries", core_entries},   {"describe", core_describe}, {"class", core_class},
-      {"convert", core_convert},   {"train", core_train},       {"id", core_id},
-      {"is_layer", core_is_layer}, {"inherit", core_inherit},   {NULL, NULL}};
+  static const luaL_Reg core[] = {{"entries", core_entries},
+                                  {"describe", core_describe},
+                                  {"class", core_class},
+                                  {"convert", core_convert},
+                                  {"set", core_set},
+                                  {"is_parameter", core_is_parameter},
+                                  {"mark_parameter", core_mark_parameter},
+                                  {"train", core_train},
+                                  {"id", core_id},
+                                  {"is_layer", core_is_layer},
+                                  {"inherit", core_inherit},
+                                  {NULL, NULL}};
   luaL_newlib(L, core);
   return 1;
 }
@@ -300,11 +379,14 @@ static void open_functional(lua_State *L) {
 static const bind_lazy_row utils_rows[] = {
     {"parameters_to_vector", "vector"}, {"vector_to_parameters", "vector"}, {NULL, NULL}};
 
-static const bind_lazy_row nn_rows[] = {
-    {"Module", "module"},     {"Sequential", "module"},
-    {"ModuleList", "module"}, {"Identity", "module"},
-    {"Parameter", "module"},  {"MultiheadAttention", "attention"},
-    {"init", "init"},         {NULL, NULL}};
+static const bind_lazy_row nn_rows[] = {{"Module", "module"},
+                                        {"Parameter", "module"},
+                                        {"Sequential", "container"},
+                                        {"ModuleList", "container"},
+                                        {"Identity", "container"},
+                                        {"MultiheadAttention", "attention"},
+                                        {"init", "init"},
+                                        {NULL, NULL}};
 
 void open_nn(lua_State *L) {
   lua_newtable(L);

@@ -299,8 +299,17 @@ static void take_picked(lua_State *L, sq_tensor *t, int dim, sq_tensor *by) {
   reshape(L, SQ_OP_view, y, n, shape);
 }
 
+/* True for the position just past the end, which is nil: there ipairs stops. */
+static bool is_end(lua_State *L, const sq_tensor *t) {
+  return lua_isinteger(L, 2) && t->ndim > 0 && lua_tointeger(L, 2) == t->shape[0] + 1;
+}
+
 int tensor_index(lua_State *L) {
   sq_tensor *t = bind_tensor(L, 1);
+  if (is_end(L, t)) {
+    lua_pushnil(L);
+    return 1;
+  }
   item items[SQ_MAX_DIMS];
   int n = read_key(L, t, items), dim = 0;
   int64_t offset;

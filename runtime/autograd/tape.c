@@ -102,6 +102,15 @@ sq_status sq_set_requires_grad(sq_tensor *t, bool on) {
   return SQ_OK;
 }
 
+bool sq_is_parameter(const sq_tensor *t) { return t->extra && sq__meta_of(t)->parameter; }
+
+sq_status sq_mark_parameter(sq_tensor *t) {
+  sq_meta *m;
+  SQ_TRY(sq__meta(t, &m));
+  m->parameter = true;
+  return SQ_OK;
+}
+
 sq_status sq_detach(sq_tensor *t) {
   sq_meta *m = sq__meta_of(t);
   if (!m) return SQ_OK;

@@ -22,6 +22,11 @@ SQ_CHECKED sq_status sq_set_requires_grad(sq_tensor *t, bool on);
  * [fails: state, a view of what has a gradient | Lua thread] */
 SQ_CHECKED sq_status sq_detach(sq_tensor *t);
 
+/* Whether t is a module's to train, wherever it is put: the mark of nn.Parameter, which no result
+ * of an op has. [fails: nomem | Lua thread] */
+bool sq_is_parameter(const sq_tensor *t);
+SQ_CHECKED sq_status sq_mark_parameter(sq_tensor *t);
+
 /* The gradient collected so far, NULL for none. [borrow | Lua thread] */
 sq_tensor *sq_grad(const sq_tensor *t);
 

@@ -55,7 +55,7 @@ typedef struct sq_meta {
   sq_extra base; /* first: an sq_extra is one */
   sq_node *node; /* NULL for a leaf */
   int32_t index;
-  bool requires_grad;
+  bool requires_grad, parameter;
   sq_slot *slot; /* NULL until a gradient is collected or retained */
   sq_tensor
       *viewed; /* the tensor this is a window on, itself no window; NULL if it owns its storage */

@@ -53,6 +53,7 @@ const sq_layer_class sq__layer_bilinear = {
     .call = "(x1: Tensor, x2: Tensor) -> Tensor",
     .doc = "y_o = x1 weight_o x2 + bias_o: x1 (...,I), x2 (...,J) -> (...,O); weight (O,I,J).",
     .size = sizeof(bilinear),
+    .optional = "bias",
     .init = init,
     .forward = forward,
     .describe = describe,

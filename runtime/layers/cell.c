@@ -128,6 +128,7 @@ static sq_status init_gru(sq_layer *l, const sq_arg *arg) { return init(l, 3, ar
       .call = takes,                                                                 \
       .doc = text,                                                                   \
       .size = sizeof(cell),                                                          \
+      .optional = "bias_ih bias_hh",                                                 \
       .init = init_##id,                                                             \
       .forward = forward,                                                            \
       .describe = describe,                                                          \

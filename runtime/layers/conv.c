@@ -134,6 +134,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
       .call = takes,                                                                          \
       .doc = text,                                                                            \
       .size = sizeof(conv),                                                                   \
+      .optional = "bias",                                                                     \
       .init = init_##id,                                                                      \
       .forward = forward,                                                                     \
       .describe = describe,                                                                   \
@@ -188,6 +189,7 @@ const sq_layer_class sq__layer_conv_transpose2d = {
         "The transposed convolution: x (B,C,Y,X) -> (B,O,Y',X'), Y' = (Y-1) stride - 2 padding + "
         "dilation (KY-1) + output_padding + 1; weight (C,O/groups,KY,KX), bias (O).",
     .size = sizeof(conv),
+    .optional = "bias",
     .init = init_transposed,
     .forward = forward_transposed,
     .describe = describe,

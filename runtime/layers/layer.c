@@ -79,6 +79,15 @@ sq_tensor *sq_layer_get(const sq_layer *l, const char *name) {
   return e ? e->tensor : NULL;
 }
 
+bool sq_layer_lacks(const sq_layer *l, const char *name) {
+  size_t n = strlen(name);
+  for (const char *at = l->class->optional; at && *at; at += strcspn(at, " ")) {
+    at += strspn(at, " ");
+    if (strncmp(at, name, n) == 0 && (at[n] == ' ' || !at[n])) return !find(l, name);
+  }
+  return false;
+}
+
 sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t) {
   sq_named *e = find(l, name);
   if (!e) return sq_fail(SQ_EARG, "[nn.%s] has no parameter or buffer '%s'", l->class->name, name);
@@ -106,6 +115,7 @@ static sq_status make_room(sq_layer *l) {
 sq_status sq_layer_add(sq_layer *l, sq_tensor *t, bool buffer, const char *name, ...) {
   sq_status st = make_room(l);
   if (st == SQ_OK && !buffer) st = sq_set_requires_grad(t, true);
+  if (st == SQ_OK && !buffer) st = sq_mark_parameter(t);
   if (st != SQ_OK) {
     sq_tensor_drop(t);
     return st;

@@ -15,6 +15,7 @@ typedef struct sq_layer_class {
   const char *call;      /* of forward */
   const char *doc;       /* formula and shapes in a line or two */
   size_t size;           /* of the struct that begins with sq_layer */
+  const char *optional;  /* names of tensors that some settings leave out, "weight bias"; or NULL */
 
   /* Fills a zeroed layer from complete arguments and makes its parameters. On failure the caller
    * drops the layer. [fails: arg, shape, nomem] */
@@ -63,11 +64,15 @@ void sq_layer_drop(sq_layer *l);
 /* The tensor of that name, NULL without one. [borrow] */
 sq_tensor *sq_layer_get(const sq_layer *l, const char *name);
 
+/* True when the layer was made without that tensor, which others of its class have. */
+bool sq_layer_lacks(const sq_layer *l, const char *name);
+
 /* Puts another tensor of the same shape in place of one: how weights are shared and converted.
  * [keep | fails: arg, no such name; shape | Lua thread] */
 SQ_CHECKED sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t);
 
-/* For layers: adds a tensor under a name made like printf's; a parameter then requires a gradient.
+/* For layers: adds a tensor under a name made like printf's; a parameter is marked as one and
+ * requires a gradient.
  * [take, also on failure | fails: nomem] */
 SQ_CHECKED sq_status sq_layer_add(sq_layer *l, sq_tensor *t, bool buffer, const char *name, ...)
     SQ_PRINTF(4, 5);

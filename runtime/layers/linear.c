@@ -54,6 +54,7 @@ const sq_layer_class sq__layer_linear = {
     .call = "(x: Tensor) -> Tensor",
     .doc = "y = x weight^T + bias: x (...,I) -> (...,O); weight (O,I), bias (O).",
     .size = sizeof(linear),
+    .optional = "bias",
     .init = init,
     .forward = forward,
     .describe = describe,

@@ -67,6 +67,7 @@ static void describe(const sq_layer *base, char *buf, size_t n) {
       .call = "(input: Tensor, target: Tensor) -> Tensor",                         \
       .doc = text_,                                                                \
       .size = sizeof(loss),                                                        \
+      .optional = "weight pos_weight",                                             \
       .init = init,                                                                \
       .forward = forward_##id,                                                     \
       .describe = describe,                                                        \

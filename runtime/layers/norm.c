@@ -110,6 +110,7 @@ static void describe_batch(const sq_layer *l, char *buf, size_t n) {
              "; in training by the batch, which the running averages follow (cumulative: as " \
              "the mean of all batches, PyTorch's momentum=None), else by those.",             \
       .size = sizeof(batch_norm),                                                             \
+      .optional = "weight bias running_mean running_var num_batches_tracked",                 \
       .init = init_batch,                                                                     \
       .forward = forward_##id,                                                                \
       .describe = describe_batch,                                                             \
@@ -171,6 +172,7 @@ const sq_layer_class sq__layer_layer_norm = {
     .call = "(x: Tensor) -> Tensor",
     .doc = "(x - mean) / sqrt(var + eps) weight + bias over the last dims of x.",
     .size = sizeof(layer_norm),
+    .optional = "weight bias",
     .init = init_layer,
     .forward = forward_layer,
     .describe = describe_layer,
@@ -231,6 +233,7 @@ const sq_layer_class sq__layer_group_norm = {
     .call = "(x: Tensor) -> Tensor",
     .doc = "(x - mean) / sqrt(var + eps) weight + bias over groups of channels of x (B,C,...).",
     .size = sizeof(group_norm),
+    .optional = "weight bias",
     .init = init_group,
     .forward = forward_group,
     .describe = describe_group,

@@ -18,6 +18,7 @@ function Attention:init(embed_dim, num_heads, o)
   end
   self.embed_dim, self.num_heads, self.dropout, self.batch_first = embed_dim, num_heads, o.dropout, o.batch_first
   local kdim, vdim = o.kdim or embed_dim, o.vdim or embed_dim
+  self.in_proj_bias, self.bias_k, self.bias_v = nil, nil, nil -- there where asked for
   self.apart = kdim ~= embed_dim or vdim ~= embed_dim
   local maps
   if self.apart then

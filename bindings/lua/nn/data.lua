@@ -37,10 +37,11 @@ set_method("batch", "(order: Tensor?, first: int, n: int) -> any", "Rows first +
     return table.unpack(out)
   end)
 
--- ds[i]: {row i of each tensor}; i from 1, or from -1 at the end.
+-- ds[i]: {row i of each tensor}; i from 1, or from -1 at the end; nil just past it, where ipairs stops.
 function Dataset.__index(self, key)
   if math.type(key) ~= "integer" then return Dataset[key] end
   local n = self.n
+  if key == n + 1 then return nil end
   if key == 0 or key > n or key < -n then
     fail("[%s] position %d of %d: positions count from 1, or from -1 at the end", self.name, key, n)
   end

@@ -1,67 +1,17 @@
--- module.lua: what every module can do, C layers and Lua classes alike: walk, save, load, print. No arithmetic is done here.
---
--- A member is a parameter, a buffer or a child, under a name and in the order of its making. C layers give their members
--- through `core`; a Lua module keeps them in `_members`, which plain assignment fills: self.head = nn.Linear(128, 10).
+-- module.lua: what every module can do, C layers and Lua classes alike: walk, save, load, print; and nn.Module, which makes
+-- classes in Lua. What a module holds is members.lua's. No arithmetic is done here.
 
 local api = require "seqrt.api"
-local core = require "seqrt.layer" -- from bindings/module.c
+local core = require "seqrt.layer" -- from bindings/module/layer.c
+local members = require "seqrt.members"
+local fail, path, walk = api.fail, members.path, members.walk
 
 local Module = {} -- the methods; C layers find them too
-local fail = api.fail
 local declare = api.class {name = "Module", methods = Module,
   doc = "A part of a model. Fields that hold parameters, layers or modules register themselves.",
   example = "local Net = nn.Module \"Net\"; function Net:init(n) self.head = nn.Linear(n, 10) end",
   fields = {{"training", "bool", "True in training, false in evaluation."}}}
-local links = setmetatable({}, { __mode = "k" }) -- child -> where it was put last: {parent = (weak), name}
-
 local function sq() return require "seqrt" end
-
-local function is_module(x)
-  if core.is_layer(x) then return true end
-  local mt = type(x) == "table" and getmetatable(x)
-  return mt and mt.__module == true or false
-end
-
-local function is_parameter(x) return sq().is_tensor(x) and x.requires_grad and x.is_leaf end
-
-local function link(child, parent, name)
-  links[child] = setmetatable({ parent = parent, name = name }, { __mode = "v" })
-end
-
--- "Net.head": where a module stands, from the outermost one that holds it.
-local function path(m)
-  local names = {}
-  while links[m] and links[m].parent do
-    table.insert(names, 1, links[m].name)
-    m = links[m].parent
-  end
-  table.insert(names, 1, Module.class_name(m))
-  return table.concat(names, ".")
-end
-
--- The members of one module itself: name, value, kind ("parameter", "buffer" or "child").
-local function members(m)
-  if core.is_layer(m) then return core.entries(m) end
-  local list, kept = {}, rawget(m, "_members")
-  for _, name in ipairs(kept.order) do
-    list[#list + 1] = { name = name, value = kept.value[name], kind = kept.kind[name] }
-  end
-  return list
-end
-
--- Calls visit(full name, member, owner) for all members in PyTorch's order: a module's own tensors before its children's.
-local function walk(m, prefix, visit)
-  local list = members(m)
-  for _, own in ipairs {true, false} do
-    for _, e in ipairs(list) do
-      if (e.kind ~= "child") == own then
-        local name = prefix == "" and e.name or prefix .. "." .. e.name
-        visit(name, e, m)
-        if e.kind == "child" then walk(e.value, name, visit) end
-      end
-    end
-  end
-end
 
 -- All tensors of a kind as {name, tensor}, each tensor once however often it is shared.
 local function collect(m, kind)
@@ -89,7 +39,7 @@ local function values(list)
 end
 
 declare("class_name", "() -> string", "The name of its class.",
-  function(self) return core.is_layer(self) and core.class(self) or getmetatable(self).__name end)
+  members.class_name)
 
 declare("parameters", "() -> Tensor[]", "All parameters, those of its children too, each once.",
   "optim.Adam(model:parameters(), {lr = 1e-3})",
@@ -108,7 +58,7 @@ declare("named_buffers", "() -> function", "Goes over all buffers with their nam
 declare("named_children", "() -> function", "Goes over the modules that it holds itself, with their names.",
   function(self)
     local list = {}
-    for _, e in ipairs(members(self)) do
+    for _, e in ipairs(members.list(self)) do
       if e.kind == "child" then list[#list + 1] = { e.name, e.value } end
     end
     return iterate(list)
@@ -154,7 +104,7 @@ declare("train", "(mode: bool = true) -> Module", "Sets training mode for this m
       if core.is_layer(m) then
         core.train(m, mode)
       else
-        rawset(m, "training", mode)
+        members.state_of(m).value.training = mode
       end
     end
     return self
@@ -182,16 +132,32 @@ declare("num_parameters", "() -> int", "How many numbers its parameters hold.",
     return n
   end)
 
+-- Buffers that are floats, converted: {owner, name, value} each; what several share they share again.
+local function converted_buffers(m, dtype)
+  local list, done = {}, {}
+  walk(m, "", function(_, e, owner)
+    if e.kind ~= "buffer" or not e.value.dtype:find "^float" then return end
+    local id = core.id(e.value)
+    done[id] = done[id] or e.value:detach():to(dtype)
+    list[#list + 1] = {owner, e.name, done[id]}
+  end)
+  return list
+end
+
 declare("to", "(dtype: dtype) -> Module",
-  "Converts all float parameters and buffers, and their gradients, where they are: optimizers go on with the same ones.",
+  "Converts all float parameters, with their gradients, where they are: optimizers go on with the same ones. Buffers are "
+    .. "replaced.",
   "model:to \"float64\"",
   function(self, dtype)
     if not dtype:find "^float" then fail("[to] dtype is %s: parameters are float32 or float64", dtype) end
-    local list = {}
-    walk(self, "", function(_, e)
-      if e.kind ~= "child" and e.value.dtype:find "^float" then list[#list + 1] = e.value end
-    end)
-    core.convert(list, dtype)
+    local buffers, parameters = converted_buffers(self, dtype), {}
+    for _, p in ipairs(self:parameters()) do
+      if p.dtype:find "^float" then parameters[#parameters + 1] = p end
+    end
+    core.convert(parameters, dtype)
+    for _, b in ipairs(buffers) do
+      if core.is_layer(b[1]) then core.set(b[1], b[2], b[3]) else members.put(b[1], b[2], b[3], "buffer") end
+    end
     return self
   end)
 
@@ -262,7 +228,7 @@ end
 
 local function own_count(m)
   local n = 0
-  for _, e in ipairs(members(m)) do
+  for _, e in ipairs(members.list(m)) do
     if e.kind == "parameter" then n = n + e.value:numel() end
   end
   return n
@@ -270,7 +236,8 @@ end
 
 local function extra(m)
   if core.is_layer(m) then return core.describe(m) end
-  return m.extra_repr and m:extra_repr() or ""
+  local repr = members.state_of(m).methods.extra_repr
+  return repr and repr(m) or ""
 end
 
 local function draw(m, indent, lines, label)
@@ -294,189 +261,91 @@ function Module:__tostring()
   return table.concat(lines, "\n")
 end
 
+declare("register_buffer", "(name: string, tensor: Tensor?)",
+  "Adds a tensor that is saved with the module and not trained; nil: the name of one that is not there.",
+  function(self, name, tensor) members.register(self, "register_buffer", name, tensor, "buffer") end)
+
+declare("register_parameter", "(name: string, param: Tensor?)",
+  "Adds a parameter, made by nn.Parameter; nil: the name of one that is not there.",
+  function(self, name, param) members.register(self, "register_parameter", name, param, "parameter") end)
+
+declare("add_module", "(name: string, module: any)", "Adds a module under a name that a field can't have.",
+  function(self, name, module) members.register(self, "add_module", name, module, "child") end)
+
 core.inherit(Module)
 
 -- --- Lua classes ----------------------------------------------------------------------------------
 
--- True if x is m or stands somewhere below it. Ends, since no module ever holds itself.
-local function holds(m, x)
-  if m == x then return true end
-  if core.is_layer(m) then return false end
-  for _, e in ipairs(members(m)) do
-    if e.kind == "child" and holds(e.value, x) then return true end
-  end
-  return false
+local function no_length(m)
+  fail("[nn.Module] %s has no length: nn.Sequential and nn.ModuleList have", members.class_name(m))
 end
 
-local function put(m, name, value, kind)
-  if kind == "child" and not is_module(value) then
-    fail("[nn.Module] %s is a %s: it must be a module", name, type(value))
-  elseif kind == "child" and holds(value, m) then
-    fail("[nn.Module] %s.%s would hold the module it stands in", Module.class_name(m), name)
-  elseif kind ~= "child" and not sq().is_tensor(value) then
-    fail("[nn.Module] %s is a %s: it must be a Tensor", name, type(value))
-  end
-  local kept = rawget(m, "_members")
-  if not kept.kind[name] then kept.order[#kept.order + 1] = name end
-  kept.kind[name], kept.value[name] = kind, value
-  if kind == "child" then link(value, m, name) end
-end
-
-local function take_out(m, name)
-  local kept = rawget(m, "_members")
-  if not kept.kind[name] then return end
-  kept.kind[name], kept.value[name] = nil, nil
-  for i, n in ipairs(kept.order) do
-    if n == name then table.remove(kept.order, i) break end
-  end
-end
-
-local function assign(m, name, value)
-  local kept = rawget(m, "_members")
-  if is_module(value) then
-    put(m, name, value, "child")
-  elseif is_parameter(value) then
-    put(m, name, value, "parameter")
-  elseif kept.kind[name] == "buffer" and sq().is_tensor(value) then
-    put(m, name, value, "buffer")
-  else
-    take_out(m, name)
-    rawset(m, name, value)
-  end
-end
-
-declare("register_buffer", "(name: string, tensor: Tensor)", "Adds a tensor that is saved with the module and not trained.",
-  function(self, name, tensor) put(self, name, tensor, "buffer") end)
-
-declare("register_parameter", "(name: string, param: Tensor)", "Adds a tensor that is trained.",
-  function(self, name, tensor) put(self, name, tensor:requires_grad_(), "parameter") end)
-
-declare("add_module", "(name: string, module: any)", "Adds a module under a name that a field can't have.",
-  function(self, name, module) put(self, name, module, "child") end)
-
--- nn.Module(name) makes a class: give it init(self, ...) and forward(self, ...), call it to make an instance.
-local function class(name)
-  if type(name) ~= "string" then fail("[nn.Module] a class needs a name: nn.Module(\"Net\")") end
-  local methods = setmetatable({}, { __index = Module })
-  local mt = { __name = name, __base = "Module", __module = true, __newindex = assign, __tostring = Module.__tostring }
-  function mt.__index(self, key)
+-- A new module of a class.
+local function instance(class)
+  local self, value = {}, {training = true}
+  local state = {class = class.name, methods = class.methods, order = {}, kind = {}, value = value, known = {training = true}}
+  local methods = class.methods
+  setmetatable(value, {__index = function(_, key)
     local method = methods[key]
     if method ~= nil then return method end
-    return rawget(self, "_members").value[key]
-  end
-  function mt.__call(self, ...)
-    local forward = methods.forward
-    if not forward then fail("[nn.Module] %s has no forward", name) end
+    return class.missing(self, key)
+  end})
+  local function call(_, ...)
+    local forward = rawget(value, "forward") or methods.forward
+    if not forward then fail("[nn.Module] %s has no forward", class.name) end
     return forward(self, ...)
   end
-  return setmetatable(methods, {
+  return setmetatable(self, {__module = state, __name = class.name, __base = "Module", __index = value,
+    __newindex = class.assign, __call = call, __pairs = class.pairs, __len = methods.__len or no_length,
+    __tostring = methods.__tostring, __dir = members.names})
+end
+
+-- nn.Module(name) makes a class: give it init(self, ...) and forward(self, ...), call it to make an instance. A container
+-- has its own ways to read what is no field, to assign, and to go over it.
+local function class(name, missing, assign, pairs_of)
+  local row = {name = name, methods = {}, missing = missing or members.missing, assign = assign or members.assign,
+    pairs = pairs_of or members.pairs}
+  return setmetatable(row.methods, {
     __index = Module,
     __call = function(_, ...)
-      local self = setmetatable({ _members = { order = {}, kind = {}, value = {} }, training = true }, mt)
-      if methods.init then methods.init(self, ...) end
+      local self = instance(row)
+      if row.methods.init then row.methods.init(self, ...) end
       return self
     end,
   })
 end
 
--- --- containers ------------------------------------------------------------------------------------
-
--- The modules given as arguments or in one list.
-local function listed(what, ...)
-  local list = ...
-  if is_module(list) or list == nil then list = { ... } end
-  for i, m in ipairs(list) do
-    if not is_module(m) then
-      fail("[nn.%s] argument %d is a %s: it must be a module", what, i, type(m))
-    end
-  end
-  return list
+local function name_checked(name)
+  if name == "" then fail "[nn.Module] a class needs a name: nn.Module(\"Net\")" end
+  return class(name)
 end
 
-local Sequential = class "Sequential"
-api.class {name = "Sequential", owner = "Module", methods = Sequential,
-  doc = "Modules called one after the other; seq[1] is the first, #seq counts."}
-function Sequential:init(...)
-  for i, m in ipairs(listed("Sequential", ...)) do put(self, tostring(i - 1), m, "child") end -- names as in PyTorch
-end
-
-function Sequential:forward(x)
-  for _, m in ipairs(self:children()) do x = m(x) end
-  return x
-end
-
-local ModuleList = class "ModuleList"
-local list_method = api.class {name = "ModuleList", owner = "Module", methods = ModuleList,
-  doc = "A list of modules: list[1] is the first, #list counts."}
-function ModuleList:init(...)
-  for i, m in ipairs(listed("ModuleList", ...)) do put(self, tostring(i - 1), m, "child") end
-end
-
-list_method("append", "(module: any) -> ModuleList", "Adds a module at the end.",
-  function(self, m)
-    put(self, tostring(#self:children()), m, "child")
-    return self
-  end)
-
--- seq[1] is the first, seq[-1] the last; #seq counts.
-for _, c in ipairs { Sequential, ModuleList } do
-  local make = getmetatable(c).__call
-  getmetatable(c).__call = function(...)
-    local self = make(...)
-    local mt = getmetatable(self)
-    if not mt.__len then
-      local index = mt.__index
-      function mt.__len(m) return #m._members.order end
-      function mt.__index(m, key)
-        if math.type(key) ~= "integer" then return index(m, key) end
-        local n = #m
-        if key == 0 or key > n or key < -n then
-          fail("[nn.%s] position %d of %d modules: positions count from 1, or from -1 at the end", mt.__name, key, n)
-        end
-        return m._members.value[m._members.order[key > 0 and key or n + 1 + key]]
-      end
-    end
-    return self
-  end
-end
-
-local Identity = class "Identity"
-api.class {name = "Identity", owner = "Module", methods = Identity, doc = "Gives what it gets."}
-function Identity:forward(...) return ... end -- luacheck: ignore 212
-
-local Parameter = api.define {owner = "sq.nn", name = "Parameter", signature = "(data: Tensor) -> Tensor",
-  doc = "A copy of a tensor that is trained: as a module's field it is one of its parameters.",
+local Parameter = api.define {owner = "sq.nn", name = "Parameter",
+  signature = "(data: Tensor, requires_grad: bool = true) -> Tensor",
+  doc = "A copy of a tensor that is a parameter of the module whose field it becomes: trained, saved and converted with it.",
   example = "self.scale = nn.Parameter(sq.ones(10))",
-  call = function(t) return t:detach():clone():requires_grad_() end}
+  call = function(data, requires_grad)
+    return core.mark_parameter(data:detach():clone():requires_grad_(requires_grad))
+  end}
 
--- Classes that are called: nn.Module "Net", nn.Sequential(a, b).
+-- Lists class_, made by class(), as nn.<name>, and checks what its instances are made with.
 local function callable(class_, name, signature, doc, example, make)
-  local checked = api.define {owner = "sq.nn", name = name, signature = signature, doc = doc, example = example,
-    call = make, value = class_}
-  getmetatable(class_).__call = function(_, ...) return checked(...) end
+  local meta = getmetatable(class_)
+  local make_checked = api.define {owner = "sq.nn", name = name, signature = signature, doc = doc, example = example,
+    call = make or function(...) return meta.make(class_, ...) end, value = class_}
+  meta.make = meta.__call
+  meta.__call = function(_, ...) return make_checked(...) end
 end
 
 setmetatable(Module, {})
 callable(Module, "Module", "(name: string) -> any", "Makes a class of modules: give it init(self, ...) and "
-  .. "forward(self, ...), call it to make an instance.", "local Net = nn.Module \"Net\"", class)
-for _, row in ipairs {
-  {Sequential, "Sequential", "(...: any? = nil) -> Sequential", "The modules one after the other; as arguments or in a list.",
-    "nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))"},
-  {ModuleList, "ModuleList", "(...: any? = nil) -> ModuleList", "A list of modules, as arguments or in a list.",
-    "self.layers = nn.ModuleList {nn.Linear(8, 8), nn.Linear(8, 8)}"},
-  {Identity, "Identity", "(...: any? = nil) -> Identity", "A module that gives what it gets, whatever it is made with.",
-    "nn.Identity()"},
-} do
-  local make = getmetatable(row[1]).__call
-  callable(row[1], row[2], row[3], row[4], row[5], function(...) return make(row[1], ...) end)
-end
+  .. "forward(self, ...), call it to make an instance.", "local Net = nn.Module \"Net\"", name_checked)
 
 return {
   Module = Module,
-  Sequential = Sequential,
-  ModuleList = ModuleList,
-  Identity = Identity,
   Parameter = Parameter,
+  class = class,
+  callable = callable,
   path = path,
-  is_module = is_module,
+  pairs = members.pairs,
 }
