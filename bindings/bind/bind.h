@@ -158,6 +158,9 @@ sq_rng *bind_rng(const sq_arg *arg);
 /* Says which state calls the runtime now; reading arguments does it too. */
 void bind_enter(lua_State *L);
 
+/* From now on bind_enter calls fn too; NULL: nothing. */
+void bind_on_enter(void (*fn)(lua_State *L));
+
 /* The line of a script (none of the module's own parts) that calls the runtime now, and its
  * source's name, which lives for ever; 0 and NULL without one. */
 int bind_locate(const char **source);

@@ -150,7 +150,14 @@ int bind_locate(const char **source) {
   return 0;
 }
 
-void bind_enter(lua_State *L) { running = L; }
+static void (*on_enter)(lua_State *L);
+
+void bind_on_enter(void (*fn)(lua_State *L)) { on_enter = fn; }
+
+void bind_enter(lua_State *L) {
+  running = L;
+  if (on_enter) on_enter(L);
+}
 
 void bind_note_lines(void) { sq_set_locator(bind_locate); }
 

@@ -8,12 +8,15 @@
 
 /* --- switches ------------------------------------------------------------------------------- */
 
+static guard_switch recording = {.set = sq_grad_enable}, checking = {.set = sq_anomaly_enable},
+                    profiling = {.set = profile_enable, .everywhere = true};
+
 static int no_grad(lua_State *L, const sq_arg *arg) {
-  return guard_with(L, arg, sq_grad_enable, false);
+  return guard_with(L, arg, &recording, false);
 }
 
 static int enable_grad(lua_State *L, const sq_arg *arg) {
-  return guard_with(L, arg, sq_grad_enable, true);
+  return guard_with(L, arg, &recording, true);
 }
 
 static int is_grad_enabled(lua_State *L, const sq_arg *arg) {
@@ -23,13 +26,12 @@ static int is_grad_enabled(lua_State *L, const sq_arg *arg) {
 }
 
 static int set_grad_enabled(lua_State *L, const sq_arg *arg) {
-  (void)L;
-  sq_grad_enable(arg[0].flag);
+  guard_turn(L, &recording, arg[0].flag);
   return 0;
 }
 
 static int detect_anomaly(lua_State *L, const sq_arg *arg) {
-  return guard_with(L, arg, sq_anomaly_enable, true);
+  return guard_with(L, arg, &checking, true);
 }
 
 static int is_anomaly_enabled(lua_State *L, const sq_arg *arg) {
@@ -39,14 +41,11 @@ static int is_anomaly_enabled(lua_State *L, const sq_arg *arg) {
 }
 
 static int set_detect_anomaly(lua_State *L, const sq_arg *arg) {
-  (void)L;
-  sq_anomaly_enable(arg[0].flag);
+  guard_turn(L, &checking, arg[0].flag);
   return 0;
 }
 
-static int profile(lua_State *L, const sq_arg *arg) {
-  return guard_with(L, arg, profile_enable, true);
-}
+static int profile(lua_State *L, const sq_arg *arg) { return guard_with(L, arg, &profiling, true); }
 
 /* --- gradients ------------------------------------------------------------------------------ */
 
@@ -80,12 +79,16 @@ static int grad(lua_State *L, const sq_arg *arg) {
 static const bind_fn functions[] = {
     {"no_grad", "(fn: function? = nil, ...: any? = nil) -> any",
      "Ops are not recorded: until the end of the block with `local _ <close> = sq.no_grad()`, or "
-     "while fn(...) runs, whose results are returned.",
+     "while fn(...) runs, whose results are returned. A guard without <close> holds until its "
+     "close(); guards may end in any order. It holds in the coroutine that opened it and those "
+     "that this one resumes, not where it yields to.",
      no_grad},
     {"enable_grad", "(fn: function? = nil, ...: any? = nil) -> any",
      "Ops are recorded again inside a no_grad; used like it.", enable_grad},
     {"is_grad_enabled", "() -> bool", "True while ops are recorded.", is_grad_enabled},
-    {"set_grad_enabled", "(mode: bool)", "Turns recording on or off until told otherwise.",
+    {"set_grad_enabled", "(mode: bool)",
+     "Turns recording on or off: for the rest of the innermost no_grad or enable_grad, outside of "
+     "them until told otherwise.",
      set_grad_enabled},
     {"detect_anomaly", "(fn: function? = nil, ...: any? = nil) -> any",
      "The first op that makes NaN or Inf is an error that names it, what it read and the script's "
