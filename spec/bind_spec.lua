@@ -38,6 +38,38 @@ describe("arguments", function()
     assert.equal("(4)", tostring(sq.randint{low = 3, high = 9, size = {4}}.shape))
   end)
 
+  it("may end in an empty table, which is no option", function()
+    local nn, picture, w, b = sq.nn, sq.randn(1, 1, 4, 4), sq.randn(1, 1, 2, 2), sq.randn(1)
+    local row, kernel = sq.randn(1, 1, 5), sq.randn(1, 1, 2)
+    local calls = {
+      {sq.conv1d, row, kernel, b}, {sq.conv2d, picture, w, b}, {sq.conv_transpose2d, picture, w, b},
+      {sq.max_pool2d, picture, 2}, {sq.avg_pool2d, picture, 2}, {sq.sum, x}, {sq.mean, x}, {sq.softmax, x, 1}, {sq.squeeze, x},
+      {sq.roll, x, 1}, {sq.flatten, x}, {sq.zeros, 2}, {nn.Conv2d, 1, 1, 2}, {nn.Conv1d, 1, 1, 2}, {nn.MaxPool2d, 2},
+      {nn.AvgPool2d, 2}, {nn.ConvTranspose2d, 1, 1, 2}, {nn.Linear, 1, 1}, {nn.LSTM(2, 3), sq.ones(1, 1, 2)},
+    }
+    for i, call in ipairs(calls) do
+      local function run()
+        sq.manual_seed(1)
+        return (call[1](table.unpack(call, 2)))
+      end
+      local plain = run()
+      call[#call + 1] = {}
+      local same = run()
+      assert.equal(tostring(plain), tostring(same), i)
+    end
+    assert.equal("()", tostring(sq.zeros({}).shape)) -- sizes are needed: an empty list of them
+    assert.error_matches(function() nn.LayerNorm({}) end, "normalized_shape")
+  end)
+
+  it("may be tensors one by one where a list of them is last", function()
+    local a, c = sq.randn(2, 3), sq.randn(3, 4)
+    assert.is_true(sq.einsum("ij,jk->ik", a, c):equal(sq.einsum("ij,jk->ik", {a, c})))
+    assert.is_true(sq.einsum("ij->j", a):equal(sq.einsum("ij->j", {a})))
+    assert.is_true(sq.nn.utils.parameters_to_vector(a, c):equal(sq.nn.utils.parameters_to_vector {a, c}))
+    assert.error_matches(function() sq.einsum("ij,jk->ik", a, 3) end, "operands: expected a list of Tensors, got the number 3")
+    assert.error_matches(function() sq.einsum("ij,jk->ik", 3, a) end, "operands: expected a list of Tensors, got the number 3")
+  end)
+
   it("may be one tensor for a list of one", function()
     assert.same(x:tolist(), sq.cat{x}:tolist())
     assert.same(x:tolist(), sq.cat(x):tolist())

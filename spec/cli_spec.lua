@@ -88,6 +88,9 @@ describe("sq.cli", function()
     end
     raises("option 'x': 'maximum' is none of choices, min, max, help, type", {x = {1, maximum = 3}})
     raises("option 'x': needs a default or a type", {x = {help = "?"}})
+    raises("option 'seed': {0} may be one value or a list of one: write 0, {0, help = \"...\"} to say more of it, or {{0}} "
+      .. "for a list", {seed = {0}})
+    raises("option 'model': {lstm} may be one value", {model = {"lstm"}})
     raises("option 'a-b': names are letters, digits and _", {["a-b"] = 1})
   end)
 

@@ -117,6 +117,37 @@ describe("a recurrent layer over a sequence", function()
     assert.equal("(1,0,3)", tostring(c.shape))
   end)
 
+  it("takes its state as a list, as PyTorch's tuple", function()
+    local x = sq.randn(4, 2, 3)
+    local m = nn.LSTM(3, 5)
+    local _, h, c = m(x)
+    local y, h2, c2 = m(x, h, c)
+    for _, options in ipairs {{h, c}, {h0 = h, c0 = c}} do
+      local z, h3, c3 = m(x, options)
+      assert.is_true(z:equal(y) and h3:equal(h2) and c3:equal(c2))
+    end
+    for _, class in ipairs {nn.RNN, nn.GRU} do
+      m = class(3, 5)
+      _, h = m(x)
+      assert.is_true(m(x, {h}):equal((m(x, h))))
+    end
+    m = nn.LSTMCell(3, 5)
+    h, c = m(x[1])
+    assert.is_true(m(x[1], {h, c}):equal((m(x[1], h, c))))
+    for _, class in ipairs {nn.RNNCell, nn.GRUCell} do
+      m = class(3, 5)
+      h = m(x[1])
+      assert.is_true(m(x[1], {h}):equal(m(x[1], h)))
+    end
+    m = nn.LSTM(3, 5)
+    _, h, c = m(x)
+    assert.error_matches(function() m(x, {h}) end, "%[LSTM%] the list has 1 Tensor, the state 2; it is called as LSTM%(x")
+    assert.error_matches(function() m(x, {h, c, h}) end, "the list has 3 Tensors, the state 2")
+    assert.error_matches(function() m(x, {h, c0 = c}) end, "options table has the number 1 as a key")
+    assert.error_matches(function() m(x, {h, 3}) end, "c0: expected a Tensor, got the number 3")
+    assert.error_matches(function() nn.Linear(3, 1)(x, {h}) end, "%[Linear%] the options table has the number 1")
+  end)
+
   it("says what does not fit", function()
     local m = nn.LSTM(2, 3)
     assert.error_matches(function() m(sq.zeros(4, 5, 3)) end, "x is %(4,5,3%): it must be %(time,batch,2%)")

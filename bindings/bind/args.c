@@ -158,14 +158,15 @@ static sq_tensor *tensor(const bind_args *a, int p, int at, const char *expected
   return box->tensor;
 }
 
-static void read_tensors(bind_args *a, int p, int at) {
+/* A list of Tensors, or `count` arguments: one stands for a list of one. */
+static void read_tensors(bind_args *a, int p, int at, int count) {
   lua_State *L = a->L;
   a->arg[p].kind = SQ_ARG_TENSORS;
-  if (bind_test(L, at, bind_tensor_class)) { /* one stands for a list of one */
-    sq_tensor **one = room(a, 1);
-    *one = tensor(a, p, at, "a list of Tensors");
-    a->arg[p].tensors.n = 1;
-    a->arg[p].tensors.v = one;
+  if (count > 1 || bind_test(L, at, bind_tensor_class)) {
+    sq_tensor **some = room(a, count);
+    for (int i = 0; i < count; i++) some[i] = tensor(a, p, at + i, "a list of Tensors");
+    a->arg[p].tensors.n = count;
+    a->arg[p].tensors.v = some;
     return;
   }
   if (lua_type(L, at) != LUA_TTABLE) wrong_kind(a, p, at, "a list of Tensors");
@@ -294,7 +295,7 @@ static void read_one(bind_args *a, int p) {
       read_operand(a, p, at);
       break;
     case SQ_ARG_TENSORS:
-      read_tensors(a, p, at);
+      read_tensors(a, p, at, a->count[p]);
       break;
     case SQ_ARG_NUMBER:
       arg->value = number(a, p, at);
@@ -364,6 +365,7 @@ static void read_one(bind_args *a, int p) {
  *   - it has a metatable, so it is somebody's object: a value;
  *   - no parameter is left, or one that no table can be (a number, a Tensor): options;
  *   - a list: items 1..n are the list, names are options, and x:sum{1, keepdim = true} has both;
+ *     an empty table is an empty list, or no argument where the list may be left out;
  *   - one that takes any table: a value, but for the two cases where only names of parameters
  *     stand in it: the call gives all by name ({fn = f}), or a last free value is left out.
  * Names are checked against the signature before anything is placed, and giving a parameter by
@@ -377,12 +379,15 @@ static bool is_list(sq_arg_kind kind) {
 /* A last parameter called "..." takes all that is left, of any type. */
 static bool is_open(const bind_args *a, int p) { return a->sig->param[p].name[0] == '.'; }
 
-/* True when numbers that follow each other all belong to parameter p: x:view(2, 3). */
-static bool takes_the_rest(const bind_args *a, int p) {
+/* True when the argument is one of several that may all belong to parameter p: the numbers of
+ * x:view(2, 3), the Tensors of einsum("ij,jk", a, b). */
+static bool is_one_of_many(const bind_args *a, int p, int at) {
   sq_arg_kind kind = a->sig->param[p].kind;
-  if (kind == SQ_ARG_SHAPE) return true;
-  return p == a->sig->params - 1 &&
-         (kind == SQ_ARG_DIMS || kind == SQ_ARG_INTS || kind == SQ_ARG_NUMBERS);
+  bool number = lua_type(a->L, at) == LUA_TNUMBER;
+  if (kind == SQ_ARG_SHAPE) return number;
+  if (p < a->sig->params - 1) return false;
+  if (kind == SQ_ARG_TENSORS) return lua_type(a->L, at) != LUA_TTABLE;
+  return number && (kind == SQ_ARG_DIMS || kind == SQ_ARG_INTS || kind == SQ_ARG_NUMBERS);
 }
 
 /* True when a list stands where an optional parameter may be left out before a list:
@@ -401,8 +406,8 @@ static int place_in_order(bind_args *a, int n) {
     if (p == a->sig->params) return p + 1;
     int count = is_open(a, p) ? n - at + 1 : 1;
     while (skips_to_list(a, p, at)) p++;
-    if (takes_the_rest(a, p) && lua_type(a->L, at) == LUA_TNUMBER)
-      while (at + count <= n && lua_type(a->L, at + count) == LUA_TNUMBER) count++;
+    if (is_one_of_many(a, p, at))
+      while (at + count <= n && is_one_of_many(a, p, at + count)) count++;
     a->place[p] = at;
     a->count[p] = count;
     at += count;
@@ -509,8 +514,9 @@ static table_use use_of_table(const bind_args *a, int p, int table) {
   if (p >= a->sig->params) return (table_use){.options = true};
   const sq_param *param = &a->sig->param[p];
   if (is_list(param->kind)) {
-    bool names = has_names(L, table);
-    return (table_use){.value = !names || lua_rawlen(L, table) > 0, .options = names};
+    bool names = has_names(L, table), items = lua_rawlen(L, table) > 0;
+    bool needed = !param->has_default && !param->optional;
+    return (table_use){.value = items || (!names && needed), .options = names};
   }
   bool open = param->kind == SQ_ARG_TABLE || param->kind == SQ_ARG_ANY ||
               param->kind == SQ_ARG_OBJECT || param->kind == SQ_ARG_FUNCTION;

@@ -76,14 +76,42 @@ static sq_status run_layer(lua_State *L, sq_layer *l, const sq_arg *arg, sq_tens
   return st;
 }
 
+/* The number of items of a plain table that has nothing else, 0 for anything else. */
+static int items_only(lua_State *L, int at) {
+  if (lua_type(L, at) != LUA_TTABLE) return 0;
+  int top = lua_gettop(L), keys = 0, n = (int)lua_rawlen(L, at);
+  bool plain = !lua_getmetatable(L, at);
+  lua_settop(L, top);
+  for (lua_pushnil(L); plain && lua_next(L, at); lua_pop(L, 1)) keys++;
+  lua_settop(L, top);
+  return plain && keys == n ? n : 0;
+}
+
+/* PyTorch's way to give a state: lstm(x, {h, c}) is lstm(x, h, c), for layers whose further
+ * arguments are Tensors that may be left out. */
+static void unpack_state(lua_State *L, const char *name, const sq_signature *s) {
+  int n = lua_gettop(L) == 3 ? items_only(L, 3) : 0, takes = 0;
+  for (int p = 1; p < s->params && s->param[p].kind == SQ_ARG_TENSOR && s->param[p].optional; p++)
+    takes++;
+  if (n == 0 || takes == 0) return;
+  if (n != takes)
+    bind_error(L, "[%s] the list has %d Tensor%s, the state %d; it is called as %s%s", name, n,
+               n == 1 ? "" : "s", takes, name, s->text);
+  luaL_checkstack(L, n, NULL);
+  for (int i = 1; i <= n; i++) lua_rawgeti(L, 3, i);
+  lua_remove(L, 3);
+}
+
 /* __call: the layer moves behind the arguments, which are then read like any function's. */
 static int call_layer(lua_State *L) {
   sq_layer *l = check_layer(L, 1);
+  bind_args a = {.L = L, .name = l->class->name};
+  BIND_TRY(L, registry_signature(l->class->call, &a.sig));
+  unpack_state(L, a.name, a.sig);
   lua_pushvalue(L, 1);
   lua_remove(L, 1);
   int self = lua_gettop(L);
-  bind_args a = {.L = L, .name = l->class->name, .given = self - 1};
-  BIND_TRY(L, registry_signature(l->class->call, &a.sig));
+  a.given = self - 1;
   bind_args_read(&a);
   luaL_checkstack(L, SQ_MAX_OUT + 2, NULL);
   sq_tensor **box[SQ_MAX_OUT], *out[SQ_MAX_OUT] = {0};
