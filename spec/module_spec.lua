@@ -209,6 +209,8 @@ describe("a conversion of a module", function()
   it("is all or nothing, and to floats", function()
     local model = nn.Sequential(nn.Linear(300, 300), nn.Linear(300, 300))
     assert.error_matches(function() model:to "int64" end, "%[to%] dtype is int64: parameters are float32 or float64")
+    collectgarbage()
+    collectgarbage()
     local live = sq.memory_stats().live_bytes
     sq.set_memory_limit(live + 1000000)
     local ok, text = pcall(model.double, model)
