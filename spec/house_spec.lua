@@ -43,6 +43,7 @@ local CALLS = {
   {"setjmp", {"^runtime/files/png%.c$"}},
   {"malloc calloc realloc aligned_alloc posix_memalign", {"^runtime/base/mem%.c$"}},
   {"free strdup strndup", {"^runtime/base/mem%.c$", "^bindings/program/repl%.c$"}}, -- readline's lines are malloc's
+  {"strtod strtof strtold atof vsnprintf", {"^runtime/base/text%.c$"}},
   {"fopen fdopen freopen open openat creat tmpfile", {"^runtime/base/", "^bindings/program/main%.c$"}},
 }
 
@@ -132,6 +133,26 @@ function rules.calls(path, text)
         if code:find("%f[%w_]" .. name .. "%s*%(") then
           found[#found + 1] = ("%s calls %s"):format(path, name)
         end
+      end
+    end
+  end
+  return found
+end
+
+-- Numbers have a point under every locale: C writes those with fractions by sq_format, Lua parts by format.
+function rules.numbers(path, text)
+  local found = {}
+  local function breach(what) found[#found + 1] = ("%s: %s"):format(path, what) end
+  if path:find "^bindings/lua/" then
+    if text:find "%):format%(" or text:find "string%.format" then
+      breach "format(...) keeps the point, string.format does not"
+    end
+  elseif path ~= "runtime/base/text.c" and matches_any(path, {"^runtime/", "^bindings/"}) then
+    for name, from, to in bare(text):gmatch "%f[%w_]([%a_]+)%s*()%b()()" do
+      local call = text:sub(from, to - 1)
+      local libc = name:find "printf$" or name == "lua_pushfstring" or name == "luaL_error"
+      if libc and call:find '"[^"]*%%[-+ #0]*[%d.*]*l?[aefgAEFG][^"]*"' then
+        breach(name .. " follows the locale, sq_format does not")
       end
     end
   end
@@ -390,6 +411,17 @@ describe("the house", function()
     passes(rules.calls, "runtime/tensor/a.c", "int a = b / c; sq_exit(1); // malloc(3)\n")
     passes(rules.calls, "runtime/base/mem.c", "free(p);")
     check(rules.calls, is_c)
+  end)
+
+  it("writes numbers with a point", function()
+    fails(rules.numbers, "runtime/layers/a.c", 'f(1); snprintf(buf, n, "%s=%.3g", name, x);', "snprintf follows the locale")
+    fails(rules.numbers, "bindings/module/a.c", 'lua_pushfstring(L, "lr=%f", x);', "lua_pushfstring follows")
+    fails(rules.calls, "runtime/base/signature.c", "x = strtod(text, &end);", "calls strtod")
+    fails(rules.numbers, "bindings/lua/run/a.lua", 'local s = ("%g"):format(x)', "format(...) keeps the point")
+    passes(rules.numbers, "runtime/layers/a.c", 'sq_format(buf, n, "%g", x); snprintf(buf, n, "%d%%", i); f("%g");')
+    passes(rules.numbers, "bindings/lua/run/a.lua", 'local s = format("%g", x)')
+    check(rules.numbers, function(path) return is_c(path) or path:find "%.lua$" end)
+    passes(rules.calls, "runtime/base/text.c", "x = strtod(t, &e);")
   end)
 
   it("gives every public declaration its contract", function()

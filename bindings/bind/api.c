@@ -416,7 +416,7 @@ static int api_nearest(lua_State *L) {
 }
 
 /* fail(format, ...): raises the text, made as by string.format, with the line of the script that
- * called in front. Upvalue: string.format. */
+ * called in front. Upvalue: format. */
 static int api_fail(lua_State *L) {
   luaL_checkstring(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
@@ -430,10 +430,8 @@ int luaopen_seqrt_api(lua_State *L) {
                                        {"define", api_define},   {"class", api_class},
                                        {"nearest", api_nearest}, {NULL, NULL}};
   luaL_newlib(L, functions);
-  luaL_requiref(L, LUA_STRLIBNAME, luaopen_string, 0);
-  lua_getfield(L, -1, "format");
+  bind_push_format(L);
   lua_pushcclosure(L, api_fail, 1);
-  lua_setfield(L, -3, "fail");
-  lua_pop(L, 1);
+  lua_setfield(L, -2, "fail");
   return 1;
 }

@@ -48,6 +48,15 @@ const char *bind_describe(lua_State *L, int at);
 sq_number bind_number(lua_State *L, int at);
 void bind_push_number(lua_State *L, sq_number x);
 
+/* The number as Lua's tostring gives it, with a point under every locale. Pushes the text and
+ * returns it. */
+const char *bind_push_number_text(lua_State *L, double value);
+
+/* Pushes string.format, and the environment of the Lua parts: Lua's globals, with `format`,
+ * tostring, tonumber, table.concat and table.sort that know no locale. */
+void bind_push_format(lua_State *L);
+void bind_push_environment(lua_State *L);
+
 /* --- functions ------------------------------------------------------------------------------ */
 
 /* One function. `call` gets one argument per parameter, checked and with defaults filled in (kind

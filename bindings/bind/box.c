@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/text.h"
 #include "bind/bind.h"
 #include "bind/registry.h"
 
@@ -38,7 +39,7 @@ int bind_error(lua_State *L, const char *format, ...) {
   char text[2048];
   va_list args;
   va_start(args, format);
-  vsnprintf(text, sizeof text, format, args);
+  sq_vformat(text, sizeof text, format, args);
   va_end(args);
   return bind_raise_text(L, text);
 }
@@ -65,9 +66,8 @@ static const char *describe_string(lua_State *L, int at) {
 }
 
 static const char *describe_number(lua_State *L, int at) {
-  lua_pushvalue(L, at);
-  lua_tostring(L, -1);
-  return lua_pushfstring(L, "the number %s", lua_tostring(L, -1));
+  if (lua_isinteger(L, at)) return lua_pushfstring(L, "the number %I", lua_tointeger(L, at));
+  return lua_pushfstring(L, "the number %s", bind_push_number_text(L, lua_tonumber(L, at)));
 }
 
 const char *bind_describe(lua_State *L, int at) {

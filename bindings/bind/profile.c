@@ -11,6 +11,7 @@
 #include "autograd/watch.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/text.h"
 
 typedef enum kind { FORWARD, BACKWARD, FUNCTION, KINDS } kind;
 
@@ -171,23 +172,31 @@ static int gather(bool (*same)(const record *a, const record *b), sum *all) {
   return n;
 }
 
+static void SQ_PRINTF(1, 2) print(const char *format, ...) {
+  char text[1024];
+  va_list args;
+  va_start(args, format);
+  sq_vformat(text, sizeof text, format, args);
+  va_end(args);
+  fputs(text, stderr);
+}
+
 /* "12.3": milliseconds; "-" for what never ran. */
 static const char *ms(int64_t ns, int64_t calls, char *out) {
   if (calls == 0) return "-";
-  snprintf(out, 24, "%.1f", (double)ns * 1e-6);
+  sq_format(out, 24, "%.1f", (double)ns * 1e-6);
   return out;
 }
 
 static void print_numbers(const sum *s, int64_t wall) {
   char a[24], b[24], c[24];
-  fprintf(stderr, "%10s %10s %10s %9.1f %6.1f", ms(s->ns[FORWARD], s->calls[FORWARD], a),
-          ms(s->ns[BACKWARD], s->calls[BACKWARD], b), ms(s->ns[FUNCTION], s->calls[FUNCTION], c),
-          (double)s->bytes / (1 << 20), 100.0 * (double)total_ns(s) / (double)wall);
+  print("%10s %10s %10s %9.1f %6.1f", ms(s->ns[FORWARD], s->calls[FORWARD], a),
+        ms(s->ns[BACKWARD], s->calls[BACKWARD], b), ms(s->ns[FUNCTION], s->calls[FUNCTION], c),
+        (double)s->bytes / (1 << 20), 100.0 * (double)total_ns(s) / (double)wall);
 }
 
 static void print_head(const char *what) {
-  fprintf(stderr, "\n%-28s %10s %10s %10s %9s %6s", what, "forward ms", "backward", "function",
-          "MB", "%");
+  print("\n%-28s %10s %10s %10s %9s %6s", what, "forward ms", "backward", "function", "MB", "%");
 }
 
 enum { LEAST_ROWS = 5, MOST_ROWS = 24 };
@@ -213,7 +222,7 @@ static void print_rest(int from, int n, int64_t wall) {
     rest.bytes += sums[i].bytes;
   }
   snprintf(label, sizeof label, "(%d more)", n - from);
-  fprintf(stderr, "\n%-28s ", label);
+  print("\n%-28s ", label);
   print_numbers(&rest, wall);
 }
 
@@ -221,19 +230,19 @@ static void print_ops(int64_t wall) {
   sum all;
   int n = gather(same_op, &all), shown = rows_shown(n, wall);
   print_head("op or function");
-  fprintf(stderr, " %9s", "calls");
+  print(" %9s", "calls");
   for (int i = 0; i < shown; i++) {
     const record *r = sums[i].key;
     char label[64];
     snprintf(label, sizeof label, "%s%s%s", r->class ? r->class : "", r->class ? ":" : "", r->name);
-    fprintf(stderr, "\n%-28.28s ", label);
+    print("\n%-28.28s ", label);
     print_numbers(&sums[i], wall);
-    fprintf(stderr, " %9" PRId64, sums[i].calls[is_op(r) ? FORWARD : FUNCTION]);
+    print(" %9" PRId64, sums[i].calls[is_op(r) ? FORWARD : FUNCTION]);
   }
   print_rest(shown, n, wall);
-  fprintf(stderr, "\n%-28s ", "all");
+  print("\n%-28s ", "all");
   print_numbers(&all, wall);
-  fprintf(stderr, "\n");
+  print("\n");
 }
 
 /* The text of that line of a file without its indent, cut to the room; "" when it can't be read. */
@@ -264,14 +273,14 @@ static void print_lines(int64_t wall) {
     char label[256], code[49];
     snprintf(label, sizeof label, "%s:%d", r->source ? r->source : "?", r->line);
     size_t length = strlen(label);
-    fprintf(stderr, "\n%-28s ", length > 28 ? label + length - 28 : label);
+    print("\n%-28s ", length > 28 ? label + length - 28 : label);
     print_numbers(&sums[i], wall);
-    fprintf(stderr, "  %s", line_text(r->source, r->line, code, sizeof code));
+    print("  %s", line_text(r->source, r->line, code, sizeof code));
   }
   print_rest(shown, n, wall);
-  fprintf(stderr, "\n%-28s ", "all");
+  print("\n%-28s ", "all");
   print_numbers(&all, wall);
-  fprintf(stderr, "\n");
+  print("\n");
 }
 
 static void print_profile(void) {
@@ -279,14 +288,13 @@ static void print_profile(void) {
   sum all;
   fflush(stdout);
   if (gather(same_op, &all) == 0) {
-    fprintf(stderr, "\nprofile of %.3f s: nothing of seqrt ran\n", (double)wall * 1e-9);
+    print("\nprofile of %.3f s: nothing of seqrt ran\n", (double)wall * 1e-9);
     return;
   }
-  fprintf(stderr,
-          "\nprofile of %.3f s: forward %.3f, backward %.3f, functions %.3f, the rest %.3f\n",
-          (double)wall * 1e-9, (double)all.ns[FORWARD] * 1e-9, (double)all.ns[BACKWARD] * 1e-9,
-          (double)all.ns[FUNCTION] * 1e-9, (double)(wall - total_ns(&all)) * 1e-9);
-  fprintf(stderr, "(a backward counts for the line where its op ran; MB is memory asked for)\n");
+  print("\nprofile of %.3f s: forward %.3f, backward %.3f, functions %.3f, the rest %.3f\n",
+        (double)wall * 1e-9, (double)all.ns[FORWARD] * 1e-9, (double)all.ns[BACKWARD] * 1e-9,
+        (double)all.ns[FUNCTION] * 1e-9, (double)(wall - total_ns(&all)) * 1e-9);
+  print("(a backward counts for the line where its op ran; MB is memory asked for)\n");
   print_ops(wall);
   print_lines(wall);
 }

@@ -308,8 +308,9 @@ static int to_text(lua_State *L) {
   const sq_optim *o = check_optim(L, 1);
   lua_pushfstring(L, "%s(%d parameters", o->class->name, o->params);
   for (int i = 0; o->class->hyper[i].name; i++) {
-    lua_pushfstring(L, ", %s=%f", o->class->hyper[i].name, o->group[0].option[i]);
-    lua_concat(L, 2);
+    lua_pushfstring(L, ", %s=", o->class->hyper[i].name);
+    bind_push_number_text(L, o->group[0].option[i]);
+    lua_concat(L, 3);
   }
   lua_pushliteral(L, ")");
   lua_concat(L, 2);

@@ -154,6 +154,8 @@ static int load_part(lua_State *L) {
   const lua_part *part = lua_touserdata(L, lua_upvalueindex(1));
   const char *chunk = lua_pushfstring(L, "=seqrt:%s", part->name);
   if (luaL_loadbufferx(L, part->text, part->size, chunk, "t") != LUA_OK) return lua_error(L);
+  bind_push_environment(L);
+  lua_setupvalue(L, -2, 1);
   lua_pushvalue(L, 1);
   lua_call(L, 1, 1);
   return 1;

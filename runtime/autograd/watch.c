@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "autograd/tape_priv.h"
+#include "base/text.h"
 #include "tensor/reduce.h"
 
 bool sq__watching;
@@ -80,7 +81,7 @@ static void add(text *t, const char *format, ...) SQ_PRINTF(2, 3);
 static void add(text *t, const char *format, ...) {
   va_list args;
   va_start(args, format);
-  int n = vsnprintf(t->s + t->n, sizeof t->s - t->n, format, args);
+  int n = sq_vformat(t->s + t->n, sizeof t->s - t->n, format, args);
   va_end(args);
   if (n > 0) t->n += (size_t)n;
   if (t->n > sizeof t->s - 1) t->n = sizeof t->s - 1;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 /* A signature, its parameters and a copy of its text cut into words, in one block. */
 typedef struct parsed {
@@ -86,7 +87,7 @@ static sq_arg_kind kind_of(const char *type, bool quoted) {
 static sq_number read_number(const char *text, char **end) {
   int64_t whole = strtoll(text, end, 10);
   if (**end == 0) return sq_whole(whole);
-  return sq_real(strtod(text, end));
+  return sq_real(sq_parse_number(text, end));
 }
 
 /* The value behind `=`, for a parameter of known kind. */

@@ -1,5 +1,6 @@
 /* status.c: the text of the last failure, one per thread. */
 #include "base/status.h"
+#include "base/text.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@ sq_status sq_fail(sq_status code, const char *format, ...) {
   char fresh[TEXT_SIZE]; /* an argument may be the old text itself */
   va_list args;
   va_start(args, format);
-  vsnprintf(fresh, sizeof fresh, format, args);
+  sq_vformat(fresh, sizeof fresh, format, args);
   va_end(args);
   memcpy(text, fresh, sizeof text);
   return code;
@@ -23,7 +24,7 @@ sq_status sq_fail_in(sq_status code, const char *format, ...) {
   char prefixed[TEXT_SIZE];
   va_list args;
   va_start(args, format);
-  int used = vsnprintf(prefixed, sizeof prefixed, format, args);
+  int used = sq_vformat(prefixed, sizeof prefixed, format, args);
   va_end(args);
   if (used < 0 || used >= TEXT_SIZE) return code;
   snprintf(prefixed + used, sizeof prefixed - (size_t)used, "%s", text);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "layers/layer.h"
 
 enum { MAX_KEPT = 2 };
@@ -45,7 +46,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
     const char *comma = i ? ", " : "";
     int wrote = 0;
     if (arg->kind == SQ_ARG_NUMBER)
-      wrote = snprintf(buf + used, n - used, "%s%g", comma, arg->number);
+      wrote = sq_format(buf + used, n - used, "%s%g", comma, arg->number);
     if (arg->kind == SQ_ARG_STRING)
       wrote = snprintf(buf + used, n - used, "%s%s", comma, arg->string);
     if (arg->kind == SQ_ARG_DIM) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 
 #define LAYER(name) extern const sq_layer_class sq__layer_##name;
 #include "layers/layer.def"
@@ -124,7 +125,7 @@ sq_status sq_layer_add(sq_layer *l, sq_tensor *t, bool buffer, const char *name,
   *e = (sq_named){.tensor = t, .buffer = buffer};
   va_list args;
   va_start(args, name);
-  vsnprintf(e->name, sizeof e->name, name, args);
+  sq_vformat(e->name, sizeof e->name, name, args);
   va_end(args);
   return SQ_OK;
 }

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "layers/layer.h"
 
 /* --- batch norm ----------------------------------------------------------------------------- */
@@ -92,7 +93,7 @@ static sq_status forward_batch2d(sq_layer *l, const sq_arg *arg, sq_tensor **out
 static void describe_batch(const sq_layer *l, char *buf, size_t n) {
   const batch_norm *self = (const batch_norm *)l;
   char momentum[48] = ", cumulative";
-  if (!self->cumulative) snprintf(momentum, sizeof momentum, ", momentum=%g", self->momentum);
+  if (!self->cumulative) sq_format(momentum, sizeof momentum, ", momentum=%g", self->momentum);
   snprintf(buf, n, "%" PRId64 "%s%s%s", self->C,
            self->momentum == 0.1 && !self->cumulative ? "" : momentum,
            self->affine ? "" : ", affine=false", self->track ? "" : ", track_running_stats=false");

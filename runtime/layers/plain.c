@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "base/text.h"
 #include "layers/layer.h"
 
 typedef struct dropout {
@@ -24,7 +25,7 @@ static sq_status forward_dropout(sq_layer *l, const sq_arg *arg, sq_tensor **out
 }
 
 static void describe_dropout(const sq_layer *l, char *buf, size_t n) {
-  snprintf(buf, n, "p=%g", ((const dropout *)l)->p);
+  sq_format(buf, n, "p=%g", ((const dropout *)l)->p);
 }
 
 const sq_layer_class sq__layer_dropout = {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/text.h"
 #include "tensor/tensor.h"
 
 enum { DIGITS = 4, EDGE = 3, MOST = 1000, LINE = 80 };
@@ -45,24 +46,17 @@ static sq_status put_blanks(printer *p, int n) {
 
 /* --- one element ---------------------------------------------------------------------------- */
 
-/* The number as C writes it, with a point whatever the locale says. */
-static void number_text(double x, const char *format, char *buf, size_t n) {
-  snprintf(buf, n, format, DIGITS, x);
-  char *comma = strchr(buf, ',');
-  if (comma) *comma = '.';
-}
-
 static void float_text(const printer *p, double x, char *buf, size_t n) {
   if (isnan(x)) {
     snprintf(buf, n, "nan");
   } else if (isinf(x)) {
     snprintf(buf, n, x > 0 ? "inf" : "-inf");
   } else if (p->scientific) {
-    number_text(x, "%.*e", buf, n);
+    sq_format(buf, n, "%.*e", DIGITS, x);
   } else if (p->whole) {
-    snprintf(buf, n, "%.0f.", x);
+    sq_format(buf, n, "%.0f.", x);
   } else {
-    number_text(x, "%.*f", buf, n);
+    sq_format(buf, n, "%.*f", DIGITS, x);
   }
 }
 

@@ -41,7 +41,7 @@ function Attention:init(embed_dim, num_heads, o)
   self.add_zero_attn = o.add_zero_attn
 end
 
-function Attention:extra_repr() return ("%d, %d heads"):format(self.embed_dim, self.num_heads) end
+function Attention:extra_repr() return format("%d, %d heads", self.embed_dim, self.num_heads) end
 
 -- Rows (k-1)E+1..kE of a stacked parameter.
 local function third(t, k, E) return t and t:narrow(1, (k - 1) * E + 1, E) end

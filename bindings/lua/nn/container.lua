@@ -86,8 +86,8 @@ local function container(name, doc)
     for _, m in ipairs(listed(name, ...)) do add(self, m) end
   end
   function class:__len() return #names(self) end
-  method("append", ("(module: any) -> %s"):format(name), "Adds a module at the end.", add)
-  method("extend", ("(modules: any) -> %s"):format(name), "Adds the modules of a list, or of another container, at the end.",
+  method("append", format("(module: any) -> %s", name), "Adds a module at the end.", add)
+  method("extend", format("(modules: any) -> %s", name), "Adds the modules of a list, or of another container, at the end.",
     function(self, modules)
       local more = is_module(modules) and modules:children() or modules
       for _, m in ipairs(listed(name, more)) do add(self, m) end

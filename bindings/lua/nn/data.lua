@@ -52,8 +52,8 @@ end
 
 function Dataset:__tostring()
   local shapes = {}
-  for i, t in ipairs(self.tensors) do shapes[i] = ("%s %s"):format(t.dtype, t.shape) end
-  return ("%s of %d: %s"):format(self.name, self.n, table.concat(shapes, ", "))
+  for i, t in ipairs(self.tensors) do shapes[i] = format("%s %s", t.dtype, t.shape) end
+  return format("%s of %d: %s", self.name, self.n, table.concat(shapes, ", "))
 end
 
 local function check_range(name, range)
@@ -137,7 +137,7 @@ function data.find(name, root)
     if find_file(path, "train-images-idx3-ubyte") then return path end
   end
   if not root and set.system and find_file(set.system, "train-images-idx3-ubyte") then return set.system end
-  return nil, ("%s is not in %s"):format(set.name, sys.fs.join(top, set.folders[1]))
+  return nil, format("%s is not in %s", set.name, sys.fs.join(top, set.folders[1]))
 end
 
 local function read(set, folder, name)
@@ -208,7 +208,7 @@ function Loader:__len()
 end
 
 function Loader:__tostring()
-  return ("DataLoader of %d batches of %d: %s"):format(#self, self.batch_size, self.dataset)
+  return format("DataLoader of %d batches of %d: %s", #self, self.batch_size, self.dataset)
 end
 
 -- What PyTorch's loader draws before an epoch: a seed for its workers, then the order; the order from the generator

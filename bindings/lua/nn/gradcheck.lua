@@ -93,7 +93,7 @@ local function first_difference(fn, inputs, checked, options)
           local allowed = options.rtol * math.max(math.abs(got), math.abs(want)) + options.atol + noise[k][j]
           local close = math.abs(got - want) <= allowed
           if not close then -- NaN comes here too
-            return ("input %d, %s, for output %d, %s: backward gives %.10g, differences give %.10g"):format(
+            return format("input %d, %s, for output %d, %s: backward gives %.10g, differences give %.10g",
               number_of(inputs, x), place(x.shape, n), k, place(row.shape, j - 1), got, want)
           end
         end

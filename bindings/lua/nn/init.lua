@@ -9,7 +9,7 @@ local fail = api.fail
 -- The example is nn.init.<name>(w) unless one is given.
 local function define(name, signature, doc, call, example)
   init[name] = api.define {owner = "sq.nn.init", name = name, signature = signature, doc = doc, call = call,
-    example = example or ("nn.init.%s(layer.weight)"):format(name)}
+    example = example or format("nn.init.%s(layer.weight)", name)}
 end
 
 -- Runs change() without recording; gives the tensor back.
@@ -64,7 +64,7 @@ local function gain_of(nonlinearity, param)
   for name in pairs(gains) do names[#names + 1] = name end
   table.sort(names)
   local near = api.nearest(nonlinearity, names)
-  fail("[nn.init] no gain is known for '%s'%s", nonlinearity, near and (" (did you mean '%s'?)"):format(near)
+  fail("[nn.init] no gain is known for '%s'%s", nonlinearity, near and format(" (did you mean '%s'?)", near)
     or ": there are " .. table.concat(names, ", "))
 end
 

@@ -66,7 +66,7 @@ local function check_known(self, state)
     if not COMMON[name] and not self.saves[name] then
       local near = api.nearest(tostring(name), names_of(COMMON, self.saves))
       fail("[%s] load_state_dict: there is no '%s' in its state%s", self.name, tostring(name),
-        near and (" (did you mean '%s'?)"):format(near) or "")
+        near and format(" (did you mean '%s'?)", near) or "")
     end
   end
 end
@@ -169,7 +169,7 @@ local EXAMPLES = {
 -- `takes` is what the constructor has after the optimizer; make(optimizer, ...) gets it complete.
 local function define(name, takes, doc, make)
   lr_scheduler[name] = api.define {owner = "sq.optim.lr_scheduler", name = name, doc = doc, call = make,
-    example = ("local scheduler = optim.lr_scheduler.%s%s"):format(name, EXAMPLES[name]),
+    example = format("local scheduler = optim.lr_scheduler.%s%s", name, EXAMPLES[name]),
     signature = "(optimizer: Optimizer, " .. takes .. ") -> Scheduler"}
 end
 

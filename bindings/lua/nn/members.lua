@@ -194,7 +194,7 @@ function members.missing(m, key)
   if key:find "^__" then return nil end -- libraries look for these
   local near = api.nearest(key, members.names(m))
   fail("%s has no '%s'%s (a field that may be nil is declared in init: self.%s = nil)", members.path(m), key,
-    near and (": did you mean '%s'?"):format(near) or "", key)
+    near and format(": did you mean '%s'?", near) or "", key)
 end
 
 return members

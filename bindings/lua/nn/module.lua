@@ -196,9 +196,9 @@ declare("load_state_dict", "(state_dict: table, strict: bool = true) -> table, t
       if not from then
         missing[#missing + 1] = name
       elseif not sq().is_tensor(from) then
-        wrong[#wrong + 1] = ("%s is a %s in the file and %s in the model"):format(name, type(from), e.value.shape)
+        wrong[#wrong + 1] = format("%s is a %s in the file and %s in the model", name, type(from), e.value.shape)
       elseif tostring(from.shape) ~= tostring(e.value.shape) then
-        wrong[#wrong + 1] = ("%s is %s in the file and %s in the model"):format(name, from.shape, e.value.shape)
+        wrong[#wrong + 1] = format("%s is %s in the file and %s in the model", name, from.shape, e.value.shape)
       else
         copies[#copies + 1] = { e.value, from }
       end
@@ -246,10 +246,10 @@ local function draw(m, indent, lines, label)
   local children = {}
   for name, child in Module.named_children(m) do children[#children + 1] = { name, child } end
   if #children == 0 then
-    lines[#lines + 1] = ("%s%s%s(%s)%s"):format(indent, label, Module.class_name(m), extra(m), count)
+    lines[#lines + 1] = format("%s%s%s(%s)%s", indent, label, Module.class_name(m), extra(m), count)
     return
   end
-  lines[#lines + 1] = ("%s%s%s(%s"):format(indent, label, Module.class_name(m), extra(m))
+  lines[#lines + 1] = format("%s%s%s(%s", indent, label, Module.class_name(m), extra(m))
   for _, pair in ipairs(children) do draw(pair[2], indent .. "  ", lines, "(" .. pair[1] .. "): ") end
   lines[#lines + 1] = indent .. ")" .. count
 end
@@ -257,7 +257,7 @@ end
 function Module:__tostring()
   local lines = {}
   draw(self, "", lines, "")
-  lines[#lines] = ("%s  %s parameters"):format(lines[#lines]:gsub("  [%d,]+$", ""), with_commas(Module.num_parameters(self)))
+  lines[#lines] = format("%s  %s parameters", lines[#lines]:gsub("  [%d,]+$", ""), with_commas(Module.num_parameters(self)))
   return table.concat(lines, "\n")
 end
 

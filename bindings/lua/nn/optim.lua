@@ -73,7 +73,7 @@ local function check_groups(opt, dict)
   end
   local first = 0
   for i, n in ipairs(sizes) do
-    local what = ("param_groups[%d]"):format(i)
+    local what = format("param_groups[%d]", i)
     local options = want_table(saved[i], what)
     check_shapes(want_table(options.params, what .. ".params"), shapes(opt, first + 1, n), i, first)
     core.check(opt, options)
@@ -105,7 +105,7 @@ end
 
 -- The state of parameter i, copied.
 local function copied(opt, i, saved)
-  want_table(saved, ("state['%d']"):format(i))
+  want_table(saved, format("state['%d']", i))
   if math.type(saved.step) ~= "integer" or saved.step < 0 then
     fail("[load_state_dict] the step of parameter %d is %s: it must be a whole number", i, tostring(saved.step))
   end

@@ -20,16 +20,16 @@ end
 -- "x:sum(dim: dims? = nil) -> Tensor" or "sq.sum(x: Tensor, ...) -> Tensor".
 local function heading(row)
   if row.kind == "class" then return "class " .. row.name end
-  if row.kind == "field" then return ("%s.%s: %s"):format(row.owner, row.name, row.type or "any") end
+  if row.kind == "field" then return format("%s.%s: %s", row.owner, row.name, row.type or "any") end
   if not row.signature then return (row.owner and row.owner .. "." or "") .. row.name end
   local results = row.signature:match "%)%s*(%->.*)$"
   results = results and " " .. results or ""
   if row.kind == "method" then
     local self = row.params and row.params[1] and row.params[1].name or "self"
     if self == "self" then self = row.owner:lower() end
-    return ("%s:%s(%s)%s"):format(self, row.name, parameters(row.signature, 2), results)
+    return format("%s:%s(%s)%s", self, row.name, parameters(row.signature, 2), results)
   end
-  return ("%s.%s(%s)%s"):format(row.owner or "sq", row.name, parameters(row.signature), results)
+  return format("%s.%s(%s)%s", row.owner or "sq", row.name, parameters(row.signature), results)
 end
 
 local function entry(row)
@@ -87,7 +87,7 @@ local function unknown_text(name)
   local names = {}
   for _, row in ipairs(all_rows()) do names[#names + 1] = row.name end
   local near = api.nearest(name:match "[%w_]+$" or name, names)
-  return ("nothing is called '%s'%s"):format(name, near and (": did you mean '%s'?"):format(near) or "")
+  return format("nothing is called '%s'%s", name, near and format(": did you mean '%s'?", near) or "")
 end
 
 -- One line for each entry whose name or text holds the word, names first; nil without any.
@@ -95,7 +95,7 @@ local function search_text(word)
   local named, told, low, seen = {}, {}, word:lower(), {}
   for _, row in ipairs(all_rows()) do
     local in_name = row.name:lower():find(low, 1, true)
-    local line = ("%-28s %s"):format(row.owner and row.owner .. "." .. row.name or row.name, row.doc or "")
+    local line = format("%-28s %s", row.owner and row.owner .. "." .. row.name or row.name, row.doc or "")
     if (in_name or row.doc and row.doc:lower():find(low, 1, true)) and row.kind ~= "field" and not seen[line] then
       seen[line] = true
       local list = in_name and named or told
@@ -106,7 +106,7 @@ local function search_text(word)
   if #named > 30 then
     local rest = #named - 30
     named = table.move(named, 1, 30, 1, {})
-    named[31] = ("... and %d more"):format(rest)
+    named[31] = format("... and %d more", rest)
   end
   return #named > 0 and table.concat(named, "\n") or nil
 end
@@ -116,7 +116,7 @@ local function script_text(fn)
   local info = debug.getinfo(fn, "S")
   local path, comments, n = info.source:match "^@(.*)", {}, 0
   local file = path and io.open(path)
-  local place = ("function at %s:%d"):format(info.short_src, info.linedefined)
+  local place = format("function at %s:%d", info.short_src, info.linedefined)
   if not file then return info.what ~= "C" and place or nil end
   for line in file:lines() do
     n = n + 1
@@ -169,7 +169,7 @@ function help.text(value)
     local text = script_text(value)
     if text then return text end
   end
-  if not row then return nil, ("there is no help for a %s"):format(type(value)) end
+  if not row then return nil, format("there is no help for a %s", type(value)) end
   for _, each in ipairs(all_rows()) do
     if not row.owner and each.name == row.name and each.signature == row.signature then
       row.owner, row.kind = each.owner, each.kind

@@ -14,7 +14,7 @@ local ESCAPES = {["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ["\\"] = "\\\\"
 local function quoted(text)
   local cut = #text > MAX_TEXT
   if cut then text = text:sub(1, (utf8.offset(text, 0, MAX_TEXT) or MAX_TEXT) - 1) end
-  text = text:gsub('[%c"\\\127]', function(c) return ESCAPES[c] or ("\\%03d"):format(c:byte()) end)
+  text = text:gsub('[%c"\\\127]', function(c) return ESCAPES[c] or format("\\%03d", c:byte()) end)
   return '"' .. text .. '"' .. (cut and "..." or "")
 end
 
@@ -64,7 +64,7 @@ local function render_table(t, depth, seen, indent)
     shown = shown + 1
   end
   local more = n + #keys - shown
-  if more > 0 then parts[#parts + 1] = ("... %d more"):format(more) end
+  if more > 0 then parts[#parts + 1] = format("... %d more", more) end
   seen[t] = nil
   local line = "{" .. table.concat(parts, ", ") .. "}"
   if #line + #indent <= WIDTH and not line:find "\n" then return line end
@@ -82,7 +82,7 @@ function render(value, depth, seen, indent)
   if kind == "userdata" then return in_one_line(value) end
   if kind == "function" then
     local info = debug.getinfo(value, "S")
-    return info.what == "C" and "<function>" or ("<function %s:%d>"):format(info.short_src, info.linedefined)
+    return info.what == "C" and "<function>" or format("<function %s:%d>", info.short_src, info.linedefined)
   end
   return tostring(value)
 end

@@ -33,8 +33,8 @@ end
 
 local function add_rows(out, rows)
   for _, row in ipairs(rows or {}) do
-    local example = row.example and ("<br>`%s`"):format(row.example) or ""
-    out[#out + 1] = ("- `%s`<br>%s%s"):format(help.heading(row), row.doc or "", example)
+    local example = row.example and format("<br>`%s`", row.example) or ""
+    out[#out + 1] = format("- `%s`<br>%s%s", help.heading(row), row.doc or "", example)
   end
 end
 
@@ -49,8 +49,8 @@ function reference.markdown()
     out[#out + 1] = ""
   end
   for _, class in ipairs(classes) do
-    out[#out + 1] = ("## class %s%s\n\n%s%s\n"):format(class.name, class.owner and " (" .. class.owner .. ")" or "",
-      class.doc or "", class.example and ("<br>`%s`"):format(class.example) or "")
+    out[#out + 1] = format("## class %s%s\n\n%s%s\n", class.name, class.owner and " (" .. class.owner .. ")" or "",
+      class.doc or "", class.example and format("<br>`%s`", class.example) or "")
     add_rows(out, groups[class.name])
     out[#out + 1] = ""
   end
@@ -92,16 +92,16 @@ local function overload(row, first)
     local p = row.params[i]
     if p.name == "..." then return nil end
     if p.optional then
-      options[#options + 1] = ("%s?: %s"):format(p.name, editor_type(p))
+      options[#options + 1] = format("%s?: %s", p.name, editor_type(p))
     else
-      positional[#positional + 1] = ("%s: %s"):format(safe(p.name), editor_type(p))
+      positional[#positional + 1] = format("%s: %s", safe(p.name), editor_type(p))
     end
   end
   if #options == 0 then return nil end
-  positional[#positional + 1] = ("options: {%s}"):format(table.concat(options, ", "))
+  positional[#positional + 1] = format("options: {%s}", table.concat(options, ", "))
   if row.kind == "method" then table.insert(positional, 1, "self: " .. row.owner) end
   local returned = table.concat(results(row), ", ")
-  return ("---@overload fun(%s)%s"):format(table.concat(positional, ", "), returned ~= "" and ": " .. returned or "")
+  return format("---@overload fun(%s)%s", table.concat(positional, ", "), returned ~= "" and ": " .. returned or "")
 end
 
 -- Sizes and dims that may stand one by one: x:view(2, 3).
@@ -109,7 +109,7 @@ local function open_overload(row, first)
   local last = row.params[first]
   if not last or not (last.type == "shape" or (last.type == "dims" and #row.params == first)) then return nil end
   local self = row.kind == "method" and "self: " .. row.owner .. ", " or ""
-  return ("---@overload fun(%s...: integer): %s"):format(self, table.concat(results(row), ", "))
+  return format("---@overload fun(%s...: integer): %s", self, table.concat(results(row), ", "))
 end
 
 -- What editors show above a name.
@@ -125,7 +125,7 @@ local function add_function(out, row, prefix)
   for i = first, #(row.params or {}) do
     local p = row.params[i]
     names[#names + 1] = p.name == "..." and "..." or safe(p.name)
-    out[#out + 1] = ("---@param %s%s %s"):format(names[#names], p.optional and p.name ~= "..." and "?" or "",
+    out[#out + 1] = format("---@param %s%s %s", names[#names], p.optional and p.name ~= "..." and "?" or "",
       editor_type(p))
   end
   for _, result in ipairs(results(row)) do out[#out + 1] = "---@return " .. result end
@@ -133,7 +133,7 @@ local function add_function(out, row, prefix)
     out[#out + 1] = open_overload(row, first)
     out[#out + 1] = overload(row, first)
   end
-  out[#out + 1] = ("function %s%s(%s) end\n"):format(prefix, row.name, table.concat(names, ", "))
+  out[#out + 1] = format("function %s%s(%s) end\n", prefix, row.name, table.concat(names, ", "))
 end
 
 -- "int?" is integer|nil.
@@ -146,20 +146,20 @@ local OPERATORS = {"add", "sub", "mul", "div", "pow"}
 
 local function add_class(out, class, rows)
   add_doc(out, class)
-  out[#out + 1] = ("---@class %s%s"):format(class.name, class.owner and ": " .. class.owner or "")
+  out[#out + 1] = format("---@class %s%s", class.name, class.owner and ": " .. class.owner or "")
   for _, row in ipairs(rows or {}) do
     if row.kind == "field" then
-      out[#out + 1] = ("---@field %s %s %s"):format(row.name,
+      out[#out + 1] = format("---@field %s %s %s", row.name,
         row.type == "shape" and "integer[]" or field_type(row.type or "any"), row.doc or "")
     end
   end
   if class.name == "Tensor" then
-    for _, name in ipairs(OPERATORS) do out[#out + 1] = ("---@operator %s(Tensor|number): Tensor"):format(name) end
+    for _, name in ipairs(OPERATORS) do out[#out + 1] = format("---@operator %s(Tensor|number): Tensor", name) end
     out[#out + 1] = "---@operator unm: Tensor"
     out[#out + 1] = "---@operator len: integer"
     out[#out + 1] = "---@field [integer|Tensor|table] any"
   end
-  out[#out + 1] = ("local %s = {}\n"):format(class.name)
+  out[#out + 1] = format("local %s = {}\n", class.name)
   for _, row in ipairs(rows or {}) do
     if row.kind == "method" then add_function(out, row, class.name .. ":") end
   end
@@ -183,7 +183,7 @@ function reference.luacats()
       if row.params then
         add_function(out, row, owner .. ".")
       else
-        out[#out + 1] = ("--- %s\n%s.%s = nil ---@type any\n"):format(row.doc or "", owner, row.name)
+        out[#out + 1] = format("--- %s\n%s.%s = nil ---@type any\n", row.doc or "", owner, row.name)
       end
     end
   end

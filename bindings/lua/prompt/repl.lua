@@ -17,8 +17,8 @@ local function warn(text) io.stderr:write(text, "\n") end
 local function describe_frame(info)
   local what = info.what == "main" and "the main chunk"
     or info.name and info.namewhat .. " '" .. info.name .. "'"
-    or ("function <%s:%d>"):format(info.short_src, info.linedefined)
-  return ("%s:%d: in %s"):format(info.short_src, info.currentline, what)
+    or format("function <%s:%d>", info.short_src, info.linedefined)
+  return format("%s:%d: in %s", info.short_src, info.currentline, what)
 end
 
 -- The module's own Lua parts: a user's code is elsewhere.
@@ -128,7 +128,7 @@ local frame_env = setmetatable({}, {
       where = outer and " of " .. outer.text:match ": in (.*)$" or ""
     end
     if found then set(value) else globals_of(frame)[name] = value end
-    print(("(%s %s%s)"):format(found and kind or "global", name, where))
+    print(format("(%s %s%s)", found and kind or "global", name, where))
   end,
 })
 
@@ -160,7 +160,7 @@ local function source_lines(frame)
   for line in (text .. "\n"):gmatch "(.-)\n" do
     n = n + 1
     if n == frame.line or n == frame.line - 1 then
-      out[#out + 1] = ("\n  %4d %s %s"):format(n, n == frame.line and ">" or "|", line)
+      out[#out + 1] = format("\n  %4d %s %s", n, n == frame.line and ">" or "|", line)
     end
     if n == frame.line then return table.concat(out) end
   end
@@ -180,7 +180,7 @@ local function trace(frames)
     if i <= 8 or i > #foreign - 4 then
       out[#out + 1] = "\n  " .. frame.text
     elseif i == 9 then
-      out[#out + 1] = ("\n  ... (%d calls not shown)"):format(#foreign - 12)
+      out[#out + 1] = format("\n  ... (%d calls not shown)", #foreign - 12)
     end
   end
   return table.concat(out)
@@ -190,7 +190,7 @@ local function message_of(value)
   if type(value) == "string" then return value end
   local meta = debug.getmetatable(value)
   if type(meta) == "table" and meta.__tostring then return tostring(value) end
-  return ("(error object is a %s value)"):format(type(value))
+  return format("(error object is a %s value)", type(value))
 end
 
 -- The frames from a level on of the coroutine that runs, read from another one: there levels count from the caller of
@@ -239,7 +239,7 @@ local function show(results)
     texts[i - 1] = ok and text or tostring(text)
   end
   local ok, message = pcall(print, table.unpack(texts, 1, results.n - 1))
-  if not ok then warn(("error calling 'print' (%s)"):format(message)) end
+  if not ok then warn(format("error calling 'print' (%s)", message)) end
 end
 
 local function keep_last(value)
@@ -284,7 +284,7 @@ local function show_variables(title, each)
   end)
   for _, name in ipairs(list) do
     local text = pretty({seen[name][1]}):gsub("^{%s*", ""):gsub("%s*}$", "")
-    print(("  %-7s %s = %s"):format(title, name, text))
+    print(format("  %-7s %s = %s", title, name, text))
   end
   return #list
 end
@@ -354,7 +354,7 @@ local function command_of(text)
   end
   if not known or name ~= full and not session.paused then return nil end
   if get(name) ~= nil then
-    if session.paused then print(("(a variable; the command is :%s)"):format(name)) end
+    if session.paused then print(format("(a variable; the command is :%s)", name)) end
     return nil
   end
   return known
@@ -376,7 +376,7 @@ local function time_of(text)
   if not chunk then return warn(message) end
   local start = sys().clock()
   run(text, chunk)
-  print(("%.3g s"):format(sys().clock() - start))
+  print(format("%.3g s", sys().clock() - start))
 end
 
 -- Lines that are no Lua: ?x, %time x, $ command. True when it was one.
@@ -463,7 +463,7 @@ local function who()
   end
   table.sort(names)
   for _, name in ipairs(names) do
-    print(("  %-12s %s"):format(name, (pretty({_G[name]}):gsub("^{%s*", ""):gsub("%s*}$", ""))))
+    print(format("  %-12s %s", name, (pretty({_G[name]}):gsub("^{%s*", ""):gsub("%s*}$", ""))))
   end
 end
 
@@ -476,7 +476,7 @@ end
 
 local function greet()
   local info = require "seqrt".info()
-  print(("seqrt %s, %s, %s kernels, %d threads"):format(info.version, info.lua, info.isa, info.threads))
+  print(format("seqrt %s, %s, %s kernels, %d threads", info.version, info.lua, info.isa, info.threads))
   print "help(x) or ?x explains, Tab completes, Ctrl-D leaves"
 end
 

@@ -63,7 +63,7 @@ end
 
 local function iterm(t)
   local png = store.png_bytes(t)
-  return ("\27]1337;File=inline=1;size=%d;width=auto:%s\7\n"):format(#png, base64(png))
+  return format("\27]1337;File=inline=1;size=%d;width=auto:%s\7\n", #png, base64(png))
 end
 
 -- --- pixels -----------------------------------------------------------------------------------------------------
@@ -98,8 +98,8 @@ local function index(p)
 end
 
 local function color(base, p, full)
-  if full then return ("\27[%d;2;%d;%d;%dm"):format(base, p[1], p[2], p[3]) end
-  return ("\27[%d;5;%dm"):format(base, index(p))
+  if full then return format("\27[%d;2;%d;%d;%dm", base, p[1], p[2], p[3]) end
+  return format("\27[%d;5;%dm", base, index(p))
 end
 
 -- Two pixels a character: the upper one in the foreground, the lower one behind it.
@@ -125,7 +125,7 @@ end
 -- Bands of six rows; in a band each colour of the cube draws its pixels, `$` goes back to the left, `-` down.
 local function sixel(t)
   local rows = pixels(t, 1000, 1000)
-  local out, used = { ("\27Pq\"1;1;%d;%d"):format(#rows[1], #rows) }, {}
+  local out, used = { format("\27Pq\"1;1;%d;%d", #rows[1], #rows) }, {}
   for y = 1, #rows, 6 do
     local bits = {}
     for k = 0, math.min(5, #rows - y) do
@@ -140,7 +140,7 @@ local function sixel(t)
       if bits[c] then
         local line = {}
         for x = 1, #rows[y] do line[x] = string.char(63 + (bits[c][x] or 0)) end
-        local define = used[c] and "" or (";2;%d;%d;%d"):format(c // 36 * 20, c // 6 % 6 * 20, c % 6 * 20)
+        local define = used[c] and "" or format(";2;%d;%d;%d", c // 36 * 20, c // 6 % 6 * 20, c % 6 * 20)
         if define ~= "" then band[#band + 1] = "#" .. c .. define end
         used[c] = true
         band[#band + 1] = "#" .. c .. table.concat(line) .. "$"
@@ -158,7 +158,7 @@ local made = 0
 local function fresh_path()
   made = made + 1
   local dir = env "TMPDIR"
-  return sq.fs.join(dir ~= "" and dir or "/tmp", ("seqrt-%d-%d.png"):format(sys.pid(), made))
+  return sq.fs.join(dir ~= "" and dir or "/tmp", format("seqrt-%d-%d.png", sys.pid(), made))
 end
 
 local TEXT = { kitty = kitty, iterm = iterm, sixel = sixel, blocks = blocks }

@@ -48,27 +48,27 @@ local function numbers(run)
 end
 
 local function seconds_text(seconds)
-  return seconds < 60 and ("%.1f s"):format(seconds) or Progress.text.time(seconds)
+  return seconds < 60 and format("%.1f s", seconds) or Progress.text.time(seconds)
 end
 
 -- --- a terminal ---------------------------------------------------------------------------------------------------
 
 function Board:paint(code, text)
-  return self.colored and ("\27[%sm%s\27[0m"):format(code, text) or text
+  return self.colored and format("\27[%sm%s\27[0m", code, text) or text
 end
 
 -- A run as plain text, and its state as a color.
 function Board:row(run)
   local text = Progress.text
   if run.state == "waiting" then return "waiting", "2" end
-  if run.state == "failed" then return ("failed   %8s  %s"):format(seconds_text(run.seconds), run.failure), "31" end
+  if run.state == "failed" then return format("failed   %8s  %s", seconds_text(run.seconds), run.failure), "31" end
   if run.state == "done" then
-    return ("done     %8s  %s"):format(seconds_text(run.seconds), numbers(run)), nil
+    return format("done     %8s  %s", seconds_text(run.seconds), numbers(run)), nil
   end
   local elapsed = seconds_text(sq.clock() - run.start)
-  if not run.total or run.total == 0 then return ("running  %8s  %s"):format(elapsed, run.postfix or ""), "36" end
+  if not run.total or run.total == 0 then return format("running  %8s  %s", elapsed, run.postfix or ""), "36" end
   local fraction = math.min(1, run.n / run.total)
-  return ("%s %3.0f%%  %s"):format(text.bar(fraction, BAR, self.glyphs), fraction * 100, run.postfix or ""), "36"
+  return format("%s %3.0f%%  %s", text.bar(fraction, BAR, self.glyphs), fraction * 100, run.postfix or ""), "36"
 end
 
 -- How much of the work is done, every run counted alike.
@@ -90,8 +90,8 @@ function Board:foot()
   local elapsed = sq.clock() - self.start
   local time = Progress.text.time
   local left = fraction > 0.01 and time(elapsed / fraction * (1 - fraction)) or "?"
-  return ("%d of %d runs%s, %d at a time [%s<%s]"):format(ended, #self.todo,
-    failed > 0 and (" (%d failed)"):format(failed) or "", self.jobs, time(elapsed), left)
+  return format("%d of %d runs%s, %d at a time [%s<%s]", ended, #self.todo,
+    failed > 0 and format(" (%d failed)", failed) or "", self.jobs, time(elapsed), left)
 end
 
 -- The first run that is shown: of more than fit, those from just before the first that is not done.
@@ -108,7 +108,7 @@ function Board:home(width)
   local up = 0
   for _, length in ipairs(self.drawn) do up = up + math.max(1, (length + width - 1) // width) end
   self.drawn = {}
-  return up > 0 and ("\27[%dA\r\27[J"):format(up) or ""
+  return up > 0 and format("\27[%dA\r\27[J", up) or ""
 end
 
 function Board:draw()
@@ -124,7 +124,7 @@ function Board:draw()
   local first = self:first(room)
   for i = first, first + room - 1 do
     local state, color = self:row(self.runs[i])
-    add(("  %s  %s"):format(self.labels[i], clean(state)), color)
+    add(format("  %s  %s", self.labels[i], clean(state)), color)
   end
   add("  " .. self:foot())
   io.stderr:write(table.concat(out))
@@ -146,7 +146,7 @@ function Board:finished(run)
   if self.terminal or not self.shown then return end
   local _, ended = self:progress()
   local what = run.state == "done" and numbers(run) or run.failure
-  io.stderr:write(("[%d/%d] %s: %s in %s%s\n"):format(ended, #self.todo, self.label_of[run]:gsub(" +", " "), run.state,
+  io.stderr:write(format("[%d/%d] %s: %s in %s%s\n", ended, #self.todo, self.label_of[run]:gsub(" +", " "), run.state,
     seconds_text(run.seconds), what ~= "" and ": " .. clean(what) or ""))
   io.stderr:flush()
 end
@@ -159,9 +159,9 @@ function Board:close()
   local width = sys.width(2)
   if self.terminal then io.stderr:write(self:home(width)) end
   if not self.shown then return end
-  io.stderr:write(("%d of %d runs in %s, %d at a time with %d thread%s each%s\n"):format(ended, #self.todo,
+  io.stderr:write(format("%d of %d runs in %s, %d at a time with %d thread%s each%s\n", ended, #self.todo,
     seconds_text(sq.clock() - self.start), self.jobs, self.threads, self.threads == 1 and "" or "s",
-    failed > 0 and (", %d failed"):format(failed) or ""))
+    failed > 0 and format(", %d failed", failed) or ""))
   io.stderr:flush()
 end
 Board.__close = Board.close

@@ -70,7 +70,7 @@ local function thin(line)
   return xs, ys
 end
 
-local function coordinate(x) return ("%.1f"):format(x):gsub(",", ".") end
+local function coordinate(x) return format("%.1f", x):gsub(",", ".") end
 
 -- The line's path; numbers that are none interrupt it.
 local function path(line, to_x, to_y)
@@ -90,24 +90,24 @@ end
 local function add_axes(out, spec, xs, ys, to_x, to_y)
   for _, v in ipairs(ys) do
     local y = coordinate(to_y(v))
-    out[#out + 1] = ('<line class="grid" x1="%d" x2="%d" y1="%s" y2="%s"/>'):format(LEFT, WIDTH - RIGHT, y, y)
-    out[#out + 1] = ('<text x="%d" y="%s" dy="4" text-anchor="end">%.6g</text>'):format(LEFT - 7, y, v)
+    out[#out + 1] = format('<line class="grid" x1="%d" x2="%d" y1="%s" y2="%s"/>', LEFT, WIDTH - RIGHT, y, y)
+    out[#out + 1] = format('<text x="%d" y="%s" dy="4" text-anchor="end">%.6g</text>', LEFT - 7, y, v)
   end
   for _, v in ipairs(xs) do
-    out[#out + 1] = ('<text x="%s" y="%d" text-anchor="middle">%.6g</text>'):format(coordinate(to_x(v)), HEIGHT - BOTTOM + 18,
+    out[#out + 1] = format('<text x="%s" y="%d" text-anchor="middle">%.6g</text>', coordinate(to_x(v)), HEIGHT - BOTTOM + 18,
       v)
   end
   local floor = HEIGHT - BOTTOM
-  out[#out + 1] = ('<line class="axis" x1="%d" x2="%d" y1="%d" y2="%d"/>'):format(LEFT, WIDTH - RIGHT, floor, floor)
-  out[#out + 1] = ('<text class="title" x="%d" y="16">%s</text>'):format(LEFT, chart.escape(spec.title))
-  out[#out + 1] = ('<text x="%d" y="%d" text-anchor="end">%s</text>'):format(WIDTH - RIGHT, HEIGHT - 6,
+  out[#out + 1] = format('<line class="axis" x1="%d" x2="%d" y1="%d" y2="%d"/>', LEFT, WIDTH - RIGHT, floor, floor)
+  out[#out + 1] = format('<text class="title" x="%d" y="16">%s</text>', LEFT, chart.escape(spec.title))
+  out[#out + 1] = format('<text x="%d" y="%d" text-anchor="end">%s</text>', WIDTH - RIGHT, HEIGHT - 6,
     chart.escape(spec.xlabel))
 end
 
 local function add_legend(out, lines)
   out[#out + 1] = '<p class="legend">'
   for i, line in ipairs(lines) do
-    out[#out + 1] = ('<span><i class="b%d"></i>%s</span>'):format((i - 1) % chart.colors + 1, chart.escape(line.label))
+    out[#out + 1] = format('<span><i class="b%d"></i>%s</span>', (i - 1) % chart.colors + 1, chart.escape(line.label))
   end
   out[#out + 1] = "</p>"
 end
@@ -119,15 +119,15 @@ function chart.draw(lines, spec)
   if spec.ylim then y0, y1 = spec.ylim[1], spec.ylim[2] end
   local function to_x(x) return LEFT + 8 + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 16) end
   local function to_y(y) return HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM) end
-  local out = { ('<figure><svg viewBox="0 0 %d %d" role="img" aria-label="%s">'):format(WIDTH, HEIGHT,
+  local out = { format('<figure><svg viewBox="0 0 %d %d" role="img" aria-label="%s">', WIDTH, HEIGHT,
     chart.escape(spec.title)) }
   add_axes(out, spec, spec.xticks or ticks(x0, x1, 5), ticks(y0, y1, 5), to_x, to_y)
   for i, line in ipairs(lines) do
     local class = (i - 1) % chart.colors + 1
-    out[#out + 1] = ('<path class="c%d" d="%s"/>'):format(class, path(line, to_x, to_y))
+    out[#out + 1] = format('<path class="c%d" d="%s"/>', class, path(line, to_x, to_y))
     for k = 1, spec.markers and #line.x or 0 do
       if finite(line.y[k]) then
-        out[#out + 1] = ('<circle class="b%d" cx="%s" cy="%s" r="3.5"><title>%s: %.6g, %.6g</title></circle>'):format(class,
+        out[#out + 1] = format('<circle class="b%d" cx="%s" cy="%s" r="3.5"><title>%s: %.6g, %.6g</title></circle>', class,
           coordinate(to_x(line.x[k])), coordinate(to_y(line.y[k])), chart.escape(line.label), line.x[k], line.y[k])
       end
     end
@@ -158,7 +158,7 @@ path{fill:none;stroke-width:1.6;stroke-linejoin:round}.legend{margin:4px 0 0 11%
 margin-right:5px}.pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(420px,100%),1fr));gap:0 32px}
 ]]
 for i = 1, chart.colors do
-  chart.style = chart.style .. (".c%d{stroke:var(--p%d)}.b%d{fill:var(--p%d);background:var(--p%d)}\n"):format(i, i, i, i, i)
+  chart.style = chart.style .. format(".c%d{stroke:var(--p%d)}.b%d{fill:var(--p%d);background:var(--p%d)}\n", i, i, i, i, i)
 end
 
 return chart

@@ -117,7 +117,7 @@ method("save", "(step: int, parts: table) -> string",
       state[name] = has_state(value) and value:state_dict() or value
       if has_state(value) then check_object(name, value, state[name]) end
     end
-    local path = sys.fs.join(self.dir, ("checkpoint-%08d.safetensors"):format(step))
+    local path = sys.fs.join(self.dir, format("checkpoint-%08d.safetensors", step))
     files.save(path, state)
     local kept = 0
     for _, old in ipairs(list(self.dir)) do
@@ -148,11 +148,11 @@ local function newest(self)
   for _, item in ipairs(list(self.dir)) do
     local ok, state = pcall(files.load, item.path)
     if ok and (type(state) ~= "table" or state[STEP] ~= item.step) then
-      ok, state = false, ("'%s' holds no checkpoint of step %d"):format(item.path, item.step)
+      ok, state = false, format("'%s' holds no checkpoint of step %d", item.path, item.step)
     end
     if ok then
       if #problems > 0 then
-        io.stderr:write(("seqrt: %s; going on from step %d\n"):format(table.concat(problems, "; "), item.step))
+        io.stderr:write(format("seqrt: %s; going on from step %d\n", table.concat(problems, "; "), item.step))
       end
       return state, item.path
     end
@@ -215,7 +215,7 @@ function Checkpoint:__close() self:close() end
 
 function Checkpoint:__tostring()
   local step = self:latest()
-  return ("Checkpoint in '%s': %s"):format(self.dir, step and "step " .. step or "empty")
+  return format("Checkpoint in '%s': %s", self.dir, step and "step " .. step or "empty")
 end
 
 return function(dir, keep, every)

@@ -20,7 +20,7 @@ local function kind_of(value)
 end
 
 local function text_of(value)
-  if type(value) ~= "table" then return type(value) == "number" and ("%.10g"):format(value) or tostring(value) end
+  if type(value) ~= "table" then return type(value) == "number" and format("%.10g", value) or tostring(value) end
   local out = {}
   for i, item in ipairs(value) do out[i] = text_of(item) end
   return table.concat(out, ",")
@@ -39,7 +39,7 @@ local function declare(name, entry)
     for key in pairs(entry) do
       if type(key) == "string" then
         described = true
-        if not FIELDS[key] then wrong(("'%s' is none of choices, min, max, help, type"):format(key)) end
+        if not FIELDS[key] then wrong(format("'%s' is none of choices, min, max, help, type", key)) end
         option[key] = entry[key]
       end
     end
@@ -86,14 +86,14 @@ end
 local function check_range(option, value)
   if option.choices then
     for _, choice in ipairs(option.choices) do if value == choice then return end end
-    return ("invalid choice '%s' (choose from %s)"):format(text_of(value), text_of(option.choices):gsub(",", ", "))
+    return format("invalid choice '%s' (choose from %s)", text_of(value), text_of(option.choices):gsub(",", ", "))
   end
   if type(value) ~= "number" then return end
   if option.min and value < option.min then
-    return ("%s is too small: at least %s"):format(text_of(value), text_of(option.min))
+    return format("%s is too small: at least %s", text_of(value), text_of(option.min))
   end
   if option.max and value > option.max then
-    return ("%s is too large: at most %s"):format(text_of(value), text_of(option.max))
+    return format("%s is too large: at most %s", text_of(value), text_of(option.max))
   end
 end
 
@@ -105,16 +105,16 @@ local function convert(option, word)
   elseif option.type == "boolean" then
     if TRUE[word:lower()] then return true end
     if FALSE[word:lower()] then return false end
-    return nil, ("'%s' is neither true nor false"):format(word)
+    return nil, format("'%s' is neither true nor false", word)
   else
     value = tonumber(word)
     if not value then
-      return nil, ("'%s' is not %s"):format(word, option.type == "integer" and "an integer" or "a number")
+      return nil, format("'%s' is not %s", word, option.type == "integer" and "an integer" or "a number")
     end
     if value - value ~= 0 then return nil, word .. " is not finite" end
     if option.type == "integer" then
       value = math.tointeger(value)
-      if not value then return nil, ("'%s' is not an integer"):format(word) end
+      if not value then return nil, format("'%s' is not an integer", word) end
     else
       value = value + 0.0
     end
@@ -127,7 +127,7 @@ end
 local function convert_list(option, text)
   local out = {}
   for word in (text .. ","):gmatch "([^,]*)," do
-    if word == "" then return nil, ("'%s' has an empty item"):format(text) end
+    if word == "" then return nil, format("'%s' has an empty item", text) end
     local value, why = convert(option, word)
     if value == nil then return nil, why end
     out[#out + 1] = value
@@ -142,7 +142,7 @@ local function find(word, list, by_name)
   local positive = by_name[name:match "^no_(.+)$" or ""]
   if positive and positive.type == "boolean" then return positive, true end
   local near = nearest(name, list)
-  return nil, ("unknown option '%s'%s"):format(word, near and (": did you mean '%s'?"):format(shown(near)) or "")
+  return nil, format("unknown option '%s'%s", word, near and format(": did you mean '%s'?", shown(near)) or "")
 end
 
 local function is_value(word) return word and (word:sub(1, 1) ~= "-" or word == "-" or tonumber(word) ~= nil
@@ -151,7 +151,7 @@ local function is_value(word) return word and (word:sub(1, 1) ~= "-" or word == 
 -- The value of one option; `i` is where its word stands. Returns value, next i; nil and a message.
 local function take(option, negated, text, args, i)
   local name = args[i]:match "^[^=]*"
-  local function fail(why) return nil, ("argument %s: %s"):format(name, why) end
+  local function fail(why) return nil, format("argument %s: %s", name, why) end
   if option.type == "boolean" and not option.list then
     if negated then
       if text then return fail "takes no value" end
@@ -178,7 +178,7 @@ local function parse(list, by_name, args)
     local word, text = args[i]:match "^([^=]*)=(.*)$"
     word = word or args[i]
     if word == "-h" or word == "--help" then return nil, "", true end
-    if word:sub(1, 1) ~= "-" then return nil, ("unexpected argument '%s'"):format(args[i]) end
+    if word:sub(1, 1) ~= "-" then return nil, format("unexpected argument '%s'", args[i]) end
     local option, negated = find(word, list, by_name)
     if not option then return nil, negated end
     local value, after = take(option, negated, text, args, i)
@@ -195,7 +195,7 @@ local function open_folders(list, options)
     if path then
       local ok, why = sys.fs.mkdir_p(path)
       if ok then ok, why = sys.probe(path) end
-      if not ok then return ("argument %s: %s"):format(shown(option.name), why) end
+      if not ok then return format("argument %s: %s", shown(option.name), why) end
     end
   end
 end
@@ -229,17 +229,17 @@ local function describe(option)
   if option.type == "boolean" and not option.list then left = left .. ", --no-" .. shown(option.name):sub(3) end
   local right = {option.help}
   if option.min and option.max then
-    right[#right + 1] = ("[%s to %s]"):format(text_of(option.min), text_of(option.max))
+    right[#right + 1] = format("[%s to %s]", text_of(option.min), text_of(option.max))
   elseif option.min or option.max then
-    right[#right + 1] = option.min and ("[at least %s]"):format(text_of(option.min))
-      or ("[at most %s]"):format(text_of(option.max))
+    right[#right + 1] = option.min and format("[at least %s]", text_of(option.min))
+      or format("[at most %s]", text_of(option.max))
   end
-  if option.default ~= nil then right[#right + 1] = ("(default: %s)"):format(text_of(option.default)) end
+  if option.default ~= nil then right[#right + 1] = format("(default: %s)", text_of(option.default)) end
   return left, table.concat(right, " ")
 end
 
 local function help_text(list, script)
-  local out = {("usage: seqrt %s [options]\n"):format(script or "script.lua")}
+  local out = {format("usage: seqrt %s [options]\n", script or "script.lua")}
   local doc = head_comment(script)
   if doc then out[#out + 1] = doc .. "\n" end
   out[#out + 1] = "options:"
@@ -275,8 +275,8 @@ local function cli(spec, exit, script, args)
   end
   local name = (script or "script.lua"):match "[^/]*$"
   io.stdout:flush()
-  io.stderr:write(("%s: error: %s\n"):format(name, message))
-  io.stderr:write(("%s: --help lists the options\n"):format(name))
+  io.stderr:write(format("%s: error: %s\n", name, message))
+  io.stderr:write(format("%s: --help lists the options\n", name))
   os.exit(2, true)
 end
 

@@ -26,7 +26,7 @@ local function begin(self)
   if self.name then return end
   for _, path in ipairs(ours(self.dir)) do os.remove(path) end
   local wall = sys.time()
-  self.name = ("%s%010d.%s.%d%s"):format(PREFIX, wall // 1 | 0, sys.hostname(), sys.pid(), SUFFIX)
+  self.name = format("%s%010d.%s.%d%s", PREFIX, wall // 1 | 0, sys.hostname(), sys.pid(), SUFFIX)
   local record = store.event("version", wall)
   check(sys.write(sys.fs.join(self.dir, self.name), record))
   self.bytes = #record

@@ -18,16 +18,16 @@ local MOST_DEPTH = 100
 -- itself, "=inf", "=-inf", "=nan" numbers, "=x..." a string that is not UTF-8, in hexadecimal.
 
 local function encode_string(text)
-  if not utf8.len(text) then return '"=x' .. text:gsub(".", function(c) return ("%02x"):format(c:byte()) end) .. '"' end
+  if not utf8.len(text) then return '"=x' .. text:gsub(".", function(c) return format("%02x", c:byte()) end) .. '"' end
   return quote(text:sub(1, 1) == "=" and "=" .. text or text)
 end
 
 local function encode_number(x)
-  if math.type(x) == "integer" then return ("%d"):format(x) end
+  if math.type(x) == "integer" then return format("%d", x) end
   if x ~= x then return '"=nan"' end
   if x == math.huge then return '"=inf"' end
   if x == -math.huge then return '"=-inf"' end
-  local text = ("%.17g"):format(x):gsub(",", ".") -- a script may have set a locale with a decimal comma
+  local text = format("%.17g", x):gsub(",", ".") -- a script may have set a locale with a decimal comma
   return text:find "[.e]" and text or text .. ".0"
 end
 
@@ -56,13 +56,13 @@ local function encode_table(out, value, name, where, depth)
   local kind, keys = keys_of(value, where)
   if kind == "list" then
     for i = 1, keys do
-      parts[i] = encode(out, value[i], joined(name, tostring(i)), ("%s[%d]"):format(where, i), depth + 1)
+      parts[i] = encode(out, value[i], joined(name, tostring(i)), format("%s[%d]", where, i), depth + 1)
     end
     return "[" .. table.concat(parts, ",") .. "]"
   end
   for i, key in ipairs(keys) do
     if not utf8.len(key) then fail("[save] a key of %s is not UTF-8", where) end
-    local place = key:find "^[%a_][%w_]*$" and where .. "." .. key or ("%s[%q]"):format(where, key)
+    local place = key:find "^[%a_][%w_]*$" and where .. "." .. key or format("%s[%q]", where, key)
     parts[i] = quote(key) .. ":" .. encode(out, value[key], joined(name, key), place, depth + 1)
   end
   return "{" .. table.concat(parts, ",") .. "}"
@@ -153,7 +153,7 @@ function Reader:object(name, depth)
   self:items("}", function()
     if not self:take '"' then self:wrong "a key" end
     local key = self:string()
-    if t[key] ~= nil then self:wrong(("no second '%s'"):format(key)) end
+    if t[key] ~= nil then self:wrong(format("no second '%s'", key)) end
     if not self:take ":" then self:wrong "':'" end
     t[key] = self:value(joined(name, key), depth)
   end)

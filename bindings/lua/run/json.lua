@@ -7,14 +7,14 @@ local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\", ["\n"] = "\\n", ["\r"] = "\\r"
 -- A text in quotes; bytes that are not UTF-8 become question marks.
 function json.quote(text)
   if not utf8.len(text) then text = text:gsub("[\128-\255]", "?") end
-  return '"' .. text:gsub('[%c"\\\127]', function(c) return ESCAPES[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
+  return '"' .. text:gsub('[%c"\\\127]', function(c) return ESCAPES[c] or format("\\u%04x", c:byte()) end) .. '"'
 end
 
 -- The shortest of 15 or 17 digits that is the same number; a finite one.
 function json.number(x)
-  if math.type(x) == "integer" then return ("%d"):format(x) end
-  local text = ("%.15g"):format(x)
-  if tonumber(text) ~= x then text = ("%.17g"):format(x) end
+  if math.type(x) == "integer" then return format("%d", x) end
+  local text = format("%.15g", x)
+  if tonumber(text) ~= x then text = format("%.17g", x) end
   return (text:gsub(",", ".")) -- a script may have set a locale with a decimal comma
 end
 
@@ -38,7 +38,7 @@ local function encode_table(value, indent)
     parts[i] = json.quote(tostring(key)) .. (indent and ": " or ":") .. encode(value[key], inner)
   end
   if not indent or #parts == 0 then return "{" .. table.concat(parts, ",") .. "}" end
-  return ("{\n%s%s\n%s}"):format(inner, table.concat(parts, ",\n" .. inner), indent)
+  return format("{\n%s%s\n%s}", inner, table.concat(parts, ",\n" .. inner), indent)
 end
 
 -- Numbers, texts, booleans and tables of them, names sorted; with `indent` (an empty text) a name a line. A table that

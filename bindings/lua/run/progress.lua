@@ -27,18 +27,18 @@ local told = setmetatable({}, {__mode = "v"}) -- [1]: the bar whose state goes t
 local function time_text(seconds)
   local s = math.tointeger(math.floor(seconds))
   if not s then return "?" end -- longer than an integer counts
-  if s >= 3600 then return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60) end
-  return ("%02d:%02d"):format(s // 60, s % 60)
+  if s >= 3600 then return format("%d:%02d:%02d", s // 3600, s // 60 % 60, s % 60) end
+  return format("%02d:%02d", s // 60, s % 60)
 end
 
 local function rate_text(rate, unit)
   if not rate or rate == math.huge then return "?" .. unit .. "/s" end
-  if rate > 0 and rate < 1 then return ("%5.2fs/%s"):format(1 / rate, unit) end
-  return ("%5.2f%s/s"):format(rate, unit)
+  if rate > 0 and rate < 1 then return format("%5.2fs/%s", 1 / rate, unit) end
+  return format("%5.2f%s/s", rate, unit)
 end
 
 local function value_text(value)
-  if type(value) == "number" and math.type(value) == "float" then return ("%.3g"):format(value) end
+  if type(value) == "number" and math.type(value) == "float" then return format("%.3g", value) end
   return tostring(value)
 end
 
@@ -54,7 +54,7 @@ end
 -- Counts may be floats, and too large for an integer.
 local function count_text(n)
   local whole = math.tointeger(n)
-  return whole and ("%d"):format(whole) or ("%.10g"):format(n)
+  return whole and format("%d", whole) or format("%.10g", n)
 end
 
 local function bar_text(fraction, width, glyphs)
@@ -77,12 +77,12 @@ local function line_text(s, width, glyphs)
   local rate = s.rate or s.n > 0 and s.elapsed > 0 and s.n / s.elapsed or nil
   local tail = rate_text(rate, unit) .. (postfix ~= "" and ", " .. postfix or "")
   if not (s.total and s.total > 0 and s.n <= s.total) then -- as tqdm: such a total says nothing
-    return ("%s%s%s [%s, %s]"):format(desc, count_text(s.n), unit, time_text(s.elapsed), tail)
+    return format("%s%s%s [%s, %s]", desc, count_text(s.n), unit, time_text(s.elapsed), tail)
   end
   local left = rate and rate > 0 and time_text(math.max(0, s.total - s.n) / rate) or "?"
   local fraction = s.n / s.total
-  local head = ("%s%3.0f%%|"):format(desc, fraction * 100)
-  local foot = ("| %s/%s [%s<%s, %s]"):format(count_text(s.n), count_text(s.total), time_text(s.elapsed), left, tail)
+  local head = format("%s%3.0f%%|", desc, fraction * 100)
+  local foot = format("| %s/%s [%s<%s, %s]", count_text(s.n), count_text(s.total), time_text(s.elapsed), left, tail)
   if not width then return head:sub(1, -2) .. foot:sub(2) end
   local room = math.max(1, width - columns(head) - columns(foot))
   return head .. bar_text(fraction, room, glyphs) .. foot

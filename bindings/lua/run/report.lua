@@ -60,7 +60,7 @@ local function make_groups(r)
       if name ~= r.x then
         local value = result[name]
         words[#words + 1] = type(value) == "string" and value or name .. tostring(value)
-        labels[#labels + 1] = type(value) == "string" and r.label(value) or ("%s = %s"):format(r.label(name), tostring(value))
+        labels[#labels + 1] = type(value) == "string" and r.label(value) or format("%s = %s", r.label(name), tostring(value))
       end
     end
     local name = table.concat(words, "-")
@@ -108,7 +108,7 @@ local function curve_lines(r, group, name)
     if curve then
       local steps = {}
       for i in ipairs(curve) do steps[i] = i end
-      lines[#lines + 1] = { label = r.x and ("%s = %s"):format(r.x, tostring(result[r.x])) or "", x = steps, y = curve }
+      lines[#lines + 1] = { label = r.x and format("%s = %s", r.x, tostring(result[r.x])) or "", x = steps, y = curve }
     end
   end
   return lines
@@ -117,7 +117,7 @@ end
 -- --- the page ----------------------------------------------------------------------------------------------------
 
 local function number_text(value)
-  if math.type(value) == "float" then return ("%.4g"):format(value) end
+  if math.type(value) == "float" then return format("%.4g", value) end
   return tostring(value)
 end
 
@@ -130,18 +130,18 @@ end
 
 local function add_results(out, r)
   out[#out + 1] = '<h2>Results</h2><div class="wide"><table><tr>'
-  for _, name in ipairs(r.results.over) do out[#out + 1] = ('<th class="l">%s</th>'):format(escape(name)) end
-  for _, name in ipairs(r.numbers) do out[#out + 1] = ("<th>%s</th>"):format(escape(r.label(name))) end
+  for _, name in ipairs(r.results.over) do out[#out + 1] = format('<th class="l">%s</th>', escape(name)) end
+  for _, name in ipairs(r.numbers) do out[#out + 1] = format("<th>%s</th>", escape(r.label(name))) end
   out[#out + 1] = "</tr>"
   for _, result in ipairs(r.results) do
     out[#out + 1] = "<tr>"
-    for _, name in ipairs(r.results.over) do out[#out + 1] = ('<td class="l">%s</td>'):format(escape(r.label(result[name]))) end
+    for _, name in ipairs(r.results.over) do out[#out + 1] = format('<td class="l">%s</td>', escape(r.label(result[name]))) end
     if result.error then
-      out[#out + 1] = ('<td class="bad" colspan="%d">%s</td>'):format(math.max(1, #r.numbers), escape(result.error))
+      out[#out + 1] = format('<td class="bad" colspan="%d">%s</td>', math.max(1, #r.numbers), escape(result.error))
     else
       for _, name in ipairs(r.numbers) do
         local value = result[name]
-        out[#out + 1] = ("<td>%s</td>"):format(type(value) == "number" and escape(number_text(value)) or "")
+        out[#out + 1] = format("<td>%s</td>", type(value) == "number" and escape(number_text(value)) or "")
       end
     end
     out[#out + 1] = "</tr>"
@@ -150,10 +150,10 @@ local function add_results(out, r)
 end
 
 local function add_facts(out, title, facts, names)
-  out[#out + 1] = ("<div><h2>%s</h2><table>"):format(title)
+  out[#out + 1] = format("<div><h2>%s</h2><table>", title)
   for _, name in ipairs(names) do
     if facts[name] ~= nil then
-      out[#out + 1] = ('<tr><td class="l">%s</td><td class="l"><code>%s</code></td></tr>'):format(escape(name),
+      out[#out + 1] = format('<tr><td class="l">%s</td><td class="l"><code>%s</code></td></tr>', escape(name),
         escape(list_text(facts[name])))
     end
   end
@@ -196,7 +196,7 @@ local function add_curves(out, r)
   for _, group in ipairs(r.groups) do
     for _, name in ipairs(r.curves) do
       local lines = curve_lines(r, group, name)
-      local title = group.label ~= "" and ("%s: %s"):format(group.label, r.label(name)) or r.label(name)
+      local title = group.label ~= "" and format("%s: %s", group.label, r.label(name)) or r.label(name)
       out[#out + 1] = #lines > 0 and chart.draw(lines, { title = title, xlabel = "step", ylim = limits(lines) }) or ""
     end
   end
@@ -208,10 +208,10 @@ local function page(r)
   for _, run in ipairs(r.results.runs) do seconds = seconds + (run.seconds or 0) end
   local out = { '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width,initial-scale=1">',
-    ("<title>%s</title><style>%s</style></head><body><main>"):format(escape(r.title), chart.style),
-    ("<h1>%s</h1>"):format(escape(r.title)) }
-  if r.text then out[#out + 1] = ("<p>%s</p>"):format(escape(r.text)) end
-  out[#out + 1] = ('<p class="meta">%d runs, %.1f seconds of work. <code>%s</code></p>'):format(#r.results, seconds,
+    format("<title>%s</title><style>%s</style></head><body><main>", escape(r.title), chart.style),
+    format("<h1>%s</h1>", escape(r.title)) }
+  if r.text then out[#out + 1] = format("<p>%s</p>", escape(r.text)) end
+  out[#out + 1] = format('<p class="meta">%d runs, %.1f seconds of work. <code>%s</code></p>', #r.results, seconds,
     escape(facts.command))
   local beside = r.x ~= nil and #r.y == 1 -- one chart leaves room for the table
   if beside then out[#out + 1] = '<div class="pair">' end
@@ -240,7 +240,7 @@ end
 
 local function save_figure(r, name, figure)
   for _, kind in ipairs { "png", "svg" } do
-    local path = join(r.folder, ("%s.%s"):format(file_word(name), kind))
+    local path = join(r.folder, format("%s.%s", file_word(name), kind))
     figure:save(path)
     r.paths[#r.paths + 1] = path
   end
@@ -267,7 +267,7 @@ local function plot_curves(r, group)
       local curve = as_curve(result[name])
       local axes = figure:axes(i, k)
       if curve then axes:line(curve) end
-      axes:set { title = r.x and ("%s = %s"):format(r.x, tostring(result[r.x])) or "", ylabel = r.label(name), xlabel = "step" }
+      axes:set { title = r.x and format("%s = %s", r.x, tostring(result[r.x])) or "", ylabel = r.label(name), xlabel = "step" }
       local ylim = curve and limits { { y = curve } }
       if ylim then axes:set { ylim = ylim } end
     end
@@ -276,7 +276,7 @@ local function plot_curves(r, group)
 end
 
 local function csv_cell(value)
-  if type(value) == "number" then return math.type(value) == "float" and ("%.9g"):format(value) or tostring(value) end
+  if type(value) == "number" then return math.type(value) == "float" and format("%.9g", value) or tostring(value) end
   local text = value == nil and "" or tostring(value):gsub("[\r\n]+", " ")
   return text:find '[",]' and '"' .. text:gsub('"', '""') .. '"' or text
 end
@@ -308,7 +308,7 @@ local function check_names(what, names, known)
   for _, name in ipairs(names) do
     if not is[name] then
       local near = api.nearest(tostring(name), known)
-      fail("%s: no result has '%s'%s", what, tostring(name), near and (": did you mean '%s'?"):format(near) or "")
+      fail("%s: no result has '%s'%s", what, tostring(name), near and format(": did you mean '%s'?", near) or "")
     end
   end
   return names
@@ -320,7 +320,7 @@ local function report(results, title, text, folder, x, y, curves, labels)
   function r.label(name) return chart.clean(labels and labels[name] or name) end
   r.numbers = fields(results, function(value) return type(value) == "number" end)
   local all = fields(results, as_curve)
-  title = title or ("%s against %s"):format(table.concat(r.numbers, ", "), table.concat(results.over, ", "))
+  title = title or format("%s against %s", table.concat(r.numbers, ", "), table.concat(results.over, ", "))
   r.title = chart.clean(title)
   r.x = x and check_names("x", { x }, results.over)[1] or find_x(results)
   r.y = y and check_names("y", y, r.numbers) or r.numbers

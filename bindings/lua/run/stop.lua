@@ -67,7 +67,7 @@ function stop.what_stays()
   local texts = {}
   for each in pairs(stop.checkpoints) do
     local step = each.lock and each:latest()
-    if step then texts[#texts + 1] = ("; the checkpoint of step %d stays in '%s'"):format(step, each.dir) end
+    if step then texts[#texts + 1] = format("; the checkpoint of step %d stays in '%s'", step, each.dir) end
   end
   table.sort(texts)
   return table.concat(texts)

@@ -41,7 +41,7 @@ local function fail(text, ...) api.fail("[sweep] " .. text, ...) end
 -- The value in a folder's name.
 local function value_word(name, value)
   if type(value) == "string" and value ~= "" then return (value:gsub("[^%w_.+-]", "_"):sub(1, 60)) end
-  local text = type(value) == "number" and ("%.10g"):format(value) or tostring(value)
+  local text = type(value) == "number" and format("%.10g", value) or tostring(value)
   return (name .. text):gsub("[^%w_.+-]", "_")
 end
 
@@ -51,7 +51,7 @@ local function check_values(options, name)
     local names = {}
     for key in pairs(options) do names[#names + 1] = tostring(key) end
     local near = api.nearest(tostring(name), names)
-    fail("over: there is no option '%s'%s", tostring(name), near and (": did you mean '%s'?"):format(near) or "")
+    fail("over: there is no option '%s'%s", tostring(name), near and format(": did you mean '%s'?", near) or "")
   end
   if type(values) ~= "table" then fail("over: the option '%s' is a %s: it must be a list of values", name, type(values)) end
   if #values == 0 then fail("over: the option '%s' is an empty list", name) end
@@ -83,7 +83,7 @@ local function check_plain(options, where, depth)
   for name, value in pairs(options) do
     local kind = type(value)
     if kind ~= "number" and kind ~= "string" and kind ~= "boolean" then
-      check_plain(value, ("%s.%s"):format(where, tostring(name)), depth + 1)
+      check_plain(value, format("%s.%s", where, tostring(name)), depth + 1)
     end
   end
 end
@@ -104,7 +104,7 @@ local function make_runs(options, over, dir)
     for name, value in pairs(chosen) do own[name] = value end
     local name, values = table.concat(words, "-"), {}
     for _, each in ipairs(over) do values[each] = chosen[each] end
-    if names[name] then name = ("%s_%d"):format(name, #runs + 1) end
+    if names[name] then name = format("%s_%d", name, #runs + 1) end
     names[name] = true
     runs[#runs + 1] = { name = name, dir = join(dir, name), key = key_of(own), values = values, options = own }
   end
@@ -118,7 +118,7 @@ end
 local function fingerprint(text)
   local hash = 0xcbf29ce484222325
   for i = 1, #text do hash = (hash ~ text:byte(i)) * 0x100000001b3 end
-  return ("%016x"):format(hash)
+  return format("%016x", hash)
 end
 
 local function script_mark()
@@ -187,7 +187,7 @@ local function tell(kind, text) process.tell(kind .. text:gsub("%c+", " "):sub(1
 
 local function tell_progress(bar)
   local postfix = Progress.text.postfix(bar.postfix)
-  tell("p", ("%d %d %s"):format(bar.n, bar.total or 0, postfix))
+  tell("p", format("%d %d %s", bar.n, bar.total or 0, postfix))
 end
 
 -- Does the run of the token and ends the process.
@@ -219,7 +219,7 @@ local function start_child(run, threads, mark)
   if not ok then fail("%s", why) end
   os.remove(join(run.dir, RESULT))
   run.output = join(run.dir, OUTPUT)
-  local words = ("%d %d %d %s %s"):format(sys.pid(), calls, threads, mark, run.name)
+  local words = format("%d %d %d %s %s", sys.pid(), calls, threads, mark, run.name)
   local environment = { VARIABLE .. "=" .. words, "SEQRT_THREADS=" .. threads }
   local child
   child, why = process.spawn(record.command(), environment, run.output)
@@ -259,11 +259,11 @@ local function end_run(run, how, code)
   run.state = "failed"
   if run.failure then return end
   if how == "signal" then
-    run.failure = ("killed by signal %d%s"):format(code, code == 9 and ": out of memory?" or "")
+    run.failure = format("killed by signal %d%s", code, code == 9 and ": out of memory?" or "")
   elseif code == 0 then
     run.failure = "the script ended without its run: it must come to the same sq.sweep with the same options"
   else
-    run.failure = last_words(run.output) or ("exit status %d"):format(code)
+    run.failure = last_words(run.output) or format("exit status %d", code)
   end
 end
 
@@ -309,7 +309,7 @@ end
 
 local function run_here(todo, call, mark)
   for _, run in ipairs(todo) do
-    io.stderr:write(("%s\n"):format(run.name))
+    io.stderr:write(format("%s\n", run.name))
     perform(run, call, mark)
     if not load_result(run) then fail("%s: the result cannot be read back", run.name) end
   end
@@ -333,7 +333,7 @@ end
 local function raise_failures(runs)
   local lines = {}
   for _, run in ipairs(runs) do
-    if run.state == "failed" then lines[#lines + 1] = ("  %s: %s (see %s)"):format(run.name, run.failure, run.output) end
+    if run.state == "failed" then lines[#lines + 1] = format("  %s: %s (see %s)", run.name, run.failure, run.output) end
   end
   if #lines == 0 then return end
   fail("[sweep] %d of %d runs failed:\n%s", #lines, #runs, table.concat(lines, "\n"))
@@ -351,10 +351,10 @@ local function unfinished(runs, dir, fresh, mark)
   end
   local kept = #runs - #todo
   if kept > 0 then
-    io.stderr:write(("%d of %d runs are finished already in %s\n"):format(kept, #runs, dir))
+    io.stderr:write(format("%d of %d runs are finished already in %s\n", kept, #runs, dir))
   end
   if other > 0 then
-    io.stderr:write(("note: the script has changed since %d of them; `fresh` runs them again\n"):format(other))
+    io.stderr:write(format("note: the script has changed since %d of them; `fresh` runs them again\n", other))
   end
   return todo
 end
