@@ -84,6 +84,57 @@ describe("in place", function()
     end)
   end
 
+  it("is refused where elements share memory, and nothing has changed", function()
+    local draws = {random_ = {0, 9}, uniform_ = {}, normal_ = {}, bernoulli_ = {}}
+    local none = {requires_grad_ = true, detach_ = true} -- write no element
+    local seen = 0
+    for _, row in ipairs(api.list()) do
+      local name = row.name:match "^(.*)_$"
+      if name and row.kind == "method" and row.owner == "Tensor" and not none[row.name] then
+        local args = draws[row.name] or more[name] and table.pack(more[name]()) or {}
+        for expanded, dim in pairs {[f64(1, 4):expand(3, 4)] = 1, [f64(4, 1):expand(4, 3):t()] = 1,
+          [f64(3, 1):expand(3, 4)] = 2, [f64(3, 1):expand(3, 8)[{{}, {2, 5}}]] = 2} do
+          local before = values(expanded)
+          local ok, text = pcall(expanded[row.name], expanded, table.unpack(args))
+          assert.is_false(ok, row.name)
+          local expected = ("[%s] x is (3,4) and expanded: elements along dim %d share memory"):format(row.name, dim)
+          assert.truthy(text:find(expected, 1, true), text)
+          assert.same(before, values(expanded), row.name)
+          seen = seen + 1
+        end
+      end
+    end
+    assert.is_true(seen > 4 * 55)
+    for _, row in ipairs(api.list()) do
+      if row.owner == "sq.nn.init" and row.name:find "_$" then
+        local x = sq.zeros(1, 4):expand(3, 4)
+        assert.is_false(pcall(sq.nn.init[row.name], x, row.name == "constant_" and 1 or nil), row.name)
+        assert.same(values(sq.zeros(3, 4)), values(x), row.name)
+      end
+    end
+    f64(1, 4):expand(1, 4):normal_() -- one row shares with none
+    f64(1, 0):expand(3, 0):normal_()
+  end)
+
+  it("clips no gradient whose elements share memory", function()
+    local w, v = sq.ones(3, 2, {requires_grad = true}), sq.ones(2, {requires_grad = true})
+    v.grad = sq.full({2}, 3.0)
+    w.grad = sq.full({1, 2}, 3.0):expand(3, 2)
+    for _, name in ipairs {"clip_grad_norm_", "clip_grad_value_"} do
+      local ok, text = pcall(sq.nn.utils[name], {v, w}, 1)
+      assert.is_false(ok)
+      assert.truthy(text:find(("[%s] x is (3,2) and expanded"):format(name), 1, true), text)
+      assert.same({3, 3}, v.grad:tolist())
+    end
+  end)
+
+  it("adds to an expanded gradient as to any other", function()
+    local w = sq.ones(3, 2, {requires_grad = true})
+    w.grad = sq.full({1, 2}, 3.0):expand(3, 2);
+    (w * 1):sum():backward()
+    assert.same(values(sq.full({3, 2}, 4.0)), values(w.grad))
+  end)
+
   it("reads what it shares memory with first", function()
     for _, name in ipairs{"add", "sub", "mul", "div", "maximum", "copy"} do
       local x = f64(6)

@@ -90,3 +90,81 @@ describe("a generator's state", function()
     assert.is_true(g:get_state():equal(state))
   end)
 end)
+
+describe("sq.random", function()
+  it("takes and gives what math.random does", function()
+    for _ = 1, 1000 do
+      local x = sq.random()
+      assert.is_true(math.type(x) == "float" and x >= 0 and x < 1)
+      assert.equal(1, sq.random(1))
+      assert.equal("integer", math.type(sq.random(0)))
+      local i, j = sq.random(6), sq.random(-2, 3)
+      assert.is_true(math.type(i) == "integer" and i >= 1 and i <= 6)
+      assert.is_true(math.type(j) == "integer" and j >= -2 and j <= 3)
+    end
+    assert.equal(7, sq.random(7, 7))
+    assert.equal(math.maxinteger, sq.random(math.maxinteger, math.maxinteger))
+    assert.equal(3, sq.random(3.0, 3.0))
+    for _, bad in ipairs {{0, -1}, {-1}, {5, 4}, {1.5}, {1, "x"}} do
+      assert.equal(pcall(math.random, table.unpack(bad)), (pcall(sq.random, table.unpack(bad))))
+    end
+    local _, text = pcall(sq.random, 5, 4)
+    assert.truthy(text:find("rng_spec.lua:%d+: %[random%] there is no integer from 5 to 4"), text)
+  end)
+
+  it("draws every integer of a range alike, also of wide ranges", function()
+    sq.manual_seed(1)
+    local counts, high = {0, 0, 0, 0, 0, 0}, 0
+    for _ = 1, 6000 do
+      local i = sq.random(6)
+      counts[i] = counts[i] + 1
+      -- 3 * 2^30 of 2^32: a remainder of 32 bits would draw the lowest quarter of it twice as often
+      if sq.random(3 << 30) > 1 << 30 then high = high + 1 end
+    end
+    for i = 1, 6 do assert.is_true(counts[i] > 850 and counts[i] < 1150, i .. ": " .. counts[i]) end
+    assert.is_true(high > 3800 and high < 4200, tostring(high))
+    local signs = {}
+    for _ = 1, 100 do signs[sq.random(math.mininteger, math.maxinteger) < 0] = true end
+    assert.is_true(signs[true] and signs[false])
+  end)
+
+  it("draws from the default generator, or the one that is given, and so is in every checkpoint", function()
+    local function some(options)
+      local list = {}
+      for i = 1, 20 do list[i] = i % 2 == 0 and sq.random(options) or sq.random(-5, 1000, options) end
+      return list
+    end
+    sq.manual_seed(3)
+    local first = some {}
+    assert.not_same(first, some {})
+    sq.manual_seed(3)
+    assert.same(first, some {})
+    local state = sq.default_generator:state_dict()
+    local second = some {}
+    sq.default_generator:load_state_dict(state)
+    assert.same(second, some {})
+    local own = sq.Generator(3)
+    state = sq.default_generator:get_state()
+    assert.same(first, some {generator = own})
+    assert.is_true(state:equal(sq.default_generator:get_state()))
+
+    local checkpoint = sq.Checkpoint(require "spec.support".tmpdir())
+    checkpoint:save(1, {})
+    local after = some {}
+    assert.equal(1, checkpoint:resume {})
+    assert.same(after, some {})
+  end)
+end)
+
+describe("sq.manual_seed", function()
+  it("seeds math.random too", function()
+    local function some() return {math.random(), math.random(1000), math.random(0)} end
+    sq.manual_seed(5)
+    local first = some()
+    assert.not_same(first, some())
+    sq.manual_seed(5)
+    assert.same(first, some())
+    sq.manual_seed(6)
+    assert.not_same(first, some())
+  end)
+end)

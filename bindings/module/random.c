@@ -1,4 +1,6 @@
 /* random.c: the class Generator, the default one, and draws into tensors. */
+#include <inttypes.h>
+#include <lualib.h>
 #include <string.h>
 
 #include "autograd/tape.h"
@@ -29,31 +31,34 @@ static void draw_floats(sq_tensor *t, tensor_law law, double a, double b, sq_rng
 
 static sq_status check_law(const char *name, tensor_law law, double a, double b) {
   if (law == LAW_UNIFORM && !(a <= b && b - a <= 1.7e308))
-    return sq_fail(SQ_EARG, "[%s] from is %.14g, to is %.14g: from must not be above to", name, a,
+    return sq_fail(SQ_EARG, "[%s_] from is %.14g, to is %.14g: from must not be above to", name, a,
                    b);
   if (law == LAW_NORMAL && !(b >= 0))
-    return sq_fail(SQ_EARG, "[%s] std is %.14g: it must be at least 0", name, b);
+    return sq_fail(SQ_EARG, "[%s_] std is %.14g: it must be at least 0", name, b);
   if (law == LAW_BERNOULLI && !(a >= 0 && a <= 1))
-    return sq_fail(SQ_EARG, "[%s] p is %.14g: it must be in 0 to 1", name, a);
+    return sq_fail(SQ_EARG, "[%s_] p is %.14g: it must be in 0 to 1", name, a);
   if (law == LAW_INTEGERS && !(a < b))
-    return sq_fail(SQ_EARG, "[%s] low is %.14g, high is %.14g: low must be below high", name, a, b);
+    return sq_fail(SQ_EARG, "[%s_] low is %.14g, high is %.14g: low must be below high", name, a,
+                   b);
   return SQ_OK;
 }
 
-static const char *const law_names[] = {"uniform_", "normal_", "bernoulli_", "random_"};
+static const char *const law_names[] = {"uniform", "normal", "bernoulli", "random"};
 
 sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng) {
   const char *name = law_names[law];
   SQ_TRY(check_law(name, law, a, b));
+  SQ_TRY(sq_check_apart(name, t));
   if (sq_grad_enabled() && sq_requires_grad(t)) {
-    return sq_fail(SQ_ESTATE,
-                   "[%s] x requires a gradient: drawing into it would break its graph; do it under "
-                   "sq.no_grad()",
-                   name);
+    return sq_fail(
+        SQ_ESTATE,
+        "[%s_] x requires a gradient: drawing into it would break its graph; do it under "
+        "sq.no_grad()",
+        name);
   }
   if (law == LAW_INTEGERS) return draw_integers(t, (int64_t)a, (int64_t)b, rng);
   if (!sq_is_float(t->dtype) && law != LAW_BERNOULLI)
-    return sq_fail(SQ_ETYPE, "[%s] x is %s: it must be float32 or float64", name,
+    return sq_fail(SQ_ETYPE, "[%s_] x is %s: it must be float32 or float64", name,
                    sq_dtype_name(t->dtype));
   if (sq_is_float(t->dtype) && sq_tensor_is_contiguous(t)) {
     draw_floats(t, law, a, b, rng);
@@ -189,17 +194,56 @@ static int make_generator(lua_State *L, const sq_arg *arg) {
 
 static const char default_key;
 
+/* Lua's own generator: its state can't be read, but a seed can be given. */
+static void seed_math_random(lua_State *L, lua_Integer seed) {
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  if (lua_getfield(L, -1, LUA_MATHLIBNAME) != LUA_TTABLE) return;
+  if (lua_getfield(L, -1, "randomseed") != LUA_TFUNCTION) return;
+  lua_pushinteger(L, seed);
+  lua_call(L, 1, 0);
+}
+
 static int manual_seed(lua_State *L, const sq_arg *arg) {
   sq_rng_seed(sq_rng_default(), (uint64_t)arg[0].integer);
+  seed_math_random(L, arg[0].integer);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &default_key);
   return 1;
 }
 
-static const bind_fn functions[] = {{"Generator", "(seed: int? = nil) -> Generator",
-                                     "A new generator, PyTorch's default seed.", make_generator},
-                                    {"manual_seed", "(seed: int) -> Generator",
-                                     "Seeds the default generator and returns it.", manual_seed},
-                                    {NULL, NULL, NULL, NULL}};
+/* As math.random: () a float in [0, 1), (n) an integer of 1..n, (m, n) of m..n, (0) of all. */
+static int random_number(lua_State *L, const sq_arg *arg) {
+  sq_rng *rng = bind_rng(&arg[2]);
+  bool one = arg[1].kind == SQ_ARG_NIL;
+  if (arg[0].kind == SQ_ARG_NIL && !one) return bind_error(L, "[random] n is given, m is nil");
+  if (arg[0].kind == SQ_ARG_NIL) {
+    double x;
+    sq_rng_uniform(rng, SQ_F64, 1, 0, 1, &x);
+    lua_pushnumber(L, x);
+    return 1;
+  }
+  bool all = one && arg[0].integer == 0;
+  int64_t lo = all ? INT64_MIN : one ? 1 : arg[0].integer;
+  int64_t hi = all ? INT64_MAX : one ? arg[0].integer : arg[1].integer;
+  if (lo > hi)
+    return bind_error(L, "[random] there is no integer from %" PRId64 " to %" PRId64, lo, hi);
+  lua_pushinteger(L, sq_rng_between(rng, lo, hi));
+  return 1;
+}
+
+static const bind_fn functions[] = {
+    {"Generator", "(seed: int? = nil) -> Generator", "A new generator, PyTorch's default seed.",
+     make_generator},
+    {"manual_seed", "(seed: int) -> Generator",
+     "Seeds the default generator and returns it; seeds Lua's math.random too, whose state no "
+     "checkpoint can hold: a run that is to be resumed draws by sq.random.",
+     manual_seed},
+    {"random", "(m: int? = nil, n: int? = nil, generator: Generator? = nil) -> number",
+     "A number as math.random gives it: random() a float in [0, 1), random(n) an integer of 1 to "
+     "n, "
+     "random(m, n) of m to n. It draws from the default generator, which is in every checkpoint: "
+     "use it in place of math.random.",
+     random_number},
+    {NULL, NULL, NULL, NULL}};
 
 void open_random(lua_State *L) {
   bind_generator_class = &generator_class;

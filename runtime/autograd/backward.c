@@ -61,6 +61,7 @@ static sq_status accumulate(sq_tensor **sum, sq_tensor *value) {
 
 /* A leaf's gradient owns its memory: scripts may change it in place. [take value] */
 static sq_status accumulate_leaf(sq_slot *slot, sq_tensor *value) {
+  if (slot->grad && sq_tensor_shared_dim(slot->grad) >= 0) return accumulate(&slot->grad, value);
   if (slot->grad) {
     sq_tensor *sum = slot->grad;
     sq_status st = sq_map_into(SQ_ELEM_add, (sq_tensor *[]){sum, value}, NULL, sum);

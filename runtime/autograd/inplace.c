@@ -5,19 +5,8 @@
 #include "autograd/call_priv.h"
 #include "tensor/promote.h"
 
-/* Fails where two elements of t share memory. */
-static sq_status check_apart(const sq_op *op, const sq_tensor *t) {
-  for (int i = 0; i < t->ndim; i++) {
-    if (t->stride[i] != 0 || t->shape[i] <= 1) continue;
-    return sq_fail(SQ_ESTATE,
-                   "[%s_] x is %s and expanded: elements along dim %d share memory; change a clone",
-                   op->name, sq_tensor_shape_text(t, SQ_SHAPE_BUF), i + 1);
-  }
-  return SQ_OK;
-}
-
 static sq_status check_inplace(const sq_op *op, sq_tensor *t) {
-  SQ_TRY(check_apart(op, t));
+  SQ_TRY(sq_check_apart(op->name, t));
   if (!sq_grad_enabled()) return SQ_OK;
   const sq_tensor *viewed = sq__viewed(t), *owner = viewed ? viewed : t;
   if (sq_requires_grad(owner) && sq_is_leaf(owner)) {

@@ -143,6 +143,16 @@ void sq_rng_randint(sq_rng *g, int64_t lo, int64_t hi, int64_t n, int64_t *x) {
   }
 }
 
+int64_t sq_rng_between(sq_rng *g, int64_t lo, int64_t hi) {
+  SQ_ASSERT(lo <= hi);
+  const uint64_t range = (uint64_t)hi - (uint64_t)lo + 1; /* 0: all 2^64 */
+  if (range == 0) return (int64_t)draw64(g);
+  const uint64_t last = UINT64_MAX - (UINT64_MAX % range + 1) % range; /* of whole ranges */
+  uint64_t drawn = draw64(g);
+  while (drawn > last) drawn = draw64(g);
+  return (int64_t)(drawn % range + (uint64_t)lo);
+}
+
 void sq_rng_randperm(sq_rng *g, int64_t n, int64_t *x) {
   for (int64_t i = 0; i < n; i++) x[i] = i;
   for (int64_t i = 0; i < n - 1; i++) {

@@ -37,6 +37,9 @@ void sq_rng_normal(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std
  * lo < hi. */
 void sq_rng_randint(sq_rng *g, int64_t lo, int64_t hi, int64_t n, int64_t *x);
 
+/* One integer from lo..hi, each as likely as any other: 64 bits a try. lo <= hi. */
+int64_t sq_rng_between(sq_rng *g, int64_t lo, int64_t hi);
+
 /* A permutation of 0..n-1: torch.randperm's. */
 void sq_rng_randperm(sq_rng *g, int64_t n, int64_t *x);
 

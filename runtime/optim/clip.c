@@ -26,11 +26,20 @@ static sq_status add_power(sq_tensor *g, double p, double *sum) {
   return SQ_OK;
 }
 
+/* Before any is changed. */
+static sq_status check_all_apart(const char *op, int n, sq_tensor *const *grads) {
+  for (int i = 0; i < n; i++) {
+    if (grads[i]) SQ_TRY(sq_check_apart(op, grads[i]));
+  }
+  return SQ_OK;
+}
+
 sq_status sq_clip_norm(int n, sq_tensor *const *grads, double max_norm, double p, bool finite,
                        double *norm) {
   if (!(p > 0)) return sq_fail(SQ_EARG, "[clip_grad_norm_] norm_type is %g: it must be above 0", p);
   if (!(max_norm >= 0))
     return sq_fail(SQ_EARG, "[clip_grad_norm_] max_norm is %g: it must be 0 or more", max_norm);
+  SQ_TRY(check_all_apart("clip_grad_norm", n, grads));
   double sum = 0;
   for (int i = 0; i < n; i++) {
     if (grads[i]) SQ_TRY(add_power(grads[i], p, &sum));
@@ -52,6 +61,7 @@ sq_status sq_clip_norm(int n, sq_tensor *const *grads, double max_norm, double p
 
 sq_status sq_clip_value(int n, sq_tensor *const *grads, double limit) {
   double range[] = {-limit, limit};
+  SQ_TRY(check_all_apart("clip_grad_value", n, grads));
   for (int i = 0; i < n; i++) {
     if (!grads[i]) continue;
     SQ_TRY(sq_map_into(SQ_ELEM_clamp, &grads[i], range, grads[i]));

@@ -109,6 +109,20 @@ bool sq_tensor_is_contiguous(const sq_tensor *t) {
   return true;
 }
 
+int sq_tensor_shared_dim(const sq_tensor *t) {
+  for (int i = 0; i < t->ndim; i++)
+    if (t->stride[i] == 0 && t->shape[i] > 1 && t->numel > 0) return i;
+  return -1;
+}
+
+sq_status sq_check_apart(const char *op, const sq_tensor *t) {
+  int dim = sq_tensor_shared_dim(t);
+  if (dim < 0) return SQ_OK;
+  return sq_fail(SQ_ESTATE,
+                 "[%s_] x is %s and expanded: elements along dim %d share memory; change a clone",
+                 op, sq_tensor_shape_text(t, SQ_SHAPE_BUF), dim + 1);
+}
+
 sq_status sq_check_expands(const char *what, const sq_tensor *t, const sq_tensor *to) {
   int ndim;
   int64_t shape[SQ_MAX_DIMS];

@@ -87,6 +87,13 @@ SQ_CHECKED sq_status sq_tensor_alias(sq_tensor *t, sq_tensor **out);
 /* True when elements lie in row-major order without gaps. */
 bool sq_tensor_is_contiguous(const sq_tensor *t);
 
+/* The dim (from 0) along which elements share memory, as in what expand gives; -1 without one. */
+int sq_tensor_shared_dim(const sq_tensor *t);
+
+/* Fails where elements of t share memory: a write to one would be a write to others. `op` names the
+ * op in place, without the underscore. [fails: state | any thread] */
+SQ_CHECKED sq_status sq_check_apart(const char *op, const sq_tensor *t);
+
 /* t itself if it is contiguous, else a contiguous copy. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_tensor_contiguous(sq_tensor *t, sq_tensor **out);
 
