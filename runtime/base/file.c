@@ -318,8 +318,3 @@ sq_status sq_dir_probe(const char *path) {
   sq_free(temp);
   return SQ_OK;
 }
-
-bool sq_file_exists(const char *path) {
-  struct stat info;
-  return stat(path, &info) == 0;
-}

@@ -36,7 +36,4 @@ SQ_CHECKED sq_status sq_dir_make(const char *path);
  * [fails: io | Lua thread] */
 SQ_CHECKED sq_status sq_dir_probe(const char *path);
 
-/* True for a file, folder or device of that name. [any thread] */
-bool sq_file_exists(const char *path);
-
 #endif

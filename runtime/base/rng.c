@@ -54,7 +54,6 @@ static inline uint64_t draw64(sq_rng *g) {
   return high << 32 | draw32(g);
 }
 
-uint32_t sq_rng_u32(sq_rng *g) { return draw32(g); }
 uint64_t sq_rng_u64(sq_rng *g) { return draw64(g); }
 
 /* In [0, 1): exact multiples of 2^-24 and 2^-53. */

@@ -21,8 +21,7 @@ void sq_rng_seed(sq_rng *g, uint64_t seed);
  * [borrow | Lua thread] */
 sq_rng *sq_rng_default(void);
 
-/* One draw of 32 bits; of 64 bits: two draws, the first one high. */
-uint32_t sq_rng_u32(sq_rng *g);
+/* 64 bits: two draws of 32, the first one high. */
 uint64_t sq_rng_u64(sq_rng *g);
 
 /* x[i] in [lo, hi): torch's uniform_ of that dtype (SQ_F32: 24 bits of one draw; SQ_F64: 53 bits of

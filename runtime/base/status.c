@@ -33,9 +33,3 @@ sq_status sq_fail_in(sq_status code, const char *format, ...) {
 }
 
 const char *sq_error_text(void) { return text; }
-
-const char *sq_status_name(sq_status code) {
-  static const char *const names[] = {"ok",     "shape", "argument", "type",     "state",
-                                      "memory", "file",  "format",   "interrupt"};
-  return (size_t)code < sizeof names / sizeof *names ? names[code] : "unknown";
-}

@@ -50,7 +50,4 @@ sq_status sq_fail_in(sq_status code, const char *format, ...) SQ_PRINTF(2, 3);
 /* The text of this thread's last failure; "" before the first. [borrow | any thread] */
 const char *sq_error_text(void);
 
-/* "shape", "memory", ...: the kind of a status in one word. [borrow | any thread] */
-const char *sq_status_name(sq_status code);
-
 #endif

@@ -139,13 +139,12 @@ static bool all_plain(int n, sq_tensor *const *in) {
   return true;
 }
 
-static sq_status map_plain(sq_elem_fn *fn, int n, sq_tensor *const *in, const double *p,
-                           sq_tensor *out) {
+static void map_plain(sq_elem_fn *fn, int n, sq_tensor *const *in, const double *p,
+                      sq_tensor *out) {
   const void *data[MAX_IN] = {0};
   static const int64_t ones[MAX_IN] = {1, 1, 1, 1};
   for (int k = 0; k < n; k++) data[k] = sq_data(in[k]);
   fn(out->numel, data, ones, sq_data(out), 1, p);
-  return SQ_OK;
 }
 
 sq_status sq_map(const char *what, sq_elem kernel, sq_tensor *const *in, const double *p,
@@ -158,7 +157,7 @@ sq_status sq_map(const char *what, sq_elem kernel, sq_tensor *const *in, const d
   SQ_OWN sq_tensor *fresh = NULL;
   if (in[0]->numel <= SQ_TILE && all_plain(n, in)) {
     SQ_TRY(sq_tensor_new_like(in[0], dtype, &fresh));
-    SQ_TRY(map_plain(fn, n, in, p, fresh));
+    map_plain(fn, n, in, p, fresh);
   } else {
     int ndim = in[0]->ndim;
     int64_t shape[SQ_MAX_DIMS];
