@@ -36,11 +36,17 @@ PKGS := lua5.4 libpng cairo jansson zlib
 # Asked at first use: a machine without the libraries can still run `make deps` and `make help`.
 PKG_CFLAGS = $(eval PKG_CFLAGS := $$(shell pkg-config --cflags $(PKGS) 2>/dev/null))$(PKG_CFLAGS)
 PKG_LIBS   = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PKGS) 2>/dev/null))$(PKG_LIBS)
+# The library's own needs: all but Lua.
+LIB_LIBS   = $(eval LIB_LIBS := $$(shell pkg-config --libs $(filter-out lua%,$(PKGS)) 2>/dev/null))$(LIB_LIBS)
 VERSION := 0.1.0
+SONAME  := libseqrt.so.0
 
+# Names of the runtime are seen across its files, and by libseqrt.map from outside; the program and the module show none.
+VISIBILITY := hidden
+$(OUT)/obj/runtime/%: private VISIBILITY := default -fno-semantic-interposition
 CPPFLAGS_ALL = -Iruntime -Ibindings -D_GNU_SOURCE -DSQ_VERSION='"$(VERSION)"' \
                -DSQ_BLAS_LIB='"$(BLAS_LIB)"' $(PKG_CFLAGS) $(CPPFLAGS)
-CFLAGS_ALL   = -std=c11 -O3 -g -fPIC -fvisibility=hidden -pthread -fopenmp-simd -ffp-contract=off \
+CFLAGS_ALL   = -std=c11 -O3 -g -fPIC -fvisibility=$(VISIBILITY) -pthread -fopenmp-simd -ffp-contract=off \
                -fno-math-errno -fno-trapping-math $(WARN) $(CFLAGS)
 LDLIBS_ALL   = $(PKG_LIBS) -lm -ldl $(LDLIBS)
 
@@ -67,7 +73,7 @@ ifeq ($(READLINE),yes)
 endif
 
 # --- sources -------------------------------------------------------------------------------------
-RUNTIME_SRC  := $(sort $(wildcard runtime/*/*.c))
+RUNTIME_SRC  := $(sort $(wildcard runtime/*.c runtime/*/*.c))
 PROGRAM_SRC  := $(sort $(wildcard bindings/program/*.c))
 BINDING_SRC  := $(sort $(wildcard bindings/bind/*.c bindings/module/*.c))
 LUA_SRC      := $(sort $(wildcard bindings/lua/*/*.lua))
@@ -78,18 +84,23 @@ PROGRAM_OBJ  := $(PROGRAM_SRC:%.c=$(OUT)/obj/%.o)
 OBJ := $(RUNTIME_OBJ) $(BINDING_OBJ) $(PROGRAM_OBJ)
 
 .PHONY: all
-all: $(OUT)/seqrt $(OUT)/seqrt.so
+all: $(OUT)/seqrt $(OUT)/seqrt.so $(OUT)/$(SONAME)
 
 $(OUT)/libseqrt.a: $(RUNTIME_OBJ)
 	@rm -f $@ && ar rcs $@ $^
 
+$(OUT)/$(SONAME): $(RUNTIME_OBJ) runtime/libseqrt.map
+	@echo "  LD   $@"
+	@$(CC) $(LDFLAGS) -pthread -shared -Wl,-soname,$(SONAME) -Wl,--version-script=runtime/libseqrt.map \
+	  -Wl,-Bsymbolic -Wl,-z,nodelete -o $@ $(RUNTIME_OBJ) $(LIB_LIBS) -lm -ldl
+
 $(OUT)/seqrt: $(PROGRAM_OBJ) $(BINDING_OBJ) $(OUT)/libseqrt.a
 	@echo "  LD   $@"
-	@$(CC) $(LDFLAGS) -pthread -Wl,-E -o $@ $(PROGRAM_OBJ) $(BINDING_OBJ) $(OUT)/libseqrt.a $(REPL_LIBS) $(LDLIBS_ALL)
+	@$(CC) $(LDFLAGS) -pthread -Wl,-E -Wl,--exclude-libs,libseqrt.a -o $@ $(PROGRAM_OBJ) $(BINDING_OBJ) $(OUT)/libseqrt.a $(REPL_LIBS) $(LDLIBS_ALL)
 
 $(OUT)/seqrt.so: $(BINDING_OBJ) $(OUT)/libseqrt.a
 	@echo "  LD   $@"
-	@$(CC) $(LDFLAGS) -pthread -Wl,-z,nodelete -shared -o $@ $(BINDING_OBJ) $(OUT)/libseqrt.a $(LDLIBS_ALL)
+	@$(CC) $(LDFLAGS) -pthread -Wl,-z,nodelete -Wl,--exclude-libs,libseqrt.a -shared -o $@ $(BINDING_OBJ) $(OUT)/libseqrt.a $(LDLIBS_ALL)
 
 # Objects are remade when the flags change.
 $(OUT)/obj/flags: FORCE
@@ -178,6 +189,11 @@ types: all
 	@mkdir -p build/types
 	@$(OUT)/seqrt --luacats > build/types/seqrt.lua.part && mv build/types/seqrt.lua.part build/types/seqrt.lua
 
+# The places of a new op, which of them are done, and what to add to the others: by any Lua at hand.
+.PHONY: new-op
+new-op:
+	@$(firstword $(wildcard $(OUT)/seqrt) lua5.4) "$$(find spec -name new_op.lua)" "$(NAME)" "$(FAMILY)"
+
 bench: all
 	$(OUT)/seqrt spec/bench.lua $(ARGS)
 
@@ -185,12 +201,45 @@ debug:
 	@$(MAKE) --no-print-directory DEBUG=yes all
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/lua/5.4
+	@$(MAKE) --no-print-directory copy
+
+# What is built, into its places: the program, the Lua module, the C library with its headers.
+INCLUDE  = $(DESTDIR)$(PREFIX)/include/seqrt
+LIBDIR   = $(DESTDIR)$(PREFIX)/lib
+HEADERS := $(patsubst runtime/%,%,$(filter-out %_priv.h %_tmpl.h %/stamp.h,$(wildcard runtime/*.h runtime/*/*.h)) \
+             $(wildcard runtime/*/*.def))
+
+define SEQRT_PC
+prefix=$(PREFIX)
+libdir=$${prefix}/lib
+includedir=$${prefix}/include/seqrt
+
+Name: seqrt
+Description: a training runtime for neural networks
+Version: $(VERSION)
+Cflags: -I$${includedir}
+Libs: -L$${libdir} -lseqrt
+Libs.private: $(LIB_LIBS) -lm -ldl -pthread
+endef
+export SEQRT_PC
+
+.PHONY: copy
+copy:
+	install -d $(DESTDIR)$(PREFIX)/bin $(LIBDIR)/lua/5.4 $(LIBDIR)/pkgconfig
 	install -m 755 $(OUT)/seqrt $(DESTDIR)$(PREFIX)/bin/seqrt
-	install -m 755 $(OUT)/seqrt.so $(DESTDIR)$(PREFIX)/lib/lua/5.4/seqrt.so
+	install -m 755 $(OUT)/seqrt.so $(LIBDIR)/lua/5.4/seqrt.so
+	install -m 644 $(OUT)/libseqrt.a $(LIBDIR)/libseqrt.a
+	install -m 755 $(OUT)/$(SONAME) $(LIBDIR)/libseqrt.so.$(VERSION)
+	ln -sf libseqrt.so.$(VERSION) $(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(LIBDIR)/libseqrt.so
+	@for h in $(HEADERS); do install -D -m 644 runtime/$$h $(INCLUDE)/$$h || exit 1; done
+	@echo "$$SEQRT_PC" > $(LIBDIR)/pkgconfig/seqrt.pc && chmod 644 $(LIBDIR)/pkgconfig/seqrt.pc
+	@[ -n "$(DESTDIR)" ] || ldconfig 2>/dev/null || true
 
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/seqrt $(DESTDIR)$(PREFIX)/lib/lua/5.4/seqrt.so
+	rm -f $(DESTDIR)$(PREFIX)/bin/seqrt $(LIBDIR)/lua/5.4/seqrt.so $(LIBDIR)/pkgconfig/seqrt.pc
+	rm -f $(LIBDIR)/libseqrt.a $(LIBDIR)/libseqrt.so $(LIBDIR)/$(SONAME) $(LIBDIR)/libseqrt.so.$(VERSION)
+	rm -rf $(INCLUDE)
 
 # --- proof ---------------------------------------------------------------------------------------------
 # Specs tagged #slow run only by `make test TAGS=slow`; #long ones not under a sanitizer.
@@ -262,7 +311,7 @@ clean:
 	rm -rf build
 
 help:
-	@echo "make                the program build/seqrt and the module build/seqrt.so"
+	@echo "make                the program build/seqrt, the module build/seqrt.so, the library build/$(SONAME)"
 	@echo "make palindrome     install what is missing, build, run the palindrome sweep (ARGS='--T 5,10')"
 	@echo "make gan            likewise: fetch MNIST, train the GAN (ARGS='--epochs 10')"
 	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
@@ -271,8 +320,9 @@ help:
 	@echo "make mnist          download MNIST into data/mnist and check it"
 	@echo "make types          build/types/seqrt.lua, for editors with lua-language-server"
 	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
+	@echo "make new-op         the places of a new op, and what is missing there (NAME=atan FAMILY=elem)"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
 	@echo "make debug          build/debug: no optimisation, our own assertions on"
-	@echo "make install        into PREFIX (/usr/local); make uninstall takes it away"
+	@echo "make install        program, Lua module and C library into PREFIX (/usr/local); make uninstall takes them away"
 	@echo "make clean          remove build/"
 	@echo "variables           PREFIX DESTDIR CC CFLAGS SANITIZE=address|undefined|thread BLAS=openblas|blis READLINE=yes|no SMALL=yes (all that cuts work is tiny)"

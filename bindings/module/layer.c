@@ -34,16 +34,11 @@ static const bind_class *class_of(const char *name) {
   return c;
 }
 
-static const sq_layer_class *layer_class_of(const char *name) {
-  const sq_layer_class *const *c = sq_layer_classes();
-  while (strcmp((*c)->name, name) != 0) c++;
-  return *c;
-}
-
 /* nn.Linear(...) and the like: the running function's name tells which. */
 static int construct(lua_State *L, const sq_arg *arg) {
   const char *name = bind_running(L);
-  const sq_layer_class *class = layer_class_of(name);
+  const sq_layer_class *class;
+  BIND_TRY(L, sq_layer_class_of(name, &class));
   bind_require_part(L, "module"); /* gives the classes their methods, the first time */
   bind_box *box = bind_new(L, class_of(name), 0);
   sq_layer *l = NULL;
@@ -105,8 +100,7 @@ static void unpack_state(lua_State *L, const char *name, const sq_signature *s) 
 /* __call: the layer moves behind the arguments, which are then read like any function's. */
 static int call_layer(lua_State *L) {
   sq_layer *l = check_layer(L, 1);
-  bind_args a = {.L = L, .name = l->class->name};
-  BIND_TRY(L, registry_signature(l->class->call, &a.sig));
+  bind_args a = {.L = L, .name = l->class->name, .sig = l->call};
   unpack_state(L, a.name, a.sig);
   lua_pushvalue(L, 1);
   lua_remove(L, 1);

@@ -221,7 +221,7 @@ static int construct(lua_State *L, const sq_arg *arg) {
   int which = index_of(bind_running(L)), list = arg[0].stack;
   bind_box *box = bind_new(L, &classes[which], 0);
   sq_optim *o = NULL;
-  BIND_TRY(L, sq_optim_new(sq_optim_classes()[which], arg, &o));
+  BIND_TRY(L, sq_optim_new(sq_optim_classes()[which], bind_running_params(L), arg, &o));
   box->object = o;
   if (!is_list_of_groups(L, list)) {
     add_group(L, o, list);

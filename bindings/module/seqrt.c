@@ -11,10 +11,10 @@
 #include "bind/parts.h"
 #include "bind/registry.h"
 #include "kernels/gemm.h"
-#include "kernels/kern.h"
 #include "module/open.h"
 #include "module/process.h"
 #include "module/sys.h"
+#include "seqrt.h"
 
 /* --- switches ------------------------------------------------------------------------------- */
 
@@ -230,7 +230,7 @@ static void open_sys(lua_State *L) {
 int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   luaL_checkversion(L);
   lua_gc(L, LUA_GCGEN, 0, 0); /* see bind_account */
-  BIND_TRY(L, sq_kern_init());
+  BIND_TRY(L, sq_init());
   bind_note_lines();
   lua_createtable(L, 0, 256);
   open_parts(L);

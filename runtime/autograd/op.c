@@ -12,20 +12,6 @@ static void drop_inputs(sq_inputs *x) {
   if (x->in != x->few) sq_free(x->in);
 }
 
-static sq_status complete_args(const sq_op *op, const sq_signature *s, int nargs,
-                               const sq_arg *args, sq_arg *full) {
-  for (int i = 0; i < s->params; i++) {
-    const sq_param *p = &s->param[i];
-    full[i] = i < nargs ? args[i] : p->fallback;
-    if (i < nargs && args[i].kind == SQ_ARG_NIL && p->has_default) full[i] = p->fallback;
-    if (full[i].kind == SQ_ARG_NIL && !p->optional) {
-      return sq_fail(SQ_EARG, "[%s] %s is missing: it is called as %s%s", op->name, p->name,
-                     op->name, op->signature);
-    }
-  }
-  return SQ_OK;
-}
-
 /* How many tensor inputs the arguments have. */
 static int count_inputs(const sq_signature *s, const sq_arg *arg) {
   int n = 0;
@@ -194,7 +180,7 @@ sq_status sq__prepare(const sq_op *op, int nargs, const sq_arg *args, sq_prepare
   x->n = 0;
   x->in = x->few;
   x->made = x->few + SQ_FEW_INPUTS;
-  SQ_TRY(complete_args(op, s, nargs, args, x->arg));
+  SQ_TRY(sq_signature_complete(s, op->name, nargs, args, x->arg));
   SQ_TRY(make_room(s, x));
   gather_inputs(s, x);
   sq_status st = settle_dtypes(op, s, x);

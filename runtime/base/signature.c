@@ -201,6 +201,74 @@ sq_status sq_signature_parse(const char *text, sq_signature **out) {
 /* The signature is its block's first member. */
 void sq_signature_drop(sq_signature *s) { sq_free(s); }
 
+/* --- arguments ---------------------------------------------------------------------------- */
+
+/* Kinds whose arguments lie in the same field of sq_arg are one group; each holds its own. */
+static int group_of(sq_arg_kind kind) {
+  switch (kind) {
+    case SQ_ARG_DIM:
+    case SQ_ARG_POSITION:
+      return SQ_ARG_INT;
+    case SQ_ARG_DIMS:
+    case SQ_ARG_SHAPE:
+    case SQ_ARG_PAIR:
+      return SQ_ARG_INTS;
+    case SQ_ARG_CHOICE:
+      return SQ_ARG_STRING;
+    default:
+      return (int)kind;
+  }
+}
+
+static bool takes(const sq_param *p, sq_arg_kind kind) {
+  if (p->kind == SQ_ARG_OPERAND) return kind == SQ_ARG_TENSOR || kind == SQ_ARG_NUMBER;
+  return group_of(p->kind) == group_of(kind) || p->kind >= SQ_ARG_FUNCTION;
+}
+
+/* True for one of the words of "mean|sum". */
+static bool is_choice(const char *choices, const char *word) {
+  size_t n = strlen(word);
+  for (const char *c = choices; c; c = strchr(c, '|')) {
+    c += *c == '|';
+    if (strncmp(c, word, n) == 0 && (c[n] == '|' || c[n] == '\0')) return true;
+  }
+  return false;
+}
+
+static sq_status check_kind(const sq_signature *s, const char *what, const sq_param *p,
+                            const sq_arg *arg) {
+  if (!takes(p, arg->kind)) {
+    return sq_fail(SQ_ETYPE, "[%s] %s is of another kind: it is called as %s%s", what, p->name,
+                   what, s->text);
+  }
+  if (p->kind == SQ_ARG_CHOICE && !is_choice(p->type, arg->string)) {
+    return sq_fail(SQ_EARG, "[%s] %s is '%s': it must be one of %s", what, p->name, arg->string,
+                   p->type);
+  }
+  return SQ_OK;
+}
+
+sq_status sq_signature_complete(const sq_signature *s, const char *what, int nargs,
+                                const sq_arg *args, sq_arg *full) {
+  if (nargs > s->params) {
+    return sq_fail(SQ_EARG, "[%s] takes at most %d arguments, got %d: it is called as %s%s", what,
+                   s->params, nargs, what, s->text);
+  }
+  for (int i = 0; i < s->params; i++) {
+    const sq_param *p = &s->param[i];
+    full[i] = i < nargs && args[i].kind != SQ_ARG_NIL ? args[i] : p->fallback;
+    if (full[i].kind == SQ_ARG_NIL) {
+      if (p->optional || p->has_default) continue;
+      return sq_fail(SQ_EARG, "[%s] %s is missing: it is called as %s%s", what, p->name, what,
+                     s->text);
+    }
+    bool number = p->kind == SQ_ARG_NUMBER || p->kind == SQ_ARG_OPERAND;
+    if (number && full[i].kind == SQ_ARG_INT) full[i] = SQ_V(sq_whole(args[i].integer));
+    SQ_TRY(check_kind(s, what, p, &full[i]));
+  }
+  return SQ_OK;
+}
+
 int sq_signature_find(const sq_signature *s, const char *name, size_t length) {
   for (int i = 0; i < s->params; i++) {
     if (strlen(s->param[i].name) == length && memcmp(s->param[i].name, name, length) == 0) return i;

@@ -94,6 +94,13 @@ enum { SQ_MAX_PARAMS = 16 };
 SQ_CHECKED sq_status sq_signature_parse(const char *text, sq_signature **out);
 void sq_signature_drop(sq_signature *s);
 
+/* full[i] = argument i, or its default where it is nil or left out; `full` has room for the
+ * signature's parameters. A whole number stands for a number too. `what` begins the errors
+ * ("nn.Linear"). [fails: arg, one is missing or there are too many; type, one of another kind | any
+ * thread] */
+SQ_CHECKED sq_status sq_signature_complete(const sq_signature *s, const char *what, int nargs,
+                                           const sq_arg *args, sq_arg *full);
+
 /* The number of the parameter of that name, -1 without one. "input", PyTorch's name for what a
  * method is called on, finds a first parameter that is called x. */
 int sq_signature_find(const sq_signature *s, const char *name, size_t length);

@@ -20,6 +20,11 @@ sq_status sq_kern_init(void) {
   return SQ_OK;
 }
 
+sq_status sq_kern_check(void) {
+  if (tables[0]) return SQ_OK;
+  return sq_fail(SQ_ESTATE, "seqrt has not been started: call sq_init() first");
+}
+
 const sq_kern *sq_kern_of(sq_dtype dtype) { return tables[dtype]; }
 
 static const struct {

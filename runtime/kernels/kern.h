@@ -45,8 +45,12 @@ typedef struct sq_kern {
  * SEQRT_ISA | Lua thread] */
 SQ_CHECKED sq_status sq_kern_init(void);
 
-/* The table of a dtype. An entry a dtype does not have is NULL. [borrow | any thread, after
- * sq_kern_init] */
+/* Fails until sq_kern_init has chosen: what the birth of a tensor asks. [fails: state | any thread]
+ */
+SQ_CHECKED sq_status sq_kern_check(void);
+
+/* The table of a dtype, NULL before sq_kern_init. An entry a dtype does not have is NULL. [borrow |
+ * any thread] */
 const sq_kern *sq_kern_of(sq_dtype dtype);
 
 /* The table of a given ISA, for tests and benchmarks; NULL where the processor lacks it.

@@ -14,38 +14,60 @@
 #include "layers/layer.def"
 #undef LAYER
 
-const sq_layer_class *const *sq_layer_classes(void) {
-  static const sq_layer_class *const classes[] = {
+static const sq_layer_class *const classes[] = {
 #define LAYER(name) &sq__layer_##name,
 #include "layers/layer.def"
 #undef LAYER
-      NULL};
-  return classes;
+    NULL};
+
+const sq_layer_class *const *sq_layer_classes(void) { return classes; }
+
+enum { CLASSES = sizeof classes / sizeof *classes - 1 };
+
+sq_status sq_layer_class_of(const char *name, const sq_layer_class **out) {
+  const char *names[CLASSES + 1] = {NULL};
+  for (int i = 0; i < CLASSES; i++) {
+    names[i] = classes[i]->name;
+    if (strcmp(names[i], name) != 0) continue;
+    *out = classes[i];
+    return SQ_OK;
+  }
+  const char *near = sq_nearest(name, names);
+  return sq_fail(SQ_EARG, "[nn] no layer is called '%s'%s%s%s", name,
+                 near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static sq_status complete(const sq_layer_class *class, int nargs, const sq_arg *args,
-                          sq_arg *full) {
-  sq_signature *s;
-  SQ_TRY(sq_signature_parse(class->signature, &s));
-  sq_status st = SQ_OK;
-  for (int i = 0; i < s->params && st == SQ_OK; i++) {
-    const sq_param *p = &s->param[i];
-    bool given = i < nargs && args[i].kind != SQ_ARG_NIL;
-    full[i] = given ? args[i] : p->fallback;
-    if (!given && !p->has_default)
-      st = sq_fail(SQ_EARG, "[nn.%s] %s is missing", class->name, p->name);
-  }
-  sq_signature_drop(s);
-  return st;
+/* The signatures of a class, each read at its first use. */
+static sq_status signatures_of(const sq_layer_class *class, const sq_signature **made_by,
+                               const sq_signature **call) {
+  static sq_signature *made[CLASSES], *called[CLASSES];
+  int i = 0;
+  while (classes[i] != class) i++;
+  if (!made[i]) SQ_TRY(sq_signature_parse(class->signature, &made[i]));
+  if (!called[i]) SQ_TRY(sq_signature_parse(class->call, &called[i]));
+  *made_by = made[i];
+  *call = called[i];
+  return SQ_OK;
+}
+
+enum { TITLE = 64 };
+
+/* "nn.Linear" */
+static const char *title(const sq_layer_class *class, char *buf, size_t n) {
+  snprintf(buf, n, "nn.%s", class->name);
+  return buf;
 }
 
 sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *args, sq_layer **out) {
+  char name[TITLE];
   sq_arg full[SQ_MAX_PARAMS];
-  SQ_TRY(complete(class, nargs, args, full));
+  const sq_signature *made_by, *call;
+  SQ_TRY(signatures_of(class, &made_by, &call));
+  SQ_TRY(sq_signature_complete(made_by, title(class, name, sizeof name), nargs, args, full));
   void *block;
   SQ_TRY(sq_alloc_zero((int64_t) class->size, &block));
   sq_layer *l = block;
-  *l = (sq_layer){.refs = 1, .class = class, .training = true};
+  *l = (sq_layer){.class = class, .call = call, .training = true};
   sq_status st = class->init(l, full);
   if (st == SQ_OK && class->reset) st = class->reset(l);
   if (st != SQ_OK) {
@@ -56,13 +78,15 @@ sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *arg
   return SQ_OK;
 }
 
-sq_layer *sq_layer_keep(sq_layer *l) {
-  l->refs++;
-  return l;
+sq_status sq_layer_forward(sq_layer *l, int nargs, const sq_arg *args, sq_tensor **out) {
+  char name[TITLE];
+  sq_arg full[SQ_MAX_PARAMS];
+  SQ_TRY(sq_signature_complete(l->call, title(l->class, name, sizeof name), nargs, args, full));
+  return l->class->forward(l, full, out);
 }
 
 void sq_layer_drop(sq_layer *l) {
-  if (!l || --l->refs > 0) return;
+  if (!l) return;
   for (int i = 0; i < l->entries; i++) sq_tensor_drop(l->entry[i].tensor);
   sq_free(l->entry);
   sq_free(l);

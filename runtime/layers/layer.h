@@ -41,8 +41,8 @@ typedef struct sq_named {
 } sq_named;
 
 struct sq_layer {
-  int32_t refs;
   const sq_layer_class *class;
+  const sq_signature *call; /* of forward, read once for each class; borrowed */
   bool training;
   int entries, room;
   sq_named *entry; /* in the order of PyTorch's named_parameters, then buffers */
@@ -51,14 +51,19 @@ struct sq_layer {
 /* All classes, ending with NULL. [borrow] */
 const sq_layer_class *const *sq_layer_classes(void);
 
+/* The class of that name, "Linear". [borrow | fails: arg, with the nearest name | any thread] */
+SQ_CHECKED sq_status sq_layer_class_of(const char *name, const sq_layer_class **out);
+
 /* A layer of that class; missing arguments take their defaults.
  * [new | fails: arg, shape, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *args,
                                   sq_layer **out);
 
-/* One holder more, one less; the last drop frees the layer and its tensors. drop takes NULL. [keep,
- * take | Lua thread] */
-sq_layer *sq_layer_keep(sq_layer *l);
+/* out[0..] = the layer at work; missing arguments take their defaults, and `out` has room for the
+ * results of its `call`. [new | fails: arg, and as the ops it is made of | Lua thread] */
+SQ_CHECKED sq_status sq_layer_forward(sq_layer *l, int nargs, const sq_arg *args, sq_tensor **out);
+
+/* Frees the layer and drops its tensors. NULL is allowed. [take | Lua thread] */
 void sq_layer_drop(sq_layer *l);
 
 /* The tensor of that name, NULL without one. [borrow] */

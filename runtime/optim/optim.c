@@ -3,6 +3,7 @@
 #include "optim/optim.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -13,13 +14,26 @@
 #include "optim/optim.def"
 #undef OPTIM
 
-const sq_optim_class *const *sq_optim_classes(void) {
-  static const sq_optim_class *const classes[] = {
+static const sq_optim_class *const classes[] = {
 #define OPTIM(name) &sq__optim_##name,
 #include "optim/optim.def"
 #undef OPTIM
-      NULL};
-  return classes;
+    NULL};
+
+const sq_optim_class *const *sq_optim_classes(void) { return classes; }
+
+sq_status sq_optim_class_of(const char *name, const sq_optim_class **out) {
+  enum { CLASSES = sizeof classes / sizeof *classes - 1 };
+  const char *names[CLASSES + 1] = {NULL};
+  for (int i = 0; i < CLASSES; i++) {
+    names[i] = classes[i]->name;
+    if (strcmp(names[i], name) != 0) continue;
+    *out = classes[i];
+    return SQ_OK;
+  }
+  const char *near = sq_nearest(name, names);
+  return sq_fail(SQ_EARG, "[optim] no optimizer is called '%s'%s%s%s", name,
+                 near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 /* What schedulers keep with a group, as PyTorch's do. */
@@ -46,8 +60,25 @@ sq_status sq_optim_check(const sq_optim_class *class, int option, double value) 
                  sq_optim_option(class, option), value, h->lo, h->hi);
 }
 
-sq_status sq_optim_new(const sq_optim_class *class, const sq_arg *arg, sq_optim **out) {
+/* The constructor's arguments with something in the place of the parameters. */
+static sq_status complete(const sq_optim_class *class, int nargs, const sq_arg *args,
+                          sq_arg *full) {
+  sq_signature *s;
+  sq_arg given[SQ_MAX_PARAMS] = {0};
+  for (int i = 1; i < nargs && i < SQ_MAX_PARAMS; i++) given[i] = args[i];
+  given[0].kind = SQ_ARG_ANY;
+  SQ_TRY(sq_signature_parse(class->signature, &s));
+  char name[64];
+  snprintf(name, sizeof name, "optim.%s", class->name);
+  sq_status st = sq_signature_complete(s, name, nargs > 1 ? nargs : 1, given, full);
+  sq_signature_drop(s);
+  return st;
+}
+
+sq_status sq_optim_new(const sq_optim_class *class, int nargs, const sq_arg *args, sq_optim **out) {
+  sq_arg arg[SQ_MAX_PARAMS];
   double option[SQ_MAX_OPTIONS] = {0};
+  SQ_TRY(complete(class, nargs, args, arg));
   SQ_TRY(class->read(arg, option));
   for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++)
     SQ_TRY(sq_optim_check(class, i, option[i]));
@@ -100,7 +131,7 @@ sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params, const
   SQ_TRY(sq_realloc((o->params + n) * (int64_t)sizeof *o->param, &all));
   o->param = all;
   sq_optim_group *g = &o->group[o->groups++];
-  memcpy(g->option, option, sizeof g->option);
+  memcpy(g->option, option ? option : o->defaults, sizeof g->option);
   g->first = o->params;
   g->n = n;
   for (int i = 0; i < n; i++)

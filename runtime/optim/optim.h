@@ -71,13 +71,18 @@ typedef struct sq_optim {
 /* All classes, ending with NULL. [borrow] */
 const sq_optim_class *const *sq_optim_classes(void);
 
-/* An optimizer without parameters. `arg` are the constructor's complete arguments.
+/* The class of that name, "Adam". [borrow | fails: arg, with the nearest name | any thread] */
+SQ_CHECKED sq_status sq_optim_class_of(const char *name, const sq_optim_class **out);
+
+/* An optimizer without parameters, which come in groups: what stands in args[0], their place in the
+ * constructor's signature, is not looked at. Missing arguments take their defaults.
  * [new | fails: arg, nomem | Lua thread] */
-SQ_CHECKED sq_status sq_optim_new(const sq_optim_class *class, const sq_arg *arg, sq_optim **out);
+SQ_CHECKED sq_status sq_optim_new(const sq_optim_class *class, int nargs, const sq_arg *args,
+                                  sq_optim **out);
 void sq_optim_drop(sq_optim *o);
 
-/* Adds a group with these options (SQ_MAX_OPTIONS of them, each checked). Parameters are contiguous
- * floats, none twice. [keep | fails: type, state, nomem | Lua thread] */
+/* Adds a group with these options (SQ_MAX_OPTIONS of them, each checked; NULL: the constructor's).
+ * Parameters are contiguous floats, none twice. [keep | fails: type, state, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params,
                                         const double *option);
 

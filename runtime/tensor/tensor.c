@@ -50,6 +50,7 @@ static sq_status header_new(sq_dtype dtype, int ndim, const int64_t *shape, sq_s
 
 sq_status sq_tensor_new(sq_dtype dtype, int ndim, const int64_t *shape, sq_tensor **out) {
   int64_t numel;
+  SQ_TRY(sq_kern_check());
   SQ_TRY(sq_shape_numel("tensor", ndim, shape, &numel));
   sq_storage *s;
   SQ_TRY(storage_new(numel * (int64_t)sq_dtype_size(dtype), &s));
