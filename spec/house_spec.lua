@@ -48,7 +48,7 @@ local CALLS = {
 }
 
 local TOP = {Makefile = true, runtime = true, bindings = true, scripts = true, data = true, spec = true,
-  ["README.md"] = true, LICENSE = true}
+  ["README.md"] = true, ["CHANGELOG.md"] = true, LICENSE = true}
 
 local function matches_any(path, patterns)
   for _, pattern in ipairs(patterns) do if path:find(pattern) then return true end end
@@ -240,6 +240,46 @@ function rules.workplace(path, text)
     local at = text:find(pattern)
     local hit = at and text:sub(1, at - 1):match "[^\n]*$" .. text:match("[^\n]*", at)
     if hit then found[#found + 1] = ("%s speaks of a workplace: %s"):format(path, hit) end
+  end
+  return found
+end
+
+-- --- what the pages say -----------------------------------------------------------------------------
+
+local ROOM_NAMES = {"", "runtime/", "bindings/", "spec/", "scripts/"}
+
+-- A file or folder that a page names: beside the page, at the top, below runtime/ or bindings/; a bare file name: anywhere.
+local function is_there(path, name, all)
+  local base = path:match "^.*/" or ""
+  if support.exists(base .. name) then return true end
+  for _, room in ipairs(ROOM_NAMES) do if support.exists(room .. name) then return true end end
+  return not name:find "/" and all.names[name] ~= nil
+end
+
+-- What is made, downloaded or only meant: no page promises that it stands in the tree.
+local MADE = {"^build/", "^runs/", "^data/%w+", "^mnist/", "^fashion%-mnist/", "^/usr/", "^https?:", "^#", "[<>*$ ]",
+  "^samples/"}
+
+-- Links, pictures, and `words` that look like a path or like one of the runtime's functions.
+function rules.pages(path, text, all)
+  local found, base = {}, path:match "^.*/" or ""
+  local prose = ("\n" .. text):gsub("\n```.-\n```", "\n")
+  for target in prose:gmatch "%]%(([^)]+)%)" do
+    local file = target:gsub("#.*$", "")
+    if file ~= "" and not file:find "^https?:" and not support.exists(base .. file) then
+      found[#found + 1] = ("%s links to %s, which is not there"):format(path, target)
+    end
+  end
+  for name in prose:gmatch "`([^`\n]+)`" do
+    local looks = (name:find "^[%w_./-]+%.[chdm]e?[fd]?$" or name:find "^[%w_./-]+%.lua$" or name:find "^[%w_./-]+%.py$"
+      or name:find "^[%w_./-]+%.sh$" or name:find "^[%w_.-]+/[%w_./-]*$")
+    if looks and not matches_any(name, MADE) and not is_there(path, name:gsub("/$", ""), all) then
+      found[#found + 1] = ("%s names `%s`, which is not there"):format(path, name)
+    end
+    local fn = name:match "^(sq_[%w_]+)" or name:match "^(bind_[%w_]+)"
+    if fn and not name:find "[.*]" and not all.words[fn] then
+      found[#found + 1] = ("%s names `%s`, which no source has"):format(path, name)
+    end
   end
   return found
 end
@@ -469,6 +509,28 @@ describe("the house", function()
       end
     end
     assert.same({}, found)
+  end)
+
+  it("has pages whose links and names lead somewhere", function()
+    local all = {names = {}, words = {}}
+    for _, path in ipairs(files) do
+      all.names[path:match "[^/]+$"] = true
+      if path:find "^runtime/" or path:find "^bindings/" then
+        for word in (support.exists(path) and support.read(path) or ""):gmatch "%f[%w_][sb][qi]n?d?_[%w_]+" do
+          all.words[word] = true
+        end
+      end
+    end
+    local function pages(path, text) return rules.pages(path, text, all) end
+    fails(pages, "runtime/README.md", "see [this](no/such.md)", "links to no/such.md")
+    fails(pages, "runtime/README.md", "see `base/nothing.c`", "names `base/nothing.c`")
+    fails(pages, "bindings/README.md", "the folder `lua/none/`", "names `lua/none/`")
+    fails(pages, "README.md", "call `sq_nothing_at_all`", "names `sq_nothing_at_all`")
+    passes(pages, "runtime/README.md", "`base/mem.c`, `mem.c`, `sq_alloc`, [top](../README.md#x), `build/seqrt`, `x:sum()`")
+    check(pages, function(path) return path:find "%.md$" end)
+    for _, folder in ipairs {"runtime", "bindings", "scripts", "data", "spec"} do
+      assert.is_true(support.exists(folder .. "/README.md"), folder .. " has no README.md")
+    end
   end)
 
   it("speaks of the project alone", function()
