@@ -365,6 +365,14 @@ function samples.index_copy()
   return {real(s), d, i, real(with(s, d, i:numel()))}
 end
 function samples.index_fill() local s, d, i = indexed() return {real(s), d, i, 0.5} end
+function samples.index_put()
+  local s = full_shape()
+  local n, indices, rest = pick(3), {}, {}
+  for d = 1, pick(#s) do indices[d] = ints(-s[d], s[d], some({n}, {1})) end
+  indices[1] = ints(0, s[1], {n})
+  for d = #indices + 1, #s do rest[#rest + 1] = s[d] end
+  return {real(s), indices, real(some(rest, {n, table.unpack(rest)})), true}
+end
 function samples.gather()
   local s = full_shape()
   local d = pick(#s)

@@ -39,6 +39,10 @@ extern const bind_class bind_layer_class, bind_optim_class;
 int tensor_index(lua_State *L);    /* x[key]: pushes one result */
 int tensor_newindex(lua_State *L); /* x[key] = value */
 
+/* The same for the two keys that are strings: "..." and sq.newaxis; 0 and false for any other. */
+int tensor_lookup(lua_State *L, void *self);
+bool tensor_assign(lua_State *L, void *self, int value);
+
 /* Methods that give several windows: each a result. */
 int tensor_chunk(lua_State *L, const sq_arg *arg);
 int tensor_split(lua_State *L, const sq_arg *arg);

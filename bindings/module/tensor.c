@@ -125,10 +125,40 @@ static int get_grad_fn(lua_State *L, void *self) {
   return 1;
 }
 
+static int get_T(lua_State *L, void *self) {
+  sq_tensor *t = self;
+  if (t->ndim > 2)
+    return bind_error(L,
+                      "[T] x is %s: T is for at most 2 dims; x.mT exchanges the last two, "
+                      "x:permute(...) any",
+                      sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_apply(SQ_OP_t, 1, (sq_arg[]){SQ_T(t)}, slot));
+  return 1;
+}
+
+static int get_mT(lua_State *L, void *self) {
+  sq_tensor *t = self;
+  if (t->ndim < 2)
+    return bind_error(L, "[mT] x is %s: it must have 2 dims or more",
+                      sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_apply(SQ_OP_transpose, 3, (sq_arg[]){SQ_T(t), SQ_D(-2), SQ_D(-1)}, slot));
+  return 1;
+}
+
+static int get_ndim(lua_State *L, void *self) {
+  lua_pushinteger(L, ((const sq_tensor *)self)->ndim);
+  return 1;
+}
+
 static const bind_field fields[] = {
     {"shape", "shape", "Its sizes as a list, which prints like (2,3).", get_shape, NULL},
     {"dtype", "string", "\"float32\", \"float64\", \"int64\", \"uint8\" or \"bool\".", get_dtype,
      NULL},
+    {"ndim", "int", "How many dims it has.", get_ndim, NULL},
+    {"T", "Tensor", "The transpose of a tensor of at most 2 dims.", get_T, NULL},
+    {"mT", "Tensor", "x with its last two dims exchanged.", get_mT, NULL},
     {"grad", "Tensor?", "The gradient that backward() left, nil before; may be assigned.", get_grad,
      set_grad},
     {"requires_grad", "bool",
@@ -326,10 +356,48 @@ static int bernoulli_(lua_State *L, const sq_arg *arg) {
 
 /* --- the class ------------------------------------------------------------------------------ */
 
-static int no_order(lua_State *L) {
-  return bind_error(L,
-                    "tensors have no order: x:lt(y), x:le(y), x:gt(y) and x:ge(y) compare the "
-                    "elements");
+/* Pushes the value of a number or a 0-d tensor as a Lua number, true counting as 1; raises for
+ * anything else. */
+static void push_ordered(lua_State *L, int at) {
+  if (lua_type(L, at) == LUA_TNUMBER) {
+    lua_pushvalue(L, at);
+    return;
+  }
+  bind_box *box = bind_test(L, at, bind_tensor_class);
+  if (!box) {
+    const char *got = bind_describe(L, at);
+    bind_error(L, "a Tensor can't be compared with %s", got);
+  }
+  const sq_tensor *t = bind_tensor(L, at);
+  if (t->ndim > 0)
+    bind_error(L,
+               "tensors have no order: x:lt(y), x:le(y), x:gt(y) and x:ge(y) compare the elements");
+  tensor_push_element(L, t->dtype, sq_data(t), 0);
+  if (lua_isboolean(L, -1)) lua_pushinteger(L, lua_toboolean(L, -1));
+}
+
+static int ordered(lua_State *L, int op) {
+  lua_settop(L, 2);
+  push_ordered(L, 1);
+  int left = lua_gettop(L);
+  push_ordered(L, 2);
+  lua_pushboolean(L, lua_compare(L, left, -1, op));
+  return 1;
+}
+
+static int less(lua_State *L) { return ordered(L, LUA_OPLT); }
+static int less_or_equal(lua_State *L) { return ordered(L, LUA_OPLE); }
+
+/* Lua asks here for two boxes only, and never for a tensor beside a number. */
+static int same(lua_State *L) {
+  bind_box *a = bind_test(L, 1, bind_tensor_class), *b = bind_test(L, 2, bind_tensor_class);
+  if (a && b && a->tensor != b->tensor)
+    return bind_error(
+        L,
+        "== of two tensors is one boolean, so it does not compare elements: x:eq(y) "
+        "does, x:equal(y) tells whether all are equal, rawequal(x, y) whether x is y");
+  lua_pushboolean(L, a && b);
+  return 1;
 }
 
 static int no_concat(lua_State *L) {
@@ -338,8 +406,9 @@ static int no_concat(lua_State *L) {
                     "element");
 }
 
-static const luaL_Reg meta[] = {{"__len", length},  {"__tostring", to_string}, {"__lt", no_order},
-                                {"__le", no_order}, {"__concat", no_concat},   {NULL, NULL}};
+static const luaL_Reg meta[] = {
+    {"__len", length}, {"__tostring", to_string}, {"__lt", less}, {"__le", less_or_equal},
+    {"__eq", same},    {"__concat", no_concat},   {NULL, NULL}};
 
 static const bind_fn methods[] = {
     {"size", "(x: Tensor, dim: dim? = nil) -> int", "The size of a dim, or all sizes as a list.",
@@ -403,6 +472,8 @@ static const bind_class tensor_class = {.name = "Tensor",
                                         .meta = meta,
                                         .index = tensor_index,
                                         .newindex = tensor_newindex,
+                                        .lookup = tensor_lookup,
+                                        .assign = tensor_assign,
                                         .drop = drop};
 
 /* Methods that are functions too: sq.allclose(x, y). */
@@ -418,10 +489,19 @@ static void open_functions(lua_State *L) {
   bind_functions(L, "sq", functions);
 }
 
+/* What C functions that want a number call what they got: string.format("%f", x). */
+static void open_hint(lua_State *L) {
+  lua_pushliteral(L, "Tensor (its number is x:item())");
+  bind_class_add(L, bind_tensor_class, "__name");
+}
+
 void open_tensor(lua_State *L) {
   open_shape(L);
   bind_class_open(L, &text_class);
   bind_tensor_class = &tensor_class;
   bind_class_open(L, bind_tensor_class);
+  open_hint(L);
   open_functions(L);
+  lua_pushliteral(L, "newaxis");
+  lua_setfield(L, -2, "newaxis");
 }

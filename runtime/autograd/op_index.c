@@ -5,6 +5,7 @@
 #include "autograd/op_priv.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"
+#include "tensor/pick.h"
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
@@ -146,6 +147,105 @@ static sq_status index_fill_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_index_fill = {
     .forward = index_fill_forward, .backward = index_fill_backward, .inplace = true, .mixed = true};
+
+/* --- places that several tensors pick -------------------------------------------------------- */
+
+/* The places that the indices of the call pick from x's first dims. */
+static sq_status read_picked_places(const sq_call *c, sq_pick *pick, sq_tensor **places) {
+  int dim[SQ_MAX_DIMS], n = c->nin - 2, at = 0;
+  const sq_tensor *x = c->in[0];
+  for (int i = 0; i < n && i < x->ndim; i++) {
+    dim[i] = at;
+    at += sq_pick_dims(c->in[1 + i]);
+  }
+  if (n == 0 || n > x->ndim || at > x->ndim) {
+    return sq_fail(SQ_ESHAPE, "[index_put] indices: %d for x of shape %s: one per dim, from 1 on",
+                   n, sq_tensor_shape_text(x, SQ_SHAPE_BUF));
+  }
+  return sq_read_pick("index_put", x, n, c->in + 1, dim, pick, places);
+}
+
+/* t's first `dims` dims laid flat, and the others: (size, inner). */
+static void as_rows(const sq_tensor *t, int dims, int64_t *rows) {
+  rows[0] = rows[1] = 1;
+  for (int i = 0; i < t->ndim; i++) rows[i >= dims] *= t->shape[i];
+}
+
+/* y[place[i]] = or += values[i], places numbered over y's first `dims` dims; y contiguous. */
+static sq_status put_rows(sq_tensor *y, int dims, const sq_tensor *places, sq_tensor *values,
+                          bool add) {
+  SQ_OWN sq_tensor *flat = NULL, *rows = NULL;
+  int64_t shape[2];
+  as_rows(y, dims, shape);
+  SQ_TRY(sq_view(y, 2, shape, &flat));
+  SQ_TRY(sq_reshape(values, 2, (int64_t[]){places->numel, shape[1]}, &rows));
+  return sq_index_put(flat, 0, places->numel, sq_data(places), rows, add);
+}
+
+/* The shape of what is picked: the pick's, then x's other dims. */
+static int picked_shape(const sq_tensor *x, const sq_pick *pick, int64_t *shape) {
+  int n = 0;
+  for (int i = 0; i < pick->ndim; i++) shape[n++] = pick->shape[i];
+  for (int i = pick->dims; i < x->ndim; i++) shape[n++] = x->shape[i];
+  return n;
+}
+
+/* y = x but y[place[i]] = or += values[i];  dx = dy, 0 there unless added;
+ * dvalues[i] = dy[place[i]] */
+static sq_status index_put_forward(sq_call *c) {
+  SQ_OWN sq_tensor *places = NULL, *wide = NULL, *y = NULL;
+  sq_tensor *x = c->in[0], *values = c->in[c->nin - 1];
+  bool add = c->arg[3].flag;
+  sq_pick pick;
+  int64_t shape[2 * SQ_MAX_DIMS];
+  if (values->dtype != x->dtype) {
+    return sq_fail(SQ_ETYPE, "[index_put] x is %s, values is %s: convert one with :to(dtype)",
+                   sq_dtype_name(x->dtype), sq_dtype_name(values->dtype));
+  }
+  SQ_TRY(read_picked_places(c, &pick, &places));
+  int n = picked_shape(x, &pick, shape);
+  if (n > SQ_MAX_DIMS) return sq_fail(SQ_ESHAPE, "[index_put] more than %d dims", SQ_MAX_DIMS);
+  SQ_TRY(sq_fail_in(sq_expand(values, n, shape, &wide), "[index_put] values: "));
+  SQ_TRY(sq_tensor_clone(x, &y));
+  SQ_TRY(put_rows(y, pick.dims, places, wide, add));
+  c->out[0] = sq_tensor_give(&y);
+  sq__save_ints(c, 3, (int64_t[]){add, pick.dims, n});
+  sq__save_ints(c, n, shape);
+  return sq__save(c, places);
+}
+
+static sq_status index_put_back_values(sq_back *b, int dims, int ndim, const int64_t *shape) {
+  SQ_OWN sq_tensor *flat = NULL, *rows = NULL;
+  const sq_tensor *places = sq__saved(b, 0);
+  sq_tensor *picked;
+  int64_t size[2];
+  as_rows(b->dy[0], dims, size);
+  SQ_TRY(sq_reshape(b->dy[0], 2, size, &flat));
+  SQ_TRY(sq_index_select(flat, 0, places->numel, sq_data(places), &rows));
+  SQ_TRY(sq_view(rows, ndim, shape, &picked));
+  return sq__give(b, sq__inputs(b) - 1, picked);
+}
+
+static sq_status index_put_backward(sq_back *b) {
+  const int64_t *saved = sq__ints(b);
+  int dims = (int)saved[1];
+  if (sq__needs(b, sq__inputs(b) - 1))
+    SQ_TRY(index_put_back_values(b, dims, (int)saved[2], saved + 3));
+  if (!sq__needs(b, 0)) return SQ_OK;
+  if (saved[0]) {
+    b->dx[0] = sq_tensor_keep(b->dy[0]);
+    return SQ_OK;
+  }
+  SQ_OWN sq_tensor *dx = NULL, *zero = NULL, *zeros = NULL;
+  SQ_TRY(sq_tensor_clone(b->dy[0], &dx));
+  SQ_TRY(sq_tensor_scalar(dx->dtype, 0, &zero));
+  SQ_TRY(sq_expand(zero, (int)saved[2], saved + 3, &zeros));
+  SQ_TRY(put_rows(dx, dims, sq__saved(b, 0), zeros, false));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_index_put = {
+    .forward = index_put_forward, .backward = index_put_backward, .inplace = true, .mixed = true};
 
 /* --- single elements along a dim ------------------------------------------------------------ */
 

@@ -1,4 +1,4 @@
--- cases.lua: the cases of ops.lua as tensors and arguments.
+-- cases.lua: the cases of ops.lua and ops_rest.lua as tensors and arguments.
 local sq = require "seqrt"
 local golden = {}
 
@@ -40,7 +40,6 @@ golden.layouts = {
 golden.ops = {}
 do
   local here = debug.getinfo(1, "S").source:match "^@(.*/)" or "./"
-  local chunk = assert(loadfile(here .. "ops.lua", "t"))
   local function T(t) return t end
   local function I(i) return {input = i} end
   local function case(op, tol, only64, tensors, out, dy, grad, args)
@@ -49,7 +48,9 @@ do
     golden.ops[op] = golden.ops[op] or {}
     table.insert(golden.ops[op], row)
   end
-  chunk(T, I, case, 0 / 0, math.huge)
+  for _, file in ipairs{"ops.lua", "ops_rest.lua"} do
+    assert(loadfile(here .. file, "t"))(T, I, case, 0 / 0, math.huge)
+  end
 end
 
 -- The arguments with their tensors in place.

@@ -735,9 +735,9 @@ def argument(a, c):
     return number(a)
 
 
-def write(out):
-    out.write("-- ops.lua: made by ops.py with torch %s: inputs, results, dy, gradients and arguments of "
-              "each op\n" % torch.__version__)
+def write(out, name="ops"):
+    out.write("-- %s.lua: made by %s.py with torch %s: inputs, results, dy, gradients and arguments of "
+              "each op\n" % (name, name, torch.__version__))
     out.write("local T, I, case, nan, inf = ...\n")
     for c in CASES:
         lists = [[tensor(t) for t in c[k]] for k in ("tensors", "out", "dy", "grad")]
