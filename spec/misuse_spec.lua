@@ -139,7 +139,7 @@ local MISUSES = {
   {"x <= 1",
     "tensors have no order: x:lt(y), x:le(y), x:gt(y) and x:ge(y) compare the elements"},
   {"x()",
-    "attempt to call a Tensor value (local 'x')"},
+    "attempt to call a Tensor (its number is x:item()) value (local 'x')"},
   {"x:softmx(1)",
     "Tensor has no 'softmx': did you mean 'softmax'?"},
   {"x.shap",
