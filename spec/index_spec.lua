@@ -290,12 +290,12 @@ end
 
 -- The same elements on other strides.
 local layouts = {
-  contiguous = function(x) return x end,
-  transposed = function(x) return x:dim() > 1 and x:transpose(1, -1):contiguous():transpose(1, -1) or x end,
-  sliced = function(x)
-    local wide = sq.zeros({2, table.unpack(x.shape)}, {dtype = x.dtype})
-    wide = wide:permute(sq.arange(x:dim() + 1):roll(-1, 1):add(1):tolist()):contiguous()
-    wide:select(-1, 2):copy_(x)
+  contiguous = function(t) return t end,
+  transposed = function(t) return t:dim() > 1 and t:transpose(1, -1):contiguous():transpose(1, -1) or t end,
+  sliced = function(t)
+    local wide = sq.zeros({2, table.unpack(t.shape)}, {dtype = t.dtype})
+    wide = wide:permute(sq.arange(t:dim() + 1):roll(-1, 1):add(1):tolist()):contiguous()
+    wide:select(-1, 2):copy_(t)
     return wide:select(-1, 2)
   end,
 }
@@ -308,12 +308,12 @@ describe("PyTorch's numbers of x[key]", function()
         local ok, text = pcall(function()
           local key = key_of(case)
           local function fresh() return lay(sq.arange(count(case.shape), {dtype = "float64"}):view(case.shape)) end
-          local x = fresh():requires_grad_()
-          local y = x[key]
+          local from = fresh():requires_grad_()
+          local y = from[key]
           same(case.y, type(y) == "number" and sq.tensor(y, {dtype = "float64"}) or y)
           local dy = sq.arange(1, y:numel() + 1, {dtype = "float64"}):view(y.shape)
           y:backward(dy)
-          same(case.grad, x.grad)
+          same(case.grad, from.grad)
           if not case.put then return end
           local put, row = fresh(), fresh()
           put[key] = -dy
