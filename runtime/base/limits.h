@@ -43,9 +43,9 @@ enum {
   CUT(FEW_WORDS, 64, 3)               /* sizes, dims and tensors among a call's arguments */
 
   /* memory */
-  CUT(CACHE_FLOOR, 32 << 20, 4 << 10) /* freed bytes kept; half of the live ones if that is more */
-  CUT(MAPPED, 256 << 10, 16 << 10)    /* bytes of a block from which it has pages of its own */
-  CUT(HUGE_FROM, 4 << 20, 64 << 10)   /* bytes of a block from which it asks for huge pages */
+  CUT(CACHE_FLOOR, 32 << 20, 256 << 10)/* freed bytes kept; half of the live ones if that is more */
+  CUT(MAPPED, 256 << 10, 64 << 10)    /* bytes of a block from which it has pages of its own */
+  CUT(HUGE_FROM, 4 << 20, 256 << 10)  /* bytes of a block from which it asks for huge pages */
   CUT(YOUNG, 1 << 20, 1 << 10)        /* C bytes between two young collections of Lua, at least */
   CUT(SLACK, 16 << 20, 4 << 10)       /* C bytes beside half of those live until a full one */
 
