@@ -44,6 +44,12 @@ static int memory_stats(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
+static int reset_peak_memory_stats(lua_State *L, const sq_arg *arg) {
+  (void)L, (void)arg;
+  sq_mem_reset_peak();
+  return 0;
+}
+
 static int set_memory_limit(lua_State *L, const sq_arg *arg) {
   if (arg[0].integer < 0)
     return bind_error(L, "[set_memory_limit] bytes is negative: 0 restores the default");
@@ -94,6 +100,8 @@ static const bind_fn functions[] = {
      "live_bytes, live_blocks, peak_bytes, cached_bytes, limit_bytes, total_blocks and "
      "total_bytes of the runtime's memory.",
      memory_stats},
+    {"reset_peak_memory_stats", "()", "From now on peak_bytes is the most that lives from now on.",
+     reset_peak_memory_stats},
     {"set_memory_limit", "(bytes: int)",
      "The most bytes that tensors may take; 0: 80 % of what the machine or its cgroup has.",
      set_memory_limit},

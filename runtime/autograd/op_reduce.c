@@ -43,13 +43,16 @@ const sq_op_impl sq__op_sum = {.forward = sum_forward, .backward = sum_backward}
 
 /* y = sum x / N;  dx = dy / N */
 static sq_status mean_forward(sq_call *c) {
-  SQ_OWN sq_tensor *x = NULL, *sum = NULL;
+  SQ_OWN sq_tensor *x = NULL, *sum = NULL, *real = NULL;
   unsigned mask;
   SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
-  SQ_TRY(sq__to_float(c->in[0], &x));
+  /* bytes add up exactly; sums of int64 could wrap */
+  bool bytes = sq_dtype_size(c->in[0]->dtype) == 1;
+  SQ_TRY(bytes ? sq_tensor_contiguous(c->in[0], &x) : sq__to_float(c->in[0], &x));
   SQ_TRY(sq_sum(x, mask, c->arg[2].flag, &sum));
+  SQ_TRY(sq__to_float(sum, &real));
   sq__save_int(c, mask);
-  return divide(sum, (double)count(x->ndim, x->shape, mask), &c->out[0]);
+  return divide(real, (double)count(x->ndim, x->shape, mask), &c->out[0]);
 }
 
 static sq_status mean_backward(sq_back *b) {
@@ -330,12 +333,10 @@ const sq_op_impl sq__op_any = {.forward = any_forward};
 
 /* y_i = x_0 + ... + x_i;  dx_i = dy_i + ... + dy_n */
 static sq_status cumsum_forward(sq_call *c) {
-  SQ_OWN sq_tensor *x = NULL;
   int dim;
   SQ_TRY(sq_dim_resolve("cumsum", c->arg[1].integer, c->in[0]->ndim, &dim));
-  SQ_TRY(sq_tensor_cast(c->in[0], sq_is_float(c->in[0]->dtype) ? c->in[0]->dtype : SQ_I64, &x));
   sq__save_int(c, dim);
-  return sq_along_dim(SQ_ALONG_CUMSUM, &x, dim, &c->out[0]);
+  return sq_along_dim(SQ_ALONG_CUMSUM, c->in, dim, &c->out[0]);
 }
 
 static sq_status cumsum_backward(sq_back *b) {

@@ -215,6 +215,8 @@ void sq_mem_get_stats(sq_mem_stats *out) {
   *out = stats;
 }
 
+void sq_mem_reset_peak(void) { stats.peak_bytes = stats.live_bytes; }
+
 int64_t sq_mem_take_pressure(void) {
   int64_t taken = stats.total_bytes - reported;
   reported = stats.total_bytes;

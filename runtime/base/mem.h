@@ -6,7 +6,7 @@
 
 typedef struct sq_mem_stats {
   int64_t live_bytes, live_blocks; /* asked for and not yet freed */
-  int64_t peak_bytes;              /* the most live_bytes has been */
+  int64_t peak_bytes;              /* the most live_bytes has been, since the peak was reset */
   int64_t cached_bytes;            /* freed, kept for the next request of that size */
   int64_t limit_bytes;             /* what live and cached bytes together may not pass */
   int64_t total_blocks;            /* allocations since the start */
@@ -33,6 +33,9 @@ SQ_CHECKED sq_status sq_strdup(const char *text, char **out);
 
 /* Counters since the start of the process. [Lua thread] */
 void sq_mem_get_stats(sq_mem_stats *out);
+
+/* The peak is what lives now. [Lua thread] */
+void sq_mem_reset_peak(void);
 
 /* Bytes asked for since this was called last: what Lua's collector is told. [Lua thread] */
 int64_t sq_mem_take_pressure(void);

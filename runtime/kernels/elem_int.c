@@ -26,60 +26,12 @@ static int64_t power(int64_t a, int64_t b) {
   return (int64_t)y;
 }
 
-/* --- int64: sums too; those of uint8 and bool are taken as int64 by the caller -------------- */
-
-static void fold(bool product, int64_t outer, int64_t R, int64_t inner, int64_t stride,
-                 const int64_t *x, int64_t *y) {
-  for (int64_t o = 0; o < outer; o++, y += inner) {
-    for (int64_t j = 0; j < inner; j++) y[j] = product;
-    for (int64_t r = 0; r < R; r++, x += stride) {
-      SIMD for (int64_t j = 0; j < inner; j++) {
-        y[j] =
-            (int64_t)(product ? (uint64_t)y[j] * (uint64_t)x[j] : (uint64_t)y[j] + (uint64_t)x[j]);
-      }
-    }
-  }
-}
-
-static void sum_i64(int64_t outer, int64_t R, int64_t inner, int64_t stride, const void *x,
-                    void *y) {
-  if (stride != 1) {
-    fold(false, outer, R, inner, stride, x, y);
-    return;
-  }
-  const int64_t *from = x;
-  for (int64_t o = 0; o < outer; o++, from += R) {
-    uint64_t acc = 0;
-    for (int64_t r = 0; r < R; r++) acc = (uint64_t)(acc + (uint64_t)from[r]);
-    ((int64_t *)y)[o] = (int64_t)acc;
-  }
-}
-
-static void prod_i64(int64_t outer, int64_t R, int64_t inner, const void *x, void *y) {
-  fold(true, outer, R, inner, inner, x, y);
-}
-
-static void cumsum_i64(int64_t outer, int64_t R, int64_t inner, bool backwards, const void *x,
-                       void *y) {
-  const int64_t step = backwards ? -inner : inner;
-  for (int64_t o = 0; o < outer; o++) {
-    const int64_t first = (o * R + (backwards ? R - 1 : 0)) * inner;
-    const int64_t *from = (const int64_t *)x + first;
-    int64_t *to = (int64_t *)y + first;
-    for (int64_t r = 0; r < R; r++, from += step, to += step) {
-      for (int64_t j = 0; j < inner; j++)
-        to[j] = (int64_t)(r ? (uint64_t)to[j - step] + (uint64_t)from[j] : (uint64_t)from[j]);
-    }
-  }
-}
-
 #define T int64_t
 #define U uint64_t
 #define SUFFIX i64
 #define LEAST INT64_MIN
 #define MOST INT64_MAX
 #define NEGATIVE < 0
-#define SUMS .sum = sum_i64, .prod = prod_i64, .cumsum = cumsum_i64,
 #include "kernels/int_tmpl.h"
 #undef T
 #undef U
@@ -87,7 +39,6 @@ static void cumsum_i64(int64_t outer, int64_t R, int64_t inner, bool backwards, 
 #undef LEAST
 #undef MOST
 #undef NEGATIVE
-#undef SUMS
 
 #define T uint8_t
 #define U uint8_t
@@ -95,7 +46,6 @@ static void cumsum_i64(int64_t outer, int64_t R, int64_t inner, bool backwards, 
 #define LEAST 0
 #define MOST 255
 #define NEGATIVE != a /* never */
-#define SUMS
 #include "kernels/int_tmpl.h"
 #undef T
 #undef U
@@ -103,12 +53,12 @@ static void cumsum_i64(int64_t outer, int64_t R, int64_t inner, bool backwards, 
 #undef LEAST
 #undef MOST
 #undef NEGATIVE
-#undef SUMS
 
 #define T uint8_t
 #define U uint8_t
 #define SUFFIX bool
 #include "kernels/elem_run_tmpl.h"
+#include "kernels/int_sum_tmpl.h"
 #include "kernels/order_tmpl.h"
 
 /* PyTorch's: one of them, and both. */
@@ -118,7 +68,7 @@ RUN_ELEM(add, 2, sizeof(T))
 RUN_ELEM(mul, 2, sizeof(T))
 
 static const sq_kern table_bool = {
-    .elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add), [SQ_ELEM_mul] = S(mul)}, ORDER_KERNS};
+    .elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add), [SQ_ELEM_mul] = S(mul)}, SUM_KERNS, ORDER_KERNS};
 
 const sq_kern *sq__kern_int(sq_dtype dtype) {
   return dtype == SQ_I64    ? &table_i64

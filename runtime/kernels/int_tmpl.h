@@ -1,6 +1,7 @@
 /* int_tmpl.h: the kernels of one integer type T (U: unsigned, of its width), from LEAST to MOST;
- * NEGATIVE is its test for being below 0, SUMS its entries for sums. */
+ * NEGATIVE is its test for being below 0. */
 #include "kernels/elem_run_tmpl.h"
+#include "kernels/int_sum_tmpl.h"
 #include "kernels/order_tmpl.h"
 #define SUM U
 #include "kernels/index_tmpl.h"
@@ -59,5 +60,6 @@ static const sq_kern S(table) = {
          [SQ_ELEM_scale] = S(scale), [SQ_ELEM_clamp] = S(clamp), [SQ_ELEM_pow] = S(pow),
          [SQ_ELEM_pow_scalar] = S(pow_scalar)},
     .add_at = S(add_at),
-    SUMS ORDER_KERNS,
+    SUM_KERNS,
+    ORDER_KERNS,
 };

@@ -177,12 +177,17 @@ sq_status sq_scatter(const char *what, sq_tensor *y, int dim, sq_tensor *index, 
 /* --- orders and triangles ------------------------------------------------------------------- */
 
 static sq_status flip_dim(sq_tensor *t, int dim, sq_tensor **out) {
-  SQ_OWN sq_tensor *order = NULL;
-  int64_t n = t->shape[dim];
-  SQ_TRY(sq_tensor_new(SQ_I64, 1, &n, &order));
-  int64_t *at = sq_data(order);
-  for (int64_t i = 0; i < n; i++) at[i] = n - 1 - i;
-  return sq_index_select(t, dim, n, at, out);
+  SQ_OWN sq_tensor *flat = NULL, *y = NULL;
+  SQ_TRY(sq_tensor_contiguous(t, &flat));
+  SQ_TRY(sq_tensor_new_like(t, t->dtype, &y));
+  around a = around_dim(t, dim);
+  for (int64_t o = 0; o < a.outer && a.bytes > 0; o++) {
+    char *to = at_byte(y, (size_t)(o * a.R) * a.bytes);
+    const char *from = at_byte(flat, (size_t)((o + 1) * a.R) * a.bytes);
+    for (int64_t i = 0; i < a.R; i++, to += a.bytes) memcpy(to, from -= a.bytes, a.bytes);
+  }
+  *out = sq_tensor_give(&y);
+  return SQ_OK;
 }
 
 sq_status sq_flip(sq_tensor *t, unsigned mask, sq_tensor **out) {

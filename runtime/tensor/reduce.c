@@ -52,10 +52,10 @@ sq_status sq_fold_dims(sq_tensor *t, unsigned mask, bool keepdim, sq_fold *f) {
 
 /* y (outer,inner) = the sums of x (outer,R,inner), cut in one of three ways. */
 typedef struct sum_job {
-  const sq_kern *kern;
+  const sq_kern *kern, *y_kern;
   const char *x;
   char *y;
-  size_t size;
+  size_t size, y_size;          /* of an element: whole numbers add in int64, whatever x is */
   int64_t outer, R, inner, cut; /* the cut: how much of one of the three a tile takes */
 } sum_job;
 
@@ -64,7 +64,7 @@ typedef struct sum_job {
 static void sum_part(const sum_job *s, int64_t o, int64_t n, int64_t r, int64_t R, int64_t j,
                      int64_t columns, int64_t to) {
   s->kern->sum(n, R, columns, s->inner, s->x + (size_t)((o * s->R + r) * s->inner + j) * s->size,
-               s->y + (size_t)(to * s->inner + j) * s->size);
+               s->y + (size_t)(to * s->inner + j) * s->y_size);
 }
 
 static void groups_tile(int64_t tile, void *context) {
@@ -93,9 +93,10 @@ static sq_status sum_blocks(sum_job *s) {
   void *partial;
   s->cut = SQ_BLOCK / s->inner;
   blocks = sq_tiles(s->R, s->cut);
-  SQ_TRY(sq_alloc(s->outer * blocks * s->inner * (int64_t)s->size, &partial));
+  SQ_TRY(sq_alloc(s->outer * blocks * s->inner * (int64_t)s->y_size, &partial));
   sum_job first = *s, rest = *s;
   first.y = partial, rest.x = partial, rest.R = blocks;
+  rest.kern = s->y_kern, rest.size = s->y_size;
   sq_parallel(s->outer * blocks, s->outer * s->R * s->inner / 2, blocks_tile, &first);
   sq_status st = sum_folded(&rest);
   sq_free(partial);
@@ -119,13 +120,14 @@ static sq_status sum_folded(sum_job *s) {
 }
 
 sq_status sq_sum(sq_tensor *t, unsigned mask, bool keepdim, sq_tensor **out) {
-  SQ_OWN sq_tensor *wide = NULL, *y = NULL, *x = NULL;
-  SQ_TRY(sq_tensor_cast(t, sq_is_float(t->dtype) ? t->dtype : SQ_I64, &wide));
+  SQ_OWN sq_tensor *y = NULL, *x = NULL;
+  sq_dtype wide = sq_is_float(t->dtype) ? t->dtype : SQ_I64;
   sq_fold f;
-  SQ_TRY(sq_fold_dims(wide, mask, keepdim, &f));
+  SQ_TRY(sq_fold_dims(t, mask, keepdim, &f));
   x = f.x;
-  SQ_TRY(sq_tensor_new(wide->dtype, f.ndim, f.shape, &y));
-  sum_job s = {.kern = sq_kern_of(wide->dtype), .size = sq_dtype_size(wide->dtype)};
+  SQ_TRY(sq_tensor_new(wide, f.ndim, f.shape, &y));
+  sum_job s = {.kern = sq_kern_of(t->dtype), .size = sq_dtype_size(t->dtype)};
+  s.y_kern = sq_kern_of(wide), s.y_size = sq_dtype_size(wide);
   s.x = sq_data(x), s.y = sq_data(y), s.outer = f.outer, s.R = f.R, s.inner = f.inner;
   SQ_TRY(sum_folded(&s));
   *out = sq_tensor_give(&y);
@@ -187,7 +189,7 @@ sq_status sq_sumsq(sq_tensor *t, double *out) {
 typedef struct group_job {
   const sq_kern *kern;
   int kind;
-  size_t size;
+  size_t size, y_size; /* of an element */
   int64_t outer, R, inner, per_tile;
   double correction;
   const char *x, *x2;
@@ -209,7 +211,7 @@ static group_job tile_of(const group_job *all, int64_t tile, size_t y2_size) {
   g.outer = sq_tile_size(g.outer, g.per_tile, tile);
   g.x += (size_t)in * g.size;
   if (g.x2) g.x2 += (size_t)in * g.size;
-  g.y += (size_t)out * g.size;
+  g.y += (size_t)out * g.y_size;
   if (g.y2) g.y2 += (size_t)out * y2_size;
   return g;
 }
@@ -252,20 +254,19 @@ static sq_status reduce_nothing(const char *what, sq_reduction kind, const sq_te
 sq_status sq_reduce(const char *what, sq_reduction kind, sq_tensor *t, unsigned mask, bool keepdim,
                     sq_tensor **out, sq_tensor **where) {
   SQ_TRY(check_reduction(what, kind, t));
-  SQ_OWN sq_tensor *wide = NULL, *y = NULL, *at = NULL, *x = NULL;
+  SQ_OWN sq_tensor *y = NULL, *at = NULL, *x = NULL;
   bool whole = kind == SQ_REDUCE_PROD && !sq_is_float(t->dtype);
-  SQ_TRY(sq_tensor_cast(t, whole ? SQ_I64 : t->dtype, &wide));
   sq_fold f;
-  SQ_TRY(sq_fold_dims(wide, mask, keepdim, &f));
+  SQ_TRY(sq_fold_dims(t, mask, keepdim, &f));
   x = f.x;
-  SQ_TRY(sq_tensor_new(x->dtype, f.ndim, f.shape, &y));
+  SQ_TRY(sq_tensor_new(whole ? SQ_I64 : x->dtype, f.ndim, f.shape, &y));
   if (where) SQ_TRY(sq_tensor_new(SQ_I64, f.ndim, f.shape, &at));
   if (f.R == 0) {
     SQ_TRY(reduce_nothing(what, kind, t, y));
   } else {
     group_job g = {
         .kern = sq_kern_of(x->dtype), .kind = (int)kind, .size = sq_dtype_size(x->dtype)};
-    g.outer = f.outer, g.R = f.R, g.inner = f.inner;
+    g.outer = f.outer, g.R = f.R, g.inner = f.inner, g.y_size = sq_dtype_size(y->dtype);
     g.x = sq_data(x), g.y = sq_data(y), g.y2 = where ? sq_data(at) : NULL;
     SQ_TRY(run_groups(&g, reduce_tile));
   }
@@ -289,7 +290,7 @@ sq_status sq_variance(const char *what, sq_tensor *t, unsigned mask, bool keepdi
   SQ_TRY(sq_tensor_full(x->dtype, f.ndim, f.shape, NAN, &y));
   SQ_TRY(sq_tensor_full(x->dtype, f.ndim, f.shape, NAN, &m));
   group_job g = {.kern = sq_kern_of(x->dtype), .size = sq_dtype_size(x->dtype)};
-  g.outer = f.outer, g.R = f.R, g.inner = f.inner, g.correction = correction;
+  g.y_size = g.size, g.outer = f.outer, g.R = f.R, g.inner = f.inner, g.correction = correction;
   g.x = sq_data(x), g.y = sq_data(y), g.y2 = sq_data(m);
   if (f.R > 0) SQ_TRY(run_groups(&g, variance_tile));
   *mean = sq_tensor_give(&m);
@@ -301,9 +302,10 @@ static void along_tile(int64_t tile, void *context) {
   const group_job *all = context;
   int64_t first = tile * all->per_tile, n = sq_tile_size(all->outer, all->per_tile, tile);
   int64_t R = all->R, inner = all->inner;
-  size_t skip = (size_t)(first * R * inner) * all->size;
-  const char *x = all->x + skip, *x2 = all->x2 ? all->x2 + skip : NULL;
-  char *y = all->y + skip;
+  int64_t skip = first * R * inner;
+  const char *x = all->x + (size_t)skip * all->size;
+  const char *x2 = all->x2 ? all->x2 + (size_t)skip * all->size : NULL;
+  char *y = all->y + (size_t)skip * all->y_size;
   switch ((sq_along)all->kind) {
     case SQ_ALONG_SOFTMAX:
       all->kern->softmax(n, R, inner, x, y);
@@ -334,8 +336,9 @@ sq_status sq_along_dim(sq_along kind, sq_tensor *const *in, int dim, sq_tensor *
   bool two = kind == SQ_ALONG_SOFTMAX_BACK || kind == SQ_ALONG_LOG_SOFTMAX_BACK;
   SQ_TRY(sq_tensor_contiguous(in[0], &x));
   if (two) SQ_TRY(sq_tensor_contiguous(in[1], &x2));
-  SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
+  SQ_TRY(sq_tensor_new_like(x, sq_is_float(x->dtype) ? x->dtype : SQ_I64, &y));
   group_job g = {.kern = sq_kern_of(x->dtype), .kind = (int)kind, .size = sq_dtype_size(x->dtype)};
+  g.y_size = sq_dtype_size(y->dtype);
   g.outer = g.R = g.inner = 1;
   for (int i = 0; i < x->ndim; i++)
     *(i < dim ? &g.outer : i == dim ? &g.R : &g.inner) *= x->shape[i];
