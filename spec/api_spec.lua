@@ -217,6 +217,21 @@ describe("help", function()
     has("sq.nn.utils.clip_grad_norm_(", sq.nn.utils)
   end)
 
+  it("shows what a call takes and gives, after the constructor and in the class", function()
+    local call = "lstm(x: Tensor, h0: Tensor? = nil, c0: Tensor? = nil) -> Tensor, Tensor, Tensor\n    y (T,B,H)"
+    has(call, sq.nn.LSTM)
+    has(call, sq.nn.LSTM(1, 1))
+    has(call, "LSTM")
+    has("multiheadattention(query: Tensor, key: Tensor, value: Tensor, key_padding_mask", sq.nn.MultiheadAttention)
+    for name, row in pairs(classes) do
+      if row.owner == "Layer" then has(name:lower() .. "(", sq.nn[name]) end
+    end
+    assert.is_nil(help.text(sq.nn.functional):find("linear(x: Tensor)", 1, true))
+    assert.is_truthy(reference.luacats():find("---@class LSTM: Layer\n---@overload fun(x: Tensor, h0?: Tensor, c0?: Tensor): "
+      .. "Tensor, Tensor, Tensor\n", 1, true))
+    assert.is_truthy(reference.markdown():find("- `lstm(x: Tensor, h0: Tensor? = nil", 1, true))
+  end)
+
   it("shows the methods of an object, those of its base too", function()
     local Net = sq.nn.Module "Net"
     has("module:load_state_dict(state_dict: table, strict: bool = true) -> table, table", sq.nn.Linear(2, 3))
@@ -237,7 +252,8 @@ describe("the references", function()
     for _, row in ipairs(rows) do
       assert.is_truthy(markdown:find(row.kind == "class" and "## class " .. row.name or help.heading(row), 1, true), path(row))
       local text = {method = "function " .. path(row):gsub("%.([%w_]+)$", ":%1") .. "(", class = "---@class " .. row.name,
-        field = "---@field " .. row.name .. " "}
+        field = "---@field " .. row.name .. " ",
+        call = "---@overload fun(" .. (row.params and row.params[1] and row.params[1].name or "")}
       assert.is_truthy(luacats:find(text[row.kind] or "function " .. path(row) .. "(", 1, true), path(row))
     end
   end)

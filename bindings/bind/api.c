@@ -2,6 +2,7 @@
 #include "bind/api.h"
 
 #include <lualib.h>
+#include <string.h>
 
 #include "autograd/op.h"
 #include "bind/args.h"
@@ -97,6 +98,7 @@ static void list_op_tables(lua_State *L) {
 
 static void list_class(lua_State *L, const bind_class *c) {
   add_row(L, "class", c->base ? c->base->name : NULL, c->name, NULL, c->doc);
+  if (c->call) add_row(L, "call", c->name, c->name, c->call, c->call_doc);
   for (const bind_fn *f = c->methods; f && f->name; f++)
     add_row(L, "method", c->name, f->name, f->signature, f->doc);
   for (const bind_field *f = c->fields; f && f->name; f++) {
@@ -140,7 +142,8 @@ static void load_parts(lua_State *L) {
 }
 
 /* list() -> rows {kind, owner, name, signature, doc, example, params, returns, type}; an op's also
- * has has_backward, lo, hi. kind is op, function, class, method or field. */
+ * has has_backward, lo, hi. kind is op, function, class, call (of an object of that class), method
+ * or field. */
 static int api_list(lua_State *L) {
   load_parts(L);
   lua_newtable(L);
@@ -327,6 +330,22 @@ static void push_with_self(lua_State *L, const char *class, const char *text) {
   lua_pushfstring(L, "(self: %s%s%s", class, text[1] == ')' ? "" : ", ", text + 1);
 }
 
+/* Lists the call of an object, which is its forward; arguments as add_method's. */
+static void document_call(lua_State *L, const char *class) {
+  lua_createtable(L, 0, 8);
+  int row = lua_gettop(L);
+  set_string(L, "kind", "call");
+  set_string(L, "owner", class);
+  set_string(L, "name", class);
+  lua_pushvalue(L, 2);
+  lua_setfield(L, row, "signature");
+  lua_pushvalue(L, 3);
+  lua_setfield(L, row, "doc");
+  lua_pushvalue(L, 4);
+  lua_setfield(L, row, "example");
+  document(L, row);
+}
+
 /* What class() gives: method(name, signature without self, doc, [example,] fn). Upvalues: the
  * class's name, its methods. The method is fn behind its signature: what is listed is checked. */
 static int add_method(lua_State *L) {
@@ -354,6 +373,7 @@ static int add_method(lua_State *L) {
   push_defined(L, 6, 5);
   lua_setfield(L, lua_upvalueindex(2), name);
   document(L, 6);
+  if (strcmp(name, "forward") == 0) document_call(L, class);
   return 0;
 }
 

@@ -109,7 +109,8 @@ typedef struct bind_class {
   const struct bind_class *base;
   const bind_fn *methods; /* the first parameter is the object */
   const bind_field *fields;
-  const luaL_Reg *meta;          /* further metamethods, as plain C functions */
+  const luaL_Reg *meta;        /* further metamethods, as plain C functions */
+  const char *call, *call_doc; /* for lists: what a call of an object takes and gives; NULL: none */
   lua_CFunction index, newindex; /* for keys that are no strings; NULL: an error */
   void (*drop)(void *object);    /* frees what a box holds */
   /* String keys that are neither method nor field; the key is at 2. lookup pushes the value and

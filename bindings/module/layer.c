@@ -348,6 +348,8 @@ static void open_classes(lua_State *L) {
     classes[i].fields = NULL;
     classes[i].name = c[i]->name;
     classes[i].doc = c[i]->doc;
+    classes[i].call = c[i]->call;
+    classes[i].call_doc = c[i]->call_doc ? c[i]->call_doc : "The layer at work.";
     classes[i].base = &bind_layer_class;
     constructors[i] = (bind_fn){c[i]->name, c[i]->signature, c[i]->doc, construct};
     bind_class_open(L, &classes[i]);

@@ -120,19 +120,20 @@ static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
 static sq_status init_lstm(sq_layer *l, const sq_arg *arg) { return init(l, 4, arg, arg[3].dtype); }
 static sq_status init_gru(sq_layer *l, const sq_arg *arg) { return init(l, 3, arg, arg[3].dtype); }
 
-#define CELL(id, class_name, options, takes, text)                                   \
-  const sq_layer_class sq__layer_##id##_cell = {                                     \
-      .name = class_name,                                                            \
-      .signature = "(input_size: int, hidden_size: int, bias: bool = true, " options \
-                   "dtype: dtype = float32) -> " class_name,                         \
-      .call = takes,                                                                 \
-      .doc = text,                                                                   \
-      .size = sizeof(cell),                                                          \
-      .optional = "bias_ih bias_hh",                                                 \
-      .init = init_##id,                                                             \
-      .forward = forward,                                                            \
-      .describe = describe,                                                          \
-      .reset = reset,                                                                \
+#define CELL(id, class_name, options, takes, text)                                              \
+  const sq_layer_class sq__layer_##id##_cell = {                                                \
+      .name = class_name,                                                                       \
+      .signature = "(input_size: int, hidden_size: int, bias: bool = true, " options            \
+                   "dtype: dtype = float32) -> " class_name,                                    \
+      .call = takes,                                                                            \
+      .call_doc = "One step; h (and c), or a list of them, is the state before it, 0 without.", \
+      .doc = text,                                                                              \
+      .size = sizeof(cell),                                                                     \
+      .optional = "bias_ih bias_hh",                                                            \
+      .init = init_##id,                                                                        \
+      .forward = forward,                                                                       \
+      .describe = describe,                                                                     \
+      .reset = reset,                                                                           \
   }
 
 CELL(rnn, "RNNCell", "nonlinearity: \"tanh\"|\"relu\" = tanh, ",

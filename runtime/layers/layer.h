@@ -12,7 +12,8 @@ typedef struct sq_layer sq_layer;
 typedef struct sq_layer_class {
   const char *name;      /* "Linear" */
   const char *signature; /* of the constructor */
-  const char *call;      /* of forward */
+  const char *call;      /* the signature of forward */
+  const char *call_doc;  /* what forward takes and gives, where doc does not say all; or NULL */
   const char *doc;       /* formula and shapes in a line or two */
   size_t size;           /* of the struct that begins with sq_layer */
   const char *optional;  /* names of tensors that some settings leave out, "weight bias"; or NULL */

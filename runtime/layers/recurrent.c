@@ -319,6 +319,9 @@ const sq_layer_class sq__layer_rnn = {
         "false, "
         "dtype: dtype = float32) -> RNN",
     .call = "(x: Tensor, h0: Tensor? = nil) -> Tensor, Tensor",
+    .call_doc =
+        "y (T,B,H), all steps of the last layer, and h (layers,B,H), the last step of all; h0 or "
+        "{h0} is the state to begin with, 0 without.",
     .doc = "h' = tanh(W_ih x + b_ih + W_hh h + b_hh): x (T,B,I) -> y (T,B,H), h (layers,B,H).",
     .size = sizeof(recurrent),
     .init = init_rnn,
@@ -334,6 +337,10 @@ const sq_layer_class sq__layer_lstm = {
         "batch_first: bool = false, dropout: number = 0, bidirectional: bool = false, "
         "forget_bias: number? = nil, dtype: dtype = float32) -> LSTM",
     .call = "(x: Tensor, h0: Tensor? = nil, c0: Tensor? = nil) -> Tensor, Tensor, Tensor",
+    .call_doc =
+        "y (T,B,H), all steps of the last layer, h and c (layers,B,H), the last step of all; h0, "
+        "c0 "
+        "or {h0, c0} is the state to begin with, 0 without.",
     .doc =
         "c' = f c + i g, h' = o tanh c', gates i f g o of W_ih x + b_ih + W_hh h + b_hh: x (T,B,I) "
         "-> y (T,B,H), h and c "
@@ -352,6 +359,9 @@ const sq_layer_class sq__layer_gru = {
         "batch_first: bool = false, dropout: number = 0, bidirectional: bool = false, "
         "dtype: dtype = float32) -> GRU",
     .call = "(x: Tensor, h0: Tensor? = nil) -> Tensor, Tensor",
+    .call_doc =
+        "y (T,B,H), all steps of the last layer, and h (layers,B,H), the last step of all; h0 or "
+        "{h0} is the state to begin with, 0 without.",
     .doc =
         "h' = (1 - z) n + z h, n = tanh(W_in x + b_in + r (W_hn h + b_hn)), gates r z n: x (T,B,I) "
         "-> y (T,B,H), h (layers,B,H).",

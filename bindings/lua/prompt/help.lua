@@ -24,6 +24,7 @@ local function heading(row)
   if not row.signature then return (row.owner and row.owner .. "." or "") .. row.name end
   local results = row.signature:match "%)%s*(%->.*)$"
   results = results and " " .. results or ""
+  if row.kind == "call" then return format("%s(%s)%s", row.owner:lower(), parameters(row.signature), results) end
   if row.kind == "method" then
     local self = row.params and row.params[1] and row.params[1].name or "self"
     if self == "self" then self = row.owner:lower() end
@@ -36,6 +37,15 @@ local function entry(row)
   return heading(row) .. "\n    " .. (row.doc or "") .. (row.example and "\n    example: " .. row.example or "")
 end
 
+-- What a call of an object of the class takes and gives, after its constructor; "" where there is none.
+local function call_text(class)
+  local text = ""
+  for _, row in ipairs(all_rows()) do
+    if row.kind == "call" and row.owner == class then text = text .. "\n" .. entry(row) end
+  end
+  return text
+end
+
 -- A class with all it has, those of its base too.
 local function class_text(name)
   local lines, bases = {}, {}
@@ -46,7 +56,7 @@ local function class_text(name)
       if row.kind == "class" and row.name == wanted then
         if wanted == name then lines[#lines + 1] = entry(row) end
         base = row.owner
-      elseif row.owner == wanted and (row.kind == "method" or row.kind == "field") then
+      elseif row.owner == wanted and (row.kind == "method" or row.kind == "field" or row.kind == "call" and wanted == name) then
         lines[#lines + 1] = entry(row)
       end
     end
@@ -60,7 +70,7 @@ end
 local function owner_text(owner)
   local lines = {}
   for _, row in ipairs(all_rows()) do
-    if row.owner == owner and row.kind ~= "method" and row.kind ~= "field" then lines[#lines + 1] = entry(row) end
+    if row.owner == owner and (row.kind == "function" or row.kind == "op") then lines[#lines + 1] = entry(row) end
   end
   table.sort(lines)
   return #lines > 0 and table.concat(lines, "\n") or nil
@@ -72,7 +82,7 @@ local function name_text(name)
   last = last or name
   local lines, seen = {}, {}
   for _, row in ipairs(all_rows()) do
-    local fits = row.name == last and (not owner or row.owner == owner or row.owner == "sq." .. owner)
+    local fits = row.name == last and row.kind ~= "call" and (not owner or row.owner == owner or row.owner == "sq." .. owner)
     local text = fits and entry(row)
     if text and not seen[text] then
       seen[text] = true
@@ -96,7 +106,8 @@ local function search_text(word)
   for _, row in ipairs(all_rows()) do
     local in_name = row.name:lower():find(low, 1, true)
     local line = format("%-28s %s", row.owner and row.owner .. "." .. row.name or row.name, row.doc or "")
-    if (in_name or row.doc and row.doc:lower():find(low, 1, true)) and row.kind ~= "field" and not seen[line] then
+    local listed = row.kind ~= "field" and row.kind ~= "call" and not seen[line]
+    if listed and (in_name or row.doc and row.doc:lower():find(low, 1, true)) then
       seen[line] = true
       local list = in_name and named or told
       list[#list + 1] = #line > 100 and line:sub(1, 97) .. "..." or line
@@ -175,7 +186,7 @@ function help.text(value)
       row.owner, row.kind = each.owner, each.kind
     end
   end
-  return entry(row)
+  return entry(row) .. call_text(row.name)
 end
 
 help.heading = heading

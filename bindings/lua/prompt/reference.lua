@@ -112,6 +112,16 @@ local function open_overload(row, first)
   return format("---@overload fun(%s...: integer): %s", self, table.concat(results(row), ", "))
 end
 
+-- "fun(x: Tensor, h0?: Tensor): Tensor, Tensor" of the row of a call.
+local function call_type(row)
+  local list = {}
+  for i, p in ipairs(row.params) do
+    list[i] = p.name == "..." and "...: any" or format("%s%s: %s", safe(p.name), p.optional and "?" or "", editor_type(p))
+  end
+  local returned = table.concat(results(row), ", ")
+  return format("fun(%s)%s", table.concat(list, ", "), returned ~= "" and ": " .. returned or "")
+end
+
 -- What editors show above a name.
 local function add_doc(out, row)
   out[#out + 1] = "--- " .. (row.doc or "")
@@ -152,6 +162,9 @@ local function add_class(out, class, rows)
       out[#out + 1] = format("---@field %s %s %s", row.name,
         row.type == "shape" and "integer[]" or field_type(row.type or "any"), row.doc or "")
     end
+  end
+  for _, row in ipairs(rows or {}) do
+    if row.kind == "call" then out[#out + 1] = "---@overload " .. call_type(row) end
   end
   if class.name == "Tensor" then
     for _, name in ipairs(OPERATORS) do out[#out + 1] = format("---@operator %s(Tensor|number): Tensor", name) end

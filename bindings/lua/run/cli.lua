@@ -45,8 +45,9 @@ local function declare(name, entry)
     end
   end
   if not described and type(entry) == "table" and #entry == 1 then
-    wrong(("{%s} may be one value or a list of one: write %s, {%s, help = \"...\"} to say more of it, or {{%s}} for a list")
-      :format(text_of(entry), text_of(entry), text_of(entry), text_of(entry)))
+    local text = text_of(entry)
+    wrong(format("{%s} may be one value or a list of one: write %s, {%s, help = \"...\"} to say more of it, "
+      .. "or {{%s}} for a list", text, text, text, text))
   end
   if described then option.default = entry[1] else option.default = entry end
   option.list = type(option.default) == "table"
