@@ -527,8 +527,8 @@ static void test_sgd_step(const sq_kern *kern, sq_dtype t) {
     begin_steps(t);
     for (int step = 0; step < 3; step++) {
       fill(t, IN(0), PARAMETERS, -1, 1);
-      kern->sgd_step(PARAMETERS, lr, momentum, dampening, decay, nesterov, maximize, step == 0,
-                     OUT(0), IN(0), momentum != 0 ? OUT(1) : NULL);
+      const sq_sgd o = {lr, momentum, dampening, decay, nesterov, maximize, step == 0};
+      kern->sgd_step(PARAMETERS, &o, OUT(0), IN(0), momentum != 0 ? OUT(1) : NULL);
       for (int i = 0; i < PARAMETERS; i++) {
         real d = gradient(t, i, maximize, decay);
         if (momentum != 0) {
@@ -550,8 +550,9 @@ static void test_rmsprop_step(const sq_kern *kern, sq_dtype t) {
     begin_steps(t);
     for (int step = 0; step < 3; step++) {
       fill(t, IN(0), PARAMETERS, -1, 1);
-      kern->rmsprop_step(PARAMETERS, lr, alpha, small, decay, momentum, centered, maximize, OUT(0),
-                         IN(0), OUT(1), centered ? OUT(2) : NULL, momentum > 0 ? OUT(3) : NULL);
+      const sq_rmsprop o = {lr, alpha, small, decay, momentum, centered, maximize};
+      kern->rmsprop_step(PARAMETERS, &o, OUT(0), IN(0), OUT(1), centered ? OUT(2) : NULL,
+                         momentum > 0 ? OUT(3) : NULL);
       for (int i = 0; i < PARAMETERS; i++) {
         const real d = gradient(t, i, maximize, decay);
         slots[0][i] = alpha * slots[0][i] + (1 - alpha) * d * d;
@@ -573,8 +574,8 @@ static void test_adam_step(const sq_kern *kern, sq_dtype t) {
     begin_steps(t);
     for (int step = 1; step <= 3; step++) {
       fill(t, IN(0), PARAMETERS, -1 / step, 1.0 / step);
-      kern->adam_step(PARAMETERS, lr, beta1, beta2, small, decay, decoupled, maximize, step, OUT(0),
-                      IN(0), OUT(1), OUT(2), amsgrad ? OUT(3) : NULL);
+      const sq_adam o = {lr, beta1, beta2, small, decay, decoupled, maximize, step};
+      kern->adam_step(PARAMETERS, &o, OUT(0), IN(0), OUT(1), OUT(2), amsgrad ? OUT(3) : NULL);
       for (int i = 0; i < PARAMETERS; i++) {
         if (decoupled) weight[i] *= 1 - lr * decay;
         const real d = gradient(t, i, maximize, decoupled ? 0 : decay);
@@ -596,8 +597,8 @@ static void test_adagrad_step(const sq_kern *kern, sq_dtype t) {
     begin_steps(t);
     for (int step = 1; step <= 3; step++) {
       fill(t, IN(0), PARAMETERS, -1, 1);
-      kern->adagrad_step(PARAMETERS, lr, slower, small, decay, mode & 2, step, OUT(0), IN(0),
-                         OUT(1));
+      const sq_adagrad o = {lr, slower, small, decay, mode & 2, step};
+      kern->adagrad_step(PARAMETERS, &o, OUT(0), IN(0), OUT(1));
       for (int i = 0; i < PARAMETERS; i++) {
         const real d = gradient(t, i, mode & 2, decay);
         slots[0][i] += d * d;

@@ -5,6 +5,11 @@ local api = require "seqrt.api"
 local support = require "spec.support"
 local optim = sq.optim
 
+local classes = {}
+for _, row in ipairs(api.list()) do
+  if row.owner == "sq.optim" and row.kind == "function" then classes[#classes + 1] = row.name end
+end
+
 local function parameters(dtype)
   local a = sq.arange(1, 6, { dtype = "float64" }) / 4
   local b = sq.arange(0, 4, { dtype = "float64" }):reshape(2, 2) / -3 + 0.3
@@ -116,11 +121,11 @@ describe("an optimizer", function()
   it("has numbers for every class", function()
     local counted, missing = {}, {}
     for _, case in ipairs(golden.optimizers) do counted[case[1]] = true end
-    for _, row in ipairs(api.list()) do
-      if row.owner == "sq.optim" and row.name:find "^%u" and not counted[row.name] then missing[#missing + 1] = row.name end
+    for _, name in ipairs(classes) do
+      if not counted[name] then missing[#missing + 1] = name end
     end
     support.assert_numbers(missing, "optim")
-    assert.is_true(counted.SGD and counted.Adam)
+    assert.is_true(#classes >= 5)
   end)
 end)
 
@@ -165,7 +170,7 @@ end
 
 describe("a state of an optimizer", function()
   it("of other parameters is refused, and nothing has changed", function()
-    for name in pairs {SGD = 1, Adam = 1, AdamW = 1, RMSprop = 1, Adagrad = 1} do
+    for _, name in ipairs(classes) do
       local opt = trained(name, {lr = 0.25}, {2}, {3, 4})
       local before = told(opt)
       local function refused(expected, ...)

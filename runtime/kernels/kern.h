@@ -30,6 +30,29 @@ typedef struct sq_window {
   int64_t C, Y, X, KY, KX, SY, SX, PY, PX, DY, DX, OY, OX;
 } sq_window;
 
+/* What a step of an optimizer goes by, with PyTorch's names. */
+typedef struct sq_sgd {
+  double lr, momentum, dampening, weight_decay;
+  bool nesterov, maximize, first; /* first: buf has no value yet */
+} sq_sgd;
+
+typedef struct sq_rmsprop {
+  double lr, alpha, eps, weight_decay, momentum;
+  bool centered, maximize;
+} sq_rmsprop;
+
+typedef struct sq_adam {
+  double lr, beta1, beta2, eps, weight_decay;
+  bool decoupled, maximize; /* decoupled: the weights decay apart from the gradient */
+  int64_t step;             /* from 1 */
+} sq_adam;
+
+typedef struct sq_adagrad {
+  double lr, lr_decay, eps, weight_decay;
+  bool maximize;
+  int64_t step; /* from 1 */
+} sq_adagrad;
+
 typedef struct sq_kern {
   sq_elem_fn *elem[SQ_ELEMS];
 #define ELEM(name, inputs)

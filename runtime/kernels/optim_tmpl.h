@@ -5,19 +5,17 @@ static void S(sgd_plain)(int64_t n, T lr, T sign, T decay, T *w, const T *g) {
   SIMD for (int64_t i = 0; i < n; i++) w[i] -= lr * FMA(decay, w[i], sign * g[i]);
 }
 
-static void S(sgd_step)(int64_t n, double lr, double momentum, double dampening,
-                        double weight_decay, bool nesterov, bool maximize, bool first, void *w,
-                        const void *g, void *buf) {
-  const T rate = (T)lr, sign = maximize ? K(-1) : K(1), decay = (T)weight_decay;
-  const T keep = first ? K(0) : (T)momentum, take = first ? K(1) : (T)(1 - dampening);
-  const T ahead = nesterov ? (T)momentum : K(1), own = nesterov ? K(1) : K(0);
+static void S(sgd_step)(int64_t n, const sq_sgd *o, void *w, const void *g, void *buf) {
+  const T rate = (T)o->lr, sign = o->maximize ? K(-1) : K(1), decay = (T)o->weight_decay;
+  const T keep = o->first ? K(0) : (T)o->momentum, take = o->first ? K(1) : (T)(1 - o->dampening);
+  const T ahead = o->nesterov ? (T)o->momentum : K(1), own = o->nesterov ? K(1) : K(0);
   const T *grad = g;
   T *x = w, *v = buf;
   if (!v) {
     S(sgd_plain)(n, rate, sign, decay, x, grad);
     return;
   }
-  if (first) memset(v, 0, (size_t)n * sizeof(T));
+  if (o->first) memset(v, 0, (size_t)n * sizeof(T));
   SIMD for (int64_t i = 0; i < n; i++) {
     const T d = FMA(decay, x[i], sign * grad[i]);
     v[i] = keep * v[i] + take * d;
@@ -26,9 +24,11 @@ static void S(sgd_step)(int64_t n, double lr, double momentum, double dampening,
 }
 
 /* centered and moving (momentum > 0) are constants at each call. */
-INLINE void S(rmsprop_loop)(int64_t n, bool centered, bool moving, T lr, T alpha, T eps, T decay,
-                            T momentum, T sign, T *w, const T *g, T *square, T *mean, T *buf,
-                            T rest) {
+INLINE void S(rmsprop_loop)(int64_t n, bool centered, bool moving, const sq_rmsprop *o, T *w,
+                            const T *g, T *square, T *mean, T *buf) {
+  const T lr = (T)o->lr, alpha = (T)o->alpha, rest = (T)(1 - o->alpha), eps = (T)o->eps;
+  const T decay = (T)o->weight_decay, momentum = (T)o->momentum;
+  const T sign = o->maximize ? K(-1) : K(1);
   SIMD for (int64_t i = 0; i < n; i++) {
     const T d = FMA(decay, w[i], sign * g[i]);
     T s = square[i] = alpha * square[i] + rest * d * d;
@@ -42,29 +42,28 @@ INLINE void S(rmsprop_loop)(int64_t n, bool centered, bool moving, T lr, T alpha
   }
 }
 
-static void S(rmsprop_step)(int64_t n, double lr, double alpha, double eps, double weight_decay,
-                            double momentum, bool centered, bool maximize, void *w, const void *g,
-                            void *square, void *mean, void *buf) {
-  const T sign = maximize ? K(-1) : K(1);
-#define LOOP(is_centered, is_moving)                                                             \
-  S(rmsprop_loop)                                                                                \
-  (n, is_centered, is_moving, (T)lr, (T)alpha, (T)eps, (T)weight_decay, (T)momentum, sign, w, g, \
-   square, mean, buf, (T)(1 - alpha))
-  if (centered && momentum > 0)
-    LOOP(true, true);
-  else if (centered)
-    LOOP(true, false);
-  else if (momentum > 0)
-    LOOP(false, true);
+static void S(rmsprop_step)(int64_t n, const sq_rmsprop *o, void *w, const void *g, void *square,
+                            void *mean, void *buf) {
+  const bool moving = o->momentum > 0;
+  if (o->centered && moving)
+    S(rmsprop_loop)(n, true, true, o, w, g, square, mean, buf);
+  else if (o->centered)
+    S(rmsprop_loop)(n, true, false, o, w, g, square, mean, buf);
+  else if (moving)
+    S(rmsprop_loop)(n, false, true, o, w, g, square, mean, buf);
   else
-    LOOP(false, false);
-#undef LOOP
+    S(rmsprop_loop)(n, false, false, o, w, g, square, mean, buf);
 }
 
 /* amsgrad is a constant at each call. */
-INLINE void S(adam_loop)(int64_t n, bool amsgrad, T rate, T root, T beta1, T rest1, T beta2,
-                         T rest2, T eps, T decay, T shrink, T sign, T *w, const T *g, T *m, T *v,
+INLINE void S(adam_loop)(int64_t n, bool amsgrad, const sq_adam *o, T *w, const T *g, T *m, T *v,
                          T *vmax) {
+  const T rate = (T)(o->lr / (1 - pow(o->beta1, (double)o->step)));
+  const T root = (T)sqrt(1 - pow(o->beta2, (double)o->step)), eps = (T)o->eps;
+  const T decay = o->decoupled ? K(0) : (T)o->weight_decay;
+  const T shrink = o->decoupled ? (T)(1 - o->lr * o->weight_decay) : K(1);
+  const T sign = o->maximize ? K(-1) : K(1), beta1 = (T)o->beta1, beta2 = (T)o->beta2;
+  const T rest1 = (T)(1 - o->beta1), rest2 = (T)(1 - o->beta2);
   SIMD for (int64_t i = 0; i < n; i++) {
     const T x = w[i] * shrink, d = FMA(decay, x, sign * g[i]);
     const T m1 = m[i] = beta1 * m[i] + rest1 * d;
@@ -74,27 +73,17 @@ INLINE void S(adam_loop)(int64_t n, bool amsgrad, T rate, T root, T beta1, T res
   }
 }
 
-static void S(adam_step)(int64_t n, double lr, double beta1, double beta2, double eps,
-                         double weight_decay, bool decoupled, bool maximize, int64_t step, void *w,
-                         const void *g, void *m, void *v, void *vmax) {
-  const T rate = (T)(lr / (1 - pow(beta1, (double)step)));
-  const T root = (T)sqrt(1 - pow(beta2, (double)step));
-  const T decay = decoupled ? K(0) : (T)weight_decay;
-  const T shrink = decoupled ? (T)(1 - lr * weight_decay) : K(1);
-  const T sign = maximize ? K(-1) : K(1), b1 = (T)beta1, r1 = (T)(1 - beta1), b2 = (T)beta2;
-  const T r2 = (T)(1 - beta2), small = (T)eps;
-  if (vmax) {
-    S(adam_loop)(n, true, rate, root, b1, r1, b2, r2, small, decay, shrink, sign, w, g, m, v, vmax);
-  } else {
-    S(adam_loop)
-    (n, false, rate, root, b1, r1, b2, r2, small, decay, shrink, sign, w, g, m, v, NULL);
-  }
+static void S(adam_step)(int64_t n, const sq_adam *o, void *w, const void *g, void *m, void *v,
+                         void *vmax) {
+  if (vmax)
+    S(adam_loop)(n, true, o, w, g, m, v, vmax);
+  else
+    S(adam_loop)(n, false, o, w, g, m, v, NULL);
 }
 
-static void S(adagrad_step)(int64_t n, double lr, double lr_decay, double eps, double weight_decay,
-                            bool maximize, int64_t step, void *w, const void *g, void *sum) {
-  const T rate = (T)(lr / (1 + (double)(step - 1) * lr_decay));
-  const T sign = maximize ? K(-1) : K(1), decay = (T)weight_decay, small = (T)eps;
+static void S(adagrad_step)(int64_t n, const sq_adagrad *o, void *w, const void *g, void *sum) {
+  const T rate = (T)(o->lr / (1 + (double)(o->step - 1) * o->lr_decay));
+  const T sign = o->maximize ? K(-1) : K(1), decay = (T)o->weight_decay, small = (T)o->eps;
   const T *grad = g;
   T *x = w, *s = sum;
   SIMD for (int64_t i = 0; i < n; i++) {

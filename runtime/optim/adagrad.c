@@ -24,8 +24,13 @@ static double start(const double *h, int state) {
 
 static void update(const sq_update *u) {
   const double *h = u->hyper;
-  u->kern->adagrad_step(u->n, h[LR], h[LR_DECAY], h[EPS], h[WEIGHT_DECAY], h[MAXIMIZE] != 0,
-                        u->step, u->w, u->g, u->state[0]);
+  const sq_adagrad o = {.lr = h[LR],
+                        .lr_decay = h[LR_DECAY],
+                        .eps = h[EPS],
+                        .weight_decay = h[WEIGHT_DECAY],
+                        .maximize = h[MAXIMIZE] != 0,
+                        .step = u->step};
+  u->kern->adagrad_step(u->n, &o, u->w, u->g, u->state[0]);
 }
 
 const sq_optim_class sq__optim_adagrad = {

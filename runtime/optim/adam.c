@@ -31,8 +31,15 @@ static bool uses(const double *h, int state) { return state < 2 || h[AMSGRAD] !=
 
 static void step(const sq_update *u, bool decoupled) {
   const double *h = u->hyper;
-  u->kern->adam_step(u->n, h[LR], h[BETA1], h[BETA2], h[EPS], h[WEIGHT_DECAY], decoupled,
-                     h[MAXIMIZE] != 0, u->step, u->w, u->g, u->state[0], u->state[1], u->state[2]);
+  const sq_adam o = {.lr = h[LR],
+                     .beta1 = h[BETA1],
+                     .beta2 = h[BETA2],
+                     .eps = h[EPS],
+                     .weight_decay = h[WEIGHT_DECAY],
+                     .decoupled = decoupled,
+                     .maximize = h[MAXIMIZE] != 0,
+                     .step = u->step};
+  u->kern->adam_step(u->n, &o, u->w, u->g, u->state[0], u->state[1], u->state[2]);
 }
 
 static void update_adam(const sq_update *u) { step(u, false); }

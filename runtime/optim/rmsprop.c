@@ -19,9 +19,14 @@ static bool uses(const double *h, int state) {
 
 static void update(const sq_update *u) {
   const double *h = u->hyper;
-  u->kern->rmsprop_step(u->n, h[LR], h[ALPHA], h[EPS], h[WEIGHT_DECAY], h[MOMENTUM],
-                        h[CENTERED] != 0, h[MAXIMIZE] != 0, u->w, u->g, u->state[0], u->state[1],
-                        u->state[2]);
+  const sq_rmsprop o = {.lr = h[LR],
+                        .alpha = h[ALPHA],
+                        .eps = h[EPS],
+                        .weight_decay = h[WEIGHT_DECAY],
+                        .momentum = h[MOMENTUM],
+                        .centered = h[CENTERED] != 0,
+                        .maximize = h[MAXIMIZE] != 0};
+  u->kern->rmsprop_step(u->n, &o, u->w, u->g, u->state[0], u->state[1], u->state[2]);
 }
 
 const sq_optim_class sq__optim_rmsprop = {

@@ -20,8 +20,14 @@ static bool uses(const double *h, int state) { return state == 0 && h[MOMENTUM] 
 
 static void update(const sq_update *u) {
   const double *h = u->hyper;
-  u->kern->sgd_step(u->n, h[LR], h[MOMENTUM], h[DAMPENING], h[WEIGHT_DECAY], h[NESTEROV] != 0,
-                    h[MAXIMIZE] != 0, u->fresh, u->w, u->g, u->state[0]);
+  const sq_sgd o = {.lr = h[LR],
+                    .momentum = h[MOMENTUM],
+                    .dampening = h[DAMPENING],
+                    .weight_decay = h[WEIGHT_DECAY],
+                    .nesterov = h[NESTEROV] != 0,
+                    .maximize = h[MAXIMIZE] != 0,
+                    .first = u->fresh};
+  u->kern->sgd_step(u->n, &o, u->w, u->g, u->state[0]);
 }
 
 const sq_optim_class sq__optim_sgd = {
