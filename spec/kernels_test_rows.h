@@ -608,3 +608,24 @@ static void test_adagrad_step(const sq_kern *kern, sq_dtype t) {
     judge_steps(t, 1);
   }
 }
+
+static void test_adadelta_step(const sq_kern *kern, sq_dtype t) {
+  const double lr = 0.125, rho = 0.75, small = 0.0625;
+  for (int mode = 0; mode < 4; mode++) {
+    const double decay = mode & 1 ? 0.125 : 0;
+    begin_steps(t);
+    for (int step = 1; step <= 3; step++) {
+      fill(t, IN(0), PARAMETERS, -1, 1);
+      const sq_adadelta o = {lr, rho, small, decay, mode & 2};
+      kern->adadelta_step(PARAMETERS, &o, OUT(0), IN(0), OUT(1), OUT(2));
+      for (int i = 0; i < PARAMETERS; i++) {
+        const real d = gradient(t, i, mode & 2, decay);
+        slots[0][i] = rho * slots[0][i] + (1 - rho) * d * d;
+        const real move = sqrtl(slots[1][i] + small) / sqrtl(slots[0][i] + small) * d;
+        slots[1][i] = rho * slots[1][i] + (1 - rho) * move * move;
+        weight[i] -= lr * move;
+      }
+    }
+    judge_steps(t, 2);
+  }
+}

@@ -53,6 +53,11 @@ typedef struct sq_adagrad {
   int64_t step; /* from 1 */
 } sq_adagrad;
 
+typedef struct sq_adadelta {
+  double lr, rho, eps, weight_decay;
+  bool maximize;
+} sq_adadelta;
+
 typedef struct sq_kern {
   sq_elem_fn *elem[SQ_ELEMS];
 #define ELEM(name, inputs)

@@ -92,3 +92,18 @@ static void S(adagrad_step)(int64_t n, const sq_adagrad *o, void *w, const void 
     x[i] -= rate * d / (SQRT(s1) + small);
   }
 }
+
+static void S(adadelta_step)(int64_t n, const sq_adadelta *o, void *w, const void *g, void *square,
+                             void *delta) {
+  const T rate = (T)o->lr, rho = (T)o->rho, rest = (T)(1 - o->rho), small = (T)o->eps;
+  const T sign = o->maximize ? K(-1) : K(1), decay = (T)o->weight_decay;
+  const T *grad = g;
+  T *x = w, *s = square, *a = delta;
+  SIMD for (int64_t i = 0; i < n; i++) {
+    const T d = FMA(decay, x[i], sign * grad[i]);
+    const T s1 = s[i] = rho * s[i] + rest * d * d;
+    const T step = SQRT(a[i] + small) / SQRT(s1 + small) * d;
+    a[i] = rho * a[i] + rest * step * step;
+    x[i] -= rate * step;
+  }
+}

@@ -30,6 +30,9 @@ OPTIMIZERS = [
     ("Adagrad", dict(lr=0.1, lr_decay=0.01, weight_decay=0.02)),
     ("Adagrad", dict(lr=0.1, initial_accumulator_value=0.5, eps=1e-4)),
     ("Adagrad", dict(lr=0.1, maximize=True)),
+    ("Adadelta", dict()),
+    ("Adadelta", dict(lr=0.5, rho=0.8, eps=1e-4, weight_decay=0.02)),
+    ("Adadelta", dict(lr=2.0, eps=1e-3, maximize=True)),
 ]
 
 
