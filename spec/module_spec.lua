@@ -368,6 +368,24 @@ describe("a field of a module", function()
     raises("a class needs a name", nn.Module, "")
   end)
 
+  it("that is a plain table hides no layer", function()
+    local List = nn.Module "List"
+    function List:init(...) self.layers = {...} end
+    raises("[nn.Module] List.layers is a plain table, and the modules in it would be neither trained nor saved: nn.ModuleList "
+      .. "keeps them", function() List(nn.Linear(1, 1)):parameters() end)
+    raises("the modules in it would be neither", function() nn.Sequential(List(Net())):state_dict() end)
+    raises("the parameters in it would be neither", function() List(nn.Parameter(sq.ones(1))):named_parameters() end)
+    local late = List()
+    assert.equal(0, #late:parameters())
+    late.layers.first = nn.Linear(1, 1)
+    raises("List.layers is a plain table", late.num_parameters, late)
+    late.kept = nn.ModuleList {late.layers.first}
+    assert.equal(2, #late:parameters())
+    late.teacher = setmetatable({nn.Linear(1, 1)}, {})
+    late.numbers, late.self = {1, 2, sq.ones(1)}, {late}
+    assert.equal(2, #late:parameters())
+  end)
+
   it("called forward is what a call of this instance runs", function()
     local net, other = Net(), Net()
     function net.forward(self, x) return self.head(x) + 1 end

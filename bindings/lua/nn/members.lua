@@ -148,21 +148,49 @@ local function check_replaces(state, name, value)
   end
 end
 
+-- The kind of member that a value is by itself, nil for what stays a plain field.
+local function kind_of(value)
+  local kind = type(value)
+  if kind ~= "table" and kind ~= "userdata" then return nil end
+  return members.is_module(value) and "child" or core.is_parameter(value) and "parameter" or nil
+end
+
 -- m.name = value
 function members.assign(m, name, value)
   local state = state_of(m)
   if type(name) ~= "string" then
     fail("[nn.Module] %s: a field goes by its name, not by %s; nn.ModuleList is a list", state.class, tostring(name))
-  elseif members.is_module(value) then
-    members.put(m, name, value, "child")
-  elseif core.is_parameter(value) then
-    members.put(m, name, value, "parameter")
-  elseif state.kind[name] == "buffer" and is_tensor(value) then
-    members.put(m, name, value, "buffer")
-  else
+  end
+  local old, kind = state.kind[name], kind_of(value)
+  if not kind and old == "buffer" and is_tensor(value) then kind = "buffer" end
+  if kind then return members.put(m, name, value, kind) end
+  if old then
     check_replaces(state, name, value)
     members.take_out(state, name)
-    state.value[name], state.known[name] = value, true
+  end
+  state.value[name], state.known[name] = value, true
+end
+
+-- Raises when a plain table in a field of m, or of a module below it, begins with a layer or a parameter that stands
+-- nowhere in m: it would be neither trained nor saved. A table with a metatable is taken as it is.
+function members.check_tables(m)
+  local seen, states = {}, {}
+  members.walk(m, "", function(_, e)
+    seen[e.kind == "child" and e.value or core.id(e.value)] = true
+    if e.kind == "child" then states[#states + 1] = state_of(e.value) end
+  end)
+  states[#states + 1] = state_of(m)
+  for _, state in ipairs(states) do
+    for name, value in pairs(state.value) do
+      local plain = not state.kind[name] and type(value) == "table" and not getmetatable(value)
+      local _, first = next(plain and value or {})
+      local kind = kind_of(first)
+      if kind and first ~= m and not seen[kind == "child" and first or core.id(first)] then
+        fail("[nn.Module] %s.%s is a plain table, and the %s in it would be neither trained nor saved: %s (a table with a "
+          .. "metatable is left alone)", state.class, name, kind == "child" and "modules" or "parameters",
+          kind == "child" and "nn.ModuleList keeps them" or "give each a field of its own")
+      end
+    end
   end
 end
 

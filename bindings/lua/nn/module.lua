@@ -16,6 +16,7 @@ local function sq() return require "seqrt" end
 -- All tensors of a kind as {name, tensor}, each tensor once however often it is shared.
 local function collect(m, kind)
   local list, seen = {}, {}
+  if kind == "parameter" then members.check_tables(m) end
   walk(m, "", function(name, e)
     if e.kind ~= kind or seen[core.id(e.value)] then return end
     seen[core.id(e.value)] = true
@@ -172,6 +173,7 @@ declare("state_dict", "() -> table",
   "sq.save(\"net.safetensors\", model:state_dict())",
   function(self)
     local state = {}
+    members.check_tables(self)
     walk(self, "", function(name, e)
       if e.kind ~= "child" then state[name] = e.value:detach() end
     end)
