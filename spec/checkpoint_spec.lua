@@ -81,7 +81,6 @@ describe("a training", function()
     local function pause(step)
       local t = support.terminal { TRAINING, out, STEPS, 1000, "PAUSE", step }
       t:expect "here"
-      os.execute "sleep 0.1"
       t:send "\3"
       t:expect "paused> "
       return t

@@ -203,29 +203,6 @@ describe("data.DataLoader", function()
     raises("[DataLoader] dataset is a table", data.DataLoader, {})
     raises("at least 1", data.DataLoader, ten, 0)
   end)
-
-  it("makes batches at half the speed of copying memory, or better #long", function()
-    local set = data.TensorDataset(sq.rand(20000, 784))
-    local bytes = data.Digits { n = 20000 }
-    local function best(fn)
-      local least = math.huge
-      for _ = 1, 7 do
-        local begin = sq.clock()
-        fn()
-        least = math.min(least, sq.clock() - begin)
-      end
-      return least
-    end
-    local to = sq.zeros(20000, 784)
-    local copy = best(function() to:copy_(set.tensors[1]) end)
-    local function pass(of)
-      local loader = data.DataLoader(of, { batch_size = 64, shuffle = true })
-      return best(function() for x in loader:epoch() do local _ = x end end)
-    end
-    local floats, scaled = pass(set), pass(bytes)
-    assert.is_true(floats < 2 * copy + 0.01, ("%.1f ms, a copy %.1f ms"):format(floats * 1e3, copy * 1e3))
-    assert.is_true(scaled < 2 * copy + 0.01, ("%.1f ms, a copy %.1f ms"):format(scaled * 1e3, copy * 1e3))
-  end)
 end)
 
 describe("data.Palindrome", function()

@@ -159,14 +159,17 @@ describe("scripts/gan.lua, stopped and resumed", function()
   end
 
   it("ends with the bits of a run that was not stopped, for any number of threads #long", function()
+    local begin = sq.clock()
     local _, err, code, whole = gan(words .. " --threads 1")
+    local seconds = sq.clock() - begin
     assert.equal(0, code, err)
     for _, signal in ipairs { { "TERM", 143 }, { "INT", 130 } } do
       local name, status = table.unpack(signal)
       local out = support.tmpdir()
       local middle = false
       for pause = 1, 40 do -- each time a little later, so that it comes through
-        _, err, code = gan(words .. " --resume --threads 2", nil, { out = out, signal = { name, 0.15 + 0.05 * pause } })
+        local stop = { name, seconds * (0.1 + 0.05 * pause) }
+        _, err, code = gan(words .. " --resume --threads 2", nil, { out = out, stop = stop })
         if code == 0 then break end
         assert.equal(status, code, err)
         local state, count = checkpoint_of(out)

@@ -3,7 +3,7 @@ local support = require "spec.support"
 
 local SCRIPT = [[
 local sq = require "seqrt"
-local w = sq.ones(64, 64):requires_grad_()
+local w = sq.ones(300, 300):requires_grad_()
 local opt = sq.optim.SGD({w}, {lr = 0})
 for i = 1, 5 do
   local y = w:matmul(w):tanh()
@@ -44,10 +44,12 @@ describe("--profile", function()
     local ops = rows(text, "op or function")
     assert.truthy(tonumber(ops.matmul[1]) > 0 and tonumber(ops.matmul[2]) > 0 and ops.matmul[3] == "-", text)
     assert.equal("5", ops.matmul[6])
-    assert.truthy(ops.matmul[4] >= 0.2, text) -- 5 results and 10 gradients of 16 KB
+    assert.truthy(ops.matmul[4] >= 5, text) -- 5 results and 10 gradients of 0.34 MB
     assert.equal("5", ops["SGD:step"][6])
     assert.equal("-", ops["SGD:step"][1])
+    assert.same({"-", "-", "1"}, {ops["(load of the BLAS)"][1], ops["(load of the BLAS)"][2], ops["(load of the BLAS)"][6]})
     local lines = rows(text, "line")
+    assert.equal("", lines["(load of the BLAS)"][6])
     assert.equal("local y = w:matmul(w):tanh()", lines["p.lua:5"][6])
     assert.truthy(tonumber(lines["p.lua:5"][1]) > 0 and tonumber(lines["p.lua:5"][2]) > 0, text)
     assert.equal("y:sum():backward()", lines["p.lua:6"][6])
@@ -69,8 +71,8 @@ describe("--profile", function()
     text, code = profile(SCRIPT .. "os.exit(7, true)")
     assert.equal(7, code)
     assert.equal(1, select(2, text:gsub("\nprofile of ", "")))
-    local path = support.write(support.tmpdir() .. "/p.lua", SCRIPT .. "while true do end")
-    local _, err, status = support.run({"--profile", path}, {signal = {"INT", 0.4}})
+    local path = support.write(support.tmpdir() .. "/p.lua", SCRIPT .. support.READY .. "while true do end")
+    local _, err, status = support.run({"--profile", path}, {signal = "INT"})
     assert.equal(130, status)
     assert.truthy(err:find "interrupted!.*\nprofile of ", text)
   end)

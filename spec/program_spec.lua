@@ -129,20 +129,23 @@ stack traceback:
 
   it("stops at Ctrl-C with 130, in coroutines too", function()
     local function stops(code)
-      local _, err, status = run({"-e", code}, {signal = {"INT", 0.3}})
+      local _, err, status = run({"-e", code}, {signal = "INT"})
       assert.equal(130, status)
       assert.truthy(err:find("interrupted!", 1, true), err)
     end
-    stops "while true do end"
-    stops "coroutine.wrap(function() while true do end end)()"
-    stops "local co = coroutine.create(function() while true do end end) assert(coroutine.resume(co))"
+    local forever = support.READY .. "while true do end"
+    stops(forever)
+    stops("coroutine.wrap(function() " .. forever .. " end)()")
+    stops("local co = coroutine.create(function() " .. forever .. " end) assert(coroutine.resume(co))")
   end)
 
   it("ends at the second Ctrl-C within a second", function()
-    local path = script "while true do pcall(function() while true do end end) end"
-    local twice = "& p=$!; for i in 1 2; do sleep 0.2; kill -INT $p; done; wait $p"
+    local path = script(support.READY .. "while true do pcall(function() while true do end end) end")
+    local ready = support.tmpdir() .. "/ready"
+    local twice = "& p=$!; while [ ! -e $READY ]; do sleep 0.01; done; "
+      .. "while kill -INT $p 2>/dev/null; do sleep 0.1; done; wait $p"
     local command = ("env --default-signal=INT %s %s %s"):format(support.seqrt, path, twice)
-    local _, _, code = support.shell("timeout 10 sh -c " .. support.quote(command))
+    local _, _, code = support.shell("timeout 60 sh -c " .. support.quote(command), {env = {READY = ready}})
     assert.equal(130, code)
   end)
 

@@ -91,7 +91,7 @@ describe("sq.progress", function()
     local out, err, code = support.run {script}
     local _
     assert.same({"", 0}, {out, code})
-    assert.truthy(err:find "^run: 100%% 4/4 %[00:00<00:00, 1%d%.%d%dit/s, loss=0.25%]\n$", err)
+    assert.truthy(err:find "^run: 100%% 4/4 %[%d%d:%d%d<00:00, +[%d.]+it/s, loss=0.25%]\n$", err)
     _, err = support.run({script}, {env = {SEQRT_PROGRESS = "0.1s"}})
     assert.is_true(select(2, err:gsub("\n", "")) >= 3, err)
     assert.is_nil(err:find "[\27\r]")

@@ -45,6 +45,22 @@ function support.tmpdir()
   return name
 end
 
+-- Whoever runs the suite may ignore signals (nohup, a shell's &), which the programs under test would inherit.
+local ENV = "env --default-signal=HUP,INT,QUIT,TERM,USR1,PIPE,XFSZ"
+
+-- Calls condition() until its result is true, which it returns; raises after `seconds` (60) without. No spec waits for a
+-- time to pass: a machine under load takes any time.
+function support.eventually(condition, what, seconds)
+  local waited, step = 0, 0.02
+  while waited < (seconds or 60) do
+    local result = condition()
+    if result then return result end
+    os.execute("sleep " .. step)
+    waited = waited + step
+  end
+  error("waited in vain for " .. (what or "a condition"), 2)
+end
+
 -- Runs a shell command. Returns its standard output, standard error and exit status (128 + n after signal n).
 -- options: stdin (text; default empty), env {NAME = value}, cwd.
 function support.shell(command, options)
@@ -55,7 +71,7 @@ function support.shell(command, options)
     vars[#vars + 1] = name .. "=" .. support.quote(value)
   end
   support.write(dir .. "/in", options.stdin or "")
-  local line = ("%s env %s %s <%s/in >%s/out 2>%s/err"):format(
+  local line = ("%s " .. ENV .. " %s %s <%s/in >%s/out 2>%s/err"):format(
     options.cwd and "cd " .. support.quote(options.cwd) .. " &&" or "", table.concat(vars, " "),
     command, dir, dir, dir)
   local _, kind, code = os.execute(line)
@@ -66,7 +82,10 @@ function support.shell(command, options)
 end
 
 -- Runs the program with a list of arguments (or one string, split by the shell). Results and options as shell's;
--- also options.signal = {name, seconds}: sends that signal after that time.
+-- also options.signal = name: sends that signal when the script has run the code support.READY; options.stop =
+-- {name, seconds}: sends it at any moment.
+support.READY = "io.open(os.getenv 'READY', 'w'):close() "
+
 function support.run(args, options)
   local words = {}
   if type(args) == "string" then
@@ -76,11 +95,15 @@ function support.run(args, options)
   end
   local program = support.seqrt
   if options and options.cwd and program:sub(1, 1) ~= "/" then program = support.cwd() .. "/" .. program end
-  local before = ""
-  if options and options.signal then
-    before = ("timeout --foreground --preserve-status -s %s %s "):format(table.unpack(options.signal))
-  end
-  return support.shell(before .. support.quote(program) .. " " .. table.concat(words, " "), options)
+  local stop = options and options.stop
+  local line = stop and ("timeout --foreground --preserve-status -s %s %.3f "):format(stop[1], stop[2]) or ""
+  line = line .. support.quote(program) .. " " .. table.concat(words, " ")
+  if not (options and options.signal) then return support.shell(line, options) end
+  local ready = support.tmpdir() .. "/ready"
+  local wait = "while [ ! -e %s ] && kill -0 $p 2>/dev/null; do sleep 0.01; done"
+  local command = ("READY=%s %s %s <&0 & p=$!; %s; kill -%s $p; wait $p"):format(ready, ENV, line, wait:format(ready),
+    options.signal)
+  return support.shell("timeout 120 sh -c " .. support.quote(command), options)
 end
 
 function support.cwd()
@@ -100,15 +123,14 @@ function support.terminal(args, options)
   local vars = {TERM = "xterm", LC_ALL = "C.UTF-8", INPUTRC = "/dev/null", SEQRT_PAUSE = "1",
     SEQRT_HISTORY = dir .. "/history"}
   for name, value in pairs(options and options.env or {}) do vars[name] = value end
-  local words = {"cd " .. support.quote(support.cwd()) .. "; stty cols 80 rows 24; exec env",
-    "--default-signal=INT"} -- a shell's & has it ignored
+  local words = {"cd " .. support.quote(support.cwd()) .. "; stty cols 80 rows 24; exec " .. ENV}
   for name, value in pairs(vars) do words[#words + 1] = name .. "=" .. support.quote(value) end
   words[#words + 1] = support.quote(support.seqrt)
   for _, word in ipairs(args) do words[#words + 1] = support.quote(word) end
   local inner = support.quote(table.concat(words, " "))
   assert(os.execute(("mkfifo %s/in && touch %s/log"):format(dir, dir)))
   local command = [[
-    { timeout -k 1 60 script -qfec %s log <in; echo $? >rc.new; mv rc.new rc; } >/dev/null 2>&1 &]]
+    { timeout -k 1 300 script -qfec %s log <in; echo $? >rc.new; mv rc.new rc; } >/dev/null 2>&1 &]]
   assert(os.execute(("export SHELL=/bin/sh; cd %s && %s"):format(dir, command:format(inner))))
   local keys = assert(io.open(dir .. "/in", "w"))
   keys:setvbuf "no"
@@ -126,9 +148,9 @@ function Terminal:text()
   return (text:gsub("\7", ""):gsub("\r\n", "\n"))
 end
 
--- Waits until the text stands after what was expected before; raises after `seconds` (5).
+-- Waits until the text stands after what was expected before; raises after `seconds` (20).
 function Terminal:expect(text, seconds)
-  local tries = (seconds or 5) / 0.02
+  local tries = (seconds or 20) / 0.02
   for _ = 1, tries do
     local all = self:text()
     local first, last = all:find(text, self.at, true)
@@ -142,10 +164,12 @@ function Terminal:expect(text, seconds)
   error(("the terminal does not show %q; since the last match it shows %q"):format(text, self:text():sub(self.at)), 2)
 end
 
+function Terminal:has_ended() return support.exists(self.dir .. "/rc") end
+
 -- Waits for the end; returns the exit status.
 function Terminal:status(seconds)
-  for _ = 1, (seconds or 5) / 0.02 do
-    if support.exists(self.dir .. "/rc") then
+  for _ = 1, (seconds or 20) / 0.02 do
+    if self:has_ended() then
       self.keys:close()
       return tonumber(support.read(self.dir .. "/rc"))
     end

@@ -58,13 +58,7 @@ local function start(s, ...)
     .. "2>/dev/null >/dev/null &"):format(support.quote(s.dir), table.concat(words, " "))))
 end
 
-local function wait_for(condition, what)
-  for _ = 1, 500 do
-    if condition() then return end
-    os.execute "sleep 0.02"
-  end
-  error("waited in vain for " .. what, 2)
-end
+local wait_for = support.eventually
 
 local function alive(s)
   local found = support.shell("grep -lF " .. support.quote(s.script) .. " /proc/[0-9]*/cmdline 2>/dev/null")

@@ -3,7 +3,7 @@
 --
 --   seqrt spec/training.lua <out> <steps> <every> [KILL <seconds> | TERM <step> | INT <step> | PAUSE <step>]
 --
--- sends itself that signal, KILL after a time, the others in the middle of a step; PAUSE waits there for Ctrl-C.
+-- sends itself that signal, KILL after a time from here on, the others in the middle of a step; PAUSE waits there for Ctrl-C.
 
 local sq = require "seqrt"
 local nn = sq.nn
@@ -11,17 +11,13 @@ local out, steps, every = arg[1], tonumber(arg[2]), tonumber(arg[3])
 local signal, when = arg[4], tonumber(arg[5])
 local pid = require "seqrt.sys".pid()
 
-if signal == "KILL" then os.execute(("(sleep %g; kill -9 %d) >/dev/null 2>&1 &"):format(when, pid)) end
-
 local function middle_of(step)
   if step ~= when or signal == "KILL" then return end
-  local here, begin = true, sq.clock() -- `here` is what the prompt sets
-  if signal == "PAUSE" then
-    print "here"
-    while here do end
-  else -- not while os.execute waits: it has SIGINT ignored
-    os.execute(("(sleep 0.02; kill -%s %d) >/dev/null 2>&1 &"):format(signal, pid))
-    while sq.clock() < begin + 0.3 do end
+  local here, told = true, false -- `here` is what the prompt sets
+  if signal ~= "PAUSE" then return io.popen(("kill -%s %d"):format(signal, pid)):close() end -- os.execute has SIGINT ignored
+  while here do
+    if not told then print "here" end
+    told = true
   end
 end
 
@@ -38,6 +34,7 @@ local parts = { model = model, opt = opt, schedule = schedule, loader = loader, 
 local checkpoint <close> = sq.Checkpoint(out, { keep = 2, every = every })
 local step = checkpoint:resume(parts) or 0
 io.stderr:write("from ", step, "\n")
+if signal == "KILL" then os.execute(("(sleep %g; kill -9 %d) >/dev/null 2>&1 &"):format(when, pid)) end
 
 while step < steps do
   for x, y in loader:epoch() do

@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
+#include "kernels/gemm.h"
 
 typedef enum kind { FORWARD, BACKWARD, FUNCTION, KINDS } kind;
 
@@ -29,6 +30,7 @@ typedef struct frame {
   record *record;
   uintptr_t place; /* on the C stack: one that an error left behind is found by it */
   int64_t begin, bytes, inner_ns, inner_bytes;
+  int64_t loading; /* what the load of the BLAS had taken before */
 } frame;
 
 enum { RECORDS = 4096, FRAMES = 256 };
@@ -82,13 +84,26 @@ static record *record_of(record key) {
 static void begin(record key, uintptr_t place) {
   while (depth > 0 && frames[depth - 1].place <= place) depth--;
   if (depth == FRAMES) depth--;
-  frames[depth++] = (frame){record_of(key), place, now(), bytes_so_far(), 0, 0};
+  frames[depth++] = (frame){record_of(key), place, now(), bytes_so_far(), 0, 0, sq_blas_load_ns()};
+}
+
+/* The first product loads the BLAS, which may take longer than all products: a row of its own. */
+static void take_load_apart(frame *f) {
+  static const char load[] = "(load of the BLAS)";
+  int64_t ns = sq_blas_load_ns() - f->loading;
+  if (ns == 0) return;
+  record *r = record_of((record){.name = load, .source = load, .kind = FUNCTION});
+  r->calls++;
+  r->ns += ns;
+  f->inner_ns += ns;
+  for (frame *outer = frames; outer < f; outer++) outer->loading += ns;
 }
 
 static void end(uintptr_t place) {
   while (depth > 0 && frames[depth - 1].place < place) depth--;
   if (depth == 0) return;
   frame *f = &frames[--depth];
+  take_load_apart(f);
   int64_t ns = now() - f->begin, bytes = bytes_so_far() - f->bytes;
   f->record->calls++;
   f->record->ns += ns - f->inner_ns;
@@ -199,9 +214,10 @@ static void print_head(const char *what) {
   print("\n%-28s %10s %10s %10s %9s %6s", what, "forward ms", "backward", "function", "MB", "%");
 }
 
-enum { LEAST_ROWS = 5, MOST_ROWS = 24 };
+enum { LEAST_ROWS = 12, MOST_ROWS = 24 };
 
-/* How many rows are worth a line of their own: from 0.05 % on. */
+/* How many rows are worth a line of their own: what has room on a screen, further ones from 0.05 %
+ * on. */
 static int rows_shown(int n, int64_t wall) {
   int rows = 0;
   while (rows < n && rows < MOST_ROWS && (rows < LEAST_ROWS || total_ns(&sums[rows]) > wall / 2000))
@@ -250,7 +266,7 @@ static const char *line_text(const char *path, int line, char *out, size_t room)
   void *data = NULL;
   int64_t size;
   out[0] = '\0';
-  if (!path || sq_file_read(path, 1 << 24, &data, &size) != SQ_OK) return out;
+  if (!path || line == 0 || sq_file_read(path, 1 << 24, &data, &size) != SQ_OK) return out;
   const char *s = data;
   for (int at = 1; at < line && s; at++) {
     s = strchr(s, '\n');
@@ -271,7 +287,11 @@ static void print_lines(int64_t wall) {
   for (int i = 0; i < shown; i++) {
     const record *r = sums[i].key;
     char label[256], code[49];
-    snprintf(label, sizeof label, "%s:%d", r->source ? r->source : "?", r->line);
+    const char *source = r->source ? r->source : "?";
+    if (r->line > 0)
+      snprintf(label, sizeof label, "%s:%d", source, r->line);
+    else
+      snprintf(label, sizeof label, "%s", source);
     size_t length = strlen(label);
     print("\n%-28s ", length > 28 ? label + length - 28 : label);
     print_numbers(&sums[i], wall);

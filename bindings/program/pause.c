@@ -126,13 +126,14 @@ static bool defer(lua_State *L) {
   return true;
 }
 
-/* The hook of a signal. */
+/* The hook of a signal. Who looks around wants a function of the script, not the end of a print. */
 static void arrive(lua_State *L, lua_Debug *event) {
-  (void)event;
+  bool opens = mode == SQ_PAUSE_OPEN && seen == SIGINT;
+  if (opens && lua_getinfo(L, "S", event) && event->what[0] == 'C') return;
   disarm();
   lua_sethook(L, NULL, 0, 0);
   sq_interrupt_clear();
-  if (mode == SQ_PAUSE_OPEN && seen == SIGINT) {
+  if (opens) {
     open_prompt(L, false);
   } else if (!defer(L)) {
     end_script(L);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/cpu.h"
 #include "base/limits.h"
@@ -93,8 +94,7 @@ static void make_name(void *library) {
     snprintf(name, sizeof name, "%s", SQ_BLAS_LIB);
 }
 
-sq_status sq_blas_load(void) {
-  if (sgemm) return SQ_OK;
+static sq_status load(void) {
   sq_isa isa;
   char *old[VARS];
   SQ_TRY(sq_isa_select(&isa));
@@ -115,6 +115,24 @@ sq_status sq_blas_load(void) {
   sgemm = s;
   return SQ_OK;
 }
+
+static int64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t load_ns;
+
+sq_status sq_blas_load(void) {
+  if (sgemm) return SQ_OK;
+  int64_t begin = now();
+  sq_status status = load();
+  load_ns += now() - begin;
+  return status;
+}
+
+int64_t sq_blas_load_ns(void) { return load_ns; }
 
 const char *sq_blas_name(void) { return name; }
 

@@ -8,6 +8,9 @@
  * nothing. [fails: io, the library is missing, naming it | Lua thread] */
 SQ_CHECKED sq_status sq_blas_load(void);
 
+/* What the load took, in nanoseconds; 0 before it. [any thread] */
+int64_t sq_blas_load_ns(void);
+
 /* "libopenblas.so.0 (SkylakeX)", or the library's name where it does not tell; "not loaded yet".
  * [borrow | Lua thread] */
 const char *sq_blas_name(void);
