@@ -6,6 +6,7 @@
 #define SEQRT_SPEC_KERNELS_ORACLE_H
 
 #include <math.h>
+#include <stdbool.h>
 
 typedef long double real;
 
@@ -28,6 +29,19 @@ static inline real o_inner(real x) {
 static inline real o_floor100(real x) { return x < -100 ? -100 : x; }
 static inline real o_max(real a, real b) { return isnan(a) || a > b ? a : b; }
 static inline real o_min(real a, real b) { return isnan(a) || a < b ? a : b; }
+/* a / b rounded once, to the type of its operands: what is cut off afterwards depends on it. */
+static inline real o_quotient(real a, real b) {
+  const bool narrow = (real)(float)a == a && (real)(float)b == b;
+  return narrow ? (real)((float)a / (float)b) : (real)((double)a / (double)b);
+}
+static inline real o_mod(real a, real b) {
+  const real m = fmodl(a, b);
+  return m != 0 && (b < 0) != (m < 0) ? m + b : m;
+}
+static inline real o_floor_div(real a, real b) {
+  const real m = fmodl(a, b), q = (a - m) / b - (m != 0 && (b < 0) != (m < 0));
+  return b == 0 ? a / b : q == 0 ? copysignl(0, a / b) : roundl(q);
+}
 static inline real o_gelu_tanh_slope(real x) {
   const real t = tanhl(o_inner(x)),
              di = sqrtl(2 / 3.14159265358979323846264L) * (1 + 3 * 0.044715L * x * x);
@@ -42,6 +56,8 @@ static inline real o_gelu_tanh_slope(real x) {
     return r;                                                                 \
   }
 
+/* The formatter takes products for pointers. */
+/* clang-format off */
 O(copy, 0, 0, a)
 O(neg, 0, 0, -a)
 O(add, 0.51, 0, a + b)
@@ -74,6 +90,12 @@ O(sign, 0, 0, o_sign(a))
 O(floor, 0, 0, floorl(a))
 O(ceil, 0, 0, ceill(a))
 O(round, 0, 0, rintl(a))
+O(remainder, 0.51, 0, o_mod(a, b))
+O(remainder_back_b, 3, 0, -a * o_floor_div(b, c))
+O(fmod, 0, 0, fmodl(a, b))
+O(fmod_back_b, 0.51, 0, -a * truncl(o_quotient(b, c)))
+O(div_floor, 2, 0, o_floor_div(a, b))
+O(div_trunc, 0, 0, truncl(o_quotient(a, b)))
 O(zero, 0, 0, 0)
 O(maximum, 0, 0, o_max(a, b))
 O(minimum, 0, 0, o_min(a, b))
@@ -81,6 +103,13 @@ O(maximum_back, 0, 0, b > c ? a : b == c ? a / 2 : 0)
 O(minimum_back, 0, 0, b < c ? a : b == c ? a / 2 : 0)
 O(clamp, 0, 0, a < p0 ? p0 : a > p1 ? p1 : a)
 O(clamp_back, 0, 0, b >= p0 && b <= p1 ? a : 0)
+O(between_back_x, 0, 0,
+  c == d             ? (b == c ? a : 0 * a)
+  : c < b && b < d   ? a
+  : c < d && (b == c || b == d) ? a / 2
+                                : 0 * a)
+O(between_back_low, 0, 0, c <= d && b < c ? a : c < d && b == c ? a / 2 : 0 * a)
+O(between_back_high, 0, 0, c > d || b > d ? a : c < d && b == d ? a / 2 : 0 * a)
 O(lerp, 3, fabsl(a) + fabsl(b) + fabsl(c * (b - a)),
   c < 0.5L ? a + c * (b - a) : b - (1 - c) * (b - a))
 O(lerp_back_a, 2, fabsl(a), a * (1 - b))

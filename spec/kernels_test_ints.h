@@ -31,6 +31,23 @@ static wide i_ge(wide a, wide b) { return a >= b; }
 static wide i_not(wide a, wide b) { return (void)b, a == 0; }
 static wide i_set(wide a, wide b) { return (void)b, a != 0; }
 
+static wide i_mod(wide a, wide b) {
+  const wide m = b == 0 ? 0 : a % b;
+  return m != 0 && (m < 0) != (b < 0) ? m + b : m;
+}
+static wide i_fmod(wide a, wide b) { return b == 0 ? 0 : a % b; }
+static wide i_floor(wide a, wide b) { return b == 0 ? 0 : (a - i_mod(a, b)) / b; }
+static wide i_trunc(wide a, wide b) { return b == 0 ? 0 : a / b; }
+static wide i_bit_and(wide a, wide b) { return a & b; }
+static wide i_bit_or(wide a, wide b) { return a | b; }
+static wide i_bit_xor(wide a, wide b) { return a ^ b; }
+static wide i_bit_not(wide a, wide b) { return (void)b, ~a; }
+static wide i_flip(wide a, wide b) { return (void)b, !a; }
+static wide i_left64(wide a, wide b) { return b < 0 || b > 63 ? 0 : (wide)((uint64_t)a << b); }
+static wide i_right64(wide a, wide b) { return a >> (b < 0 || b > 63 ? 63 : b); }
+static wide i_left8(wide a, wide b) { return b > 7 ? 0 : a << b; }
+static wide i_right8(wide a, wide b) { return b > 7 ? 0 : a >> b; }
+
 /* a^b, multiplied out and wrapped as it goes; PyTorch's answer for b < 0. */
 static wide i_pow(wide a, wide b) {
   if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
@@ -70,6 +87,19 @@ static const struct {
     {SQ_ELEM_clamp, BOTH, i_clamp},
     {SQ_ELEM_pow, BOTH, i_pow},
     {SQ_ELEM_pow_scalar, BOTH, i_cube},
+    {SQ_ELEM_remainder, BOTH, i_mod},
+    {SQ_ELEM_fmod, BOTH, i_fmod},
+    {SQ_ELEM_div_floor, BOTH, i_floor},
+    {SQ_ELEM_div_trunc, BOTH, i_trunc},
+    {SQ_ELEM_bit_and, ALL, i_bit_and},
+    {SQ_ELEM_bit_or, ALL, i_bit_or},
+    {SQ_ELEM_bit_xor, ALL, i_bit_xor},
+    {SQ_ELEM_bit_not, BOTH, i_bit_not},
+    {SQ_ELEM_bit_not, 1 << SQ_BOOL, i_flip},
+    {SQ_ELEM_shift_left, 1 << SQ_I64, i_left64},
+    {SQ_ELEM_shift_right, 1 << SQ_I64, i_right64},
+    {SQ_ELEM_shift_left, 1 << SQ_U8, i_left8},
+    {SQ_ELEM_shift_right, 1 << SQ_U8, i_right8},
     {SQ_ELEM_eq, ALL, i_eq},
     {SQ_ELEM_ne, ALL, i_ne},
     {SQ_ELEM_lt, ALL, i_lt},

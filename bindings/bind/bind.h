@@ -80,6 +80,7 @@ typedef struct bind_entry {
   int (*call)(lua_State *L, const sq_arg *arg);
   const sq_signature *sig; /* read at the first call */
   int op;                  /* -1: none */
+  int with_tensor;         /* the op where a Tensor stands behind the first argument, -1: none */
   bool inplace;
   int most; /* arguments looked at, 0: all */
 } bind_entry;

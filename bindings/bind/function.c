@@ -8,13 +8,37 @@
 #include "bind/profile.h"
 #include "bind/registry.h"
 
-static int call_op(lua_State *L, const bind_entry *e, const bind_args *a) {
+/* Ops that take a Tensor in the place of a dim or of numbers are another op then. */
+static int op_with_tensor(int op) {
+  return op == SQ_OP_max                         ? SQ_OP_maximum
+         : op == SQ_OP_min                       ? SQ_OP_minimum
+         : op == SQ_OP_clamp || op == SQ_OP_clip ? SQ_OP_clamp_between
+                                                 : -1;
+}
+
+/* True when an argument behind the first, or an option, is a Tensor. */
+static bool has_tensor(lua_State *L) {
+  int n = lua_gettop(L);
+  bool found = false;
+  for (int i = 2; i <= n && !found; i++) found = bind_test(L, i, bind_tensor_class) != NULL;
+  if (found || n == 0 || lua_type(L, n) != LUA_TTABLE || luaL_getmetafield(L, n, "__index"))
+    return found;
+  luaL_checkstack(L, 4, NULL);
+  for (lua_pushnil(L); lua_next(L, n); lua_pop(L, 1)) {
+    bool first = lua_type(L, -2) == LUA_TSTRING && (strcmp(lua_tostring(L, -2), "x") == 0 ||
+                                                    strcmp(lua_tostring(L, -2), "input") == 0);
+    found = found || (!first && bind_test(L, -1, bind_tensor_class));
+  }
+  return found;
+}
+
+static int call_op(lua_State *L, int op, bool inplace, const bind_args *a) {
   int params = a->sig->params, returns = a->sig->returns;
-  if (e->inplace) {
+  if (inplace) {
     if (a->arg[0].kind != SQ_ARG_TENSOR)
       return bind_error(L, "[%s] %s is a number: what is changed in place must be a Tensor",
                         a->name, a->sig->param[0].name);
-    BIND_TRY(L, sq_apply_inplace((sq_op_id)e->op, params, a->arg));
+    BIND_TRY(L, sq_apply_inplace((sq_op_id)op, params, a->arg));
     lua_settop(L, 1);
     return 1;
   }
@@ -23,7 +47,7 @@ static int call_op(lua_State *L, const bind_entry *e, const bind_args *a) {
   luaL_checkstack(L, SQ_MAX_OUT + 2, NULL);
   int first = lua_gettop(L);
   for (int k = 0; k < returns; k++) box[k] = bind_new(L, bind_tensor_class, 0);
-  BIND_TRY(L, sq_apply((sq_op_id)e->op, params, a->arg, out));
+  BIND_TRY(L, sq_apply((sq_op_id)op, params, a->arg, out));
   for (int k = 0; k < returns; k++) box[k]->tensor = out[k];
   while (returns > 1 && !out[returns - 1]) returns--; /* x:max() has no indices */
   lua_settop(L, first + returns);
@@ -41,11 +65,16 @@ static int bind_call(lua_State *L) {
   a.plain = e->most > 0;
   a.in_lua = false;
   if (a.plain) lua_settop(L, e->most);
+  int op = e->op;
+  if (e->with_tensor >= 0 && has_tensor(L)) {
+    op = e->with_tensor;
+    BIND_TRY(L, registry_signature(sq_op_at((sq_op_id)op)->signature, &a.sig));
+  }
   a.given = lua_gettop(L);
   bind_args_read(&a);
   bool timed = profile_running && e->op < 0; /* an op is timed in the runtime */
   if (timed) profile_begin(L, e->name);
-  int results = e->op >= 0 ? call_op(L, e, &a) : e->call(L, a.arg);
+  int results = op >= 0 ? call_op(L, op, e->inplace, &a) : e->call(L, a.arg);
   if (timed) profile_end();
   bind_account(L);
   return results;
@@ -82,7 +111,7 @@ void bind_push_argument(lua_State *L, const void *object) {
 static bind_entry *push_entry(lua_State *L) {
   bind_entry *e = lua_newuserdatauv(L, sizeof *e, 0);
   memset(e, 0, sizeof *e);
-  e->op = -1;
+  e->op = e->with_tensor = -1;
   lua_pushvalue(L, -1);
   lua_pushcclosure(L, bind_call, 1);
   lua_remove(L, -2);
@@ -104,6 +133,7 @@ void bind_push_op(lua_State *L, int op, bool inplace, int most) {
   e->signature = row->signature;
   e->doc = row->doc;
   e->op = op;
+  e->with_tensor = op_with_tensor(op);
   e->inplace = inplace;
   e->most = most;
 }

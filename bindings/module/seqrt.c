@@ -140,8 +140,20 @@ static void open_operators(lua_State *L) {
   static const struct {
     const char *event;
     int op, operands;
-  } rows[] = {{"__add", SQ_OP_add, 2}, {"__sub", SQ_OP_sub, 2}, {"__mul", SQ_OP_mul, 2},
-              {"__div", SQ_OP_div, 2}, {"__pow", SQ_OP_pow, 2}, {"__unm", SQ_OP_neg, 1}};
+  } rows[] = {{"__add", SQ_OP_add, 2},
+              {"__sub", SQ_OP_sub, 2},
+              {"__mul", SQ_OP_mul, 2},
+              {"__div", SQ_OP_div, 2},
+              {"__pow", SQ_OP_pow, 2},
+              {"__unm", SQ_OP_neg, 1},
+              {"__idiv", SQ_OP_floor_divide, 2},
+              {"__mod", SQ_OP_remainder, 2},
+              {"__band", SQ_OP_bitwise_and, 2},
+              {"__bor", SQ_OP_bitwise_or, 2},
+              {"__bxor", SQ_OP_bitwise_xor, 2},
+              {"__bnot", SQ_OP_bitwise_not, 1},
+              {"__shl", SQ_OP_bitwise_left_shift, 2},
+              {"__shr", SQ_OP_bitwise_right_shift, 2}};
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
     bind_push_op(L, rows[i].op, false, rows[i].operands);
     bind_class_add(L, bind_tensor_class, rows[i].event);

@@ -1,9 +1,11 @@
 /* op_elem.c: elementwise arithmetic; each op is its kernel and the gradient of each input. No loop
  * is written here. */
 #include <math.h>
+#include <string.h>
 
 #include "autograd/op_priv.h"
 #include "tensor/map.h"
+#include "tensor/reduce.h"
 #include "tensor/view.h"
 
 /* alpha b where the kernels do not multiply by alpha themselves: in whole numbers, exactly, and in
@@ -101,8 +103,125 @@ const sq_op_impl sq__op_sub = {.forward = sub_forward,
                                .promotes = SQ_ALL_INPUTS};
 
 SQ_ELEMENTWISE(mul, SQ_ELEM_mul, .grad = {{SQ_ELEM_mul, "gb"}, {SQ_ELEM_mul, "ga"}});
-SQ_ELEMENTWISE(div, SQ_ELEM_div, true, .grad = {{SQ_ELEM_div, "gb"}, {SQ_ELEM_div_back_b, "gby"}});
 SQ_ELEMENTWISE(neg, SQ_ELEM_neg, .grad = {{SQ_ELEM_neg, "g"}});
+
+/* --- quotients ------------------------------------------------------------------------------- */
+
+/* Fails where the dtype has no such kernel: bits of floats, remainders of bool. */
+static sq_status check_defined(const sq_call *c, sq_elem kernel) {
+  sq_dtype dtype = c->in[0]->dtype;
+  if (sq_kern_of(dtype)->elem[kernel]) return SQ_OK;
+  return sq_fail(SQ_ETYPE, "[%s] is not defined for %s: convert it, with x:long()", c->op->name,
+                 sq_dtype_name(dtype));
+}
+
+/* Whole numbers can't be divided by 0. */
+static sq_status check_divisor(const sq_call *c) {
+  sq_tensor *b = c->in[1];
+  if (sq_is_float(b->dtype)) return SQ_OK;
+  SQ_OWN sq_tensor *zero = NULL, *any = NULL;
+  SQ_TRY(sq_map(c->op->name, SQ_ELEM_logical_not, &b, NULL, &zero));
+  SQ_TRY(sq_sum(zero, 0, false, &any));
+  if (!sq_tensor_get_int(any, 0)) return SQ_OK;
+  return sq_fail(SQ_EARG, "[%s] other has a 0: %s can't be divided by it, x:float() can",
+                 c->op->name, sq_dtype_name(b->dtype));
+}
+
+static sq_status check_quotient(const sq_call *c, sq_elem kernel) {
+  SQ_TRY(check_defined(c, kernel));
+  return check_divisor(c);
+}
+
+/* y = kernel(a, b), by the op's rule. */
+static sq_status quotient_forward(sq_call *c) {
+  SQ_TRY(check_quotient(c, c->op->impl->elem.kernel));
+  return sq__elem_forward(c);
+}
+
+static sq_status quotient_into(sq_call *c) {
+  SQ_TRY(check_quotient(c, c->op->impl->elem.kernel));
+  return sq__elem_inplace(c);
+}
+
+#define SQ_QUOTIENT(op, back, ...)                             \
+  const sq_op_impl sq__op_##op = {.forward = quotient_forward, \
+                                  .backward = back,            \
+                                  .into = quotient_into,       \
+                                  .inplace = true,             \
+                                  .promotes = SQ_ALL_INPUTS,   \
+                                  .elem = {__VA_ARGS__}}
+
+/* da = dy, db = -dy times the rounded quotient */
+SQ_QUOTIENT(remainder, sq__elem_backward, SQ_ELEM_remainder,
+            .grad = {{SQ_ELEM_copy, "g"}, {SQ_ELEM_remainder_back_b, "gab"}});
+SQ_QUOTIENT(fmod, sq__elem_backward, SQ_ELEM_fmod,
+            .grad = {{SQ_ELEM_copy, "g"}, {SQ_ELEM_fmod_back_b, "gab"}});
+
+static sq_status floor_divide_backward(sq_back *b) {
+  (void)b;
+  return sq_fail(
+      SQ_ESTATE,
+      "[floor_divide] has no gradient; that of x:div(y, {rounding_mode = \"floor\"}) is 0");
+}
+SQ_QUOTIENT(floor_divide, floor_divide_backward, SQ_ELEM_div_floor);
+
+/* How the quotient is rounded; SQ_ELEM_div where it is not. */
+static sq_elem quotient_kernel(const sq_call *c) {
+  if (c->arg[2].kind == SQ_ARG_NIL) return SQ_ELEM_div;
+  return strcmp(c->arg[2].string, "floor") == 0 ? SQ_ELEM_div_floor : SQ_ELEM_div_trunc;
+}
+
+/* a / b, whole numbers as float32. */
+static sq_status true_quotient(sq_call *c) {
+  SQ_OWN sq_tensor *a = NULL, *b = NULL;
+  SQ_TRY(sq__to_float(c->in[0], &a));
+  SQ_TRY(sq__to_float(c->in[1], &b));
+  sq_call floats = *c;
+  floats.in = (sq_tensor *[]){a, b};
+  sq_status st = sq__elem_forward(&floats);
+  c->out[0] = floats.out[0];
+  return st;
+}
+
+/* y = a / b;  da = dy / b, db = -dy y / b;  of a rounded quotient 0 */
+static sq_status div_forward(sq_call *c) {
+  sq_elem kernel = quotient_kernel(c);
+  sq__save_int(c, kernel != SQ_ELEM_div);
+  if (kernel == SQ_ELEM_div) return true_quotient(c);
+  SQ_TRY(check_quotient(c, kernel));
+  return sq_map("div", kernel, c->in, NULL, &c->out[0]);
+}
+
+static sq_status div_into(sq_call *c) {
+  sq_elem kernel = quotient_kernel(c);
+  if (kernel != SQ_ELEM_div) {
+    SQ_TRY(check_quotient(c, kernel));
+  } else if (!sq_is_float(c->in[0]->dtype)) {
+    return sq_fail(SQ_ETYPE,
+                   "[div_] the result is float32, x is %s: in place nothing is cast down; use "
+                   "x:div(...), or convert x first",
+                   sq_dtype_name(c->in[0]->dtype));
+  }
+  return sq__elem_into(c, kernel, NULL);
+}
+
+static sq_status div_backward(sq_back *b) {
+  if (!sq__ints(b)[0]) return sq__elem_backward(b);
+  for (int i = 0; i < 2; i++) {
+    if (!sq__needs(b, i)) continue;
+    SQ_TRY(sq_tensor_full(b->dy[0]->dtype, sq__in_ndim(b, i), sq__in_shape(b, i), 0, &b->dx[i]));
+  }
+  return SQ_OK;
+}
+const sq_op_impl sq__op_div = {
+    .forward = div_forward,
+    .backward = div_backward,
+    .into = div_into,
+    .inplace = true,
+    .promotes = SQ_ALL_INPUTS,
+    .elem = {SQ_ELEM_div, .grad = {{SQ_ELEM_div, "gb"}, {SQ_ELEM_div_back_b, "gby"}}}};
+
+/* --- powers ---------------------------------------------------------------------------------- */
 
 /* True where b is a number and has kernels of its own: those of floats. */
 static bool by_number(const sq_call *c) {
@@ -177,7 +296,7 @@ SQ_ELEMENTWISE(round, SQ_ELEM_round, false, .grad = {{SQ_ELEM_zero, "g"}});
 /* y = x, at least p0 and at most p1;  dx = dy where p0 <= x <= p1, else 0 */
 static sq_status clamp_bounds(sq_call *c, double *p) {
   if (c->arg[1].kind == SQ_ARG_NIL && c->arg[2].kind == SQ_ARG_NIL) {
-    return sq_fail(SQ_EARG, "[clamp] give min, max or both");
+    return sq_fail(SQ_EARG, "[%s] give min, max or both", c->op->name);
   }
   p[0] = c->arg[1].kind == SQ_ARG_NIL ? -INFINITY : c->arg[1].number;
   p[1] = c->arg[2].kind == SQ_ARG_NIL ? INFINITY : c->arg[2].number;
@@ -211,6 +330,51 @@ static sq_status clamp_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_clamp = {
     .forward = clamp_forward, .backward = clamp_backward, .into = clamp_into, .inplace = true};
+const sq_op_impl sq__op_clip = {
+    .forward = clamp_forward, .backward = clamp_backward, .into = clamp_into, .inplace = true};
+
+/* y = min(max(x, low), high), a bound left out is NULL;  dy goes to where y came from, by halves
+ * where x is at one bound */
+static sq_status clamp_between_forward(sq_call *c) {
+  sq_tensor *x = c->in[0], *low = c->in[1], *high = c->in[2];
+  SQ_OWN sq_tensor *raised = NULL;
+  for (int i = 0; i < 3; i++) SQ_TRY(sq__save(c, c->in[i]));
+  if (low) SQ_TRY(sq_map("clamp", SQ_ELEM_maximum, (sq_tensor *[]){x, low}, NULL, &raised));
+  if (!high) {
+    c->out[0] = sq_tensor_give(&raised);
+    return SQ_OK;
+  }
+  sq_tensor *in[] = {raised ? raised : x, high};
+  return sq_map("clamp", SQ_ELEM_minimum, in, NULL, &c->out[0]);
+}
+
+/* The kernel and the operands of input i's gradient. */
+static sq_status clamp_between_give(sq_back *b, int i) {
+  static const sq_elem both[] = {SQ_ELEM_between_back_x, SQ_ELEM_between_back_low,
+                                 SQ_ELEM_between_back_high};
+  sq_tensor *g = b->dy[0], *x = sq__saved(b, 0), *low = sq__saved(b, 1), *high = sq__saved(b, 2);
+  sq_tensor *in[] = {g, x, low, high}, *value;
+  sq_tensor *bound = low ? low : high;
+  sq_elem kernel = both[i];
+  if (!low || !high) {
+    kernel = low ? SQ_ELEM_maximum_back : SQ_ELEM_minimum_back;
+    in[1] = i == 0 ? x : bound;
+    in[2] = i == 0 ? bound : x;
+  }
+  SQ_TRY(sq_map("clamp", kernel, in, NULL, &value));
+  return sq__give(b, i, value);
+}
+
+static sq_status clamp_between_backward(sq_back *b) {
+  for (int i = 0; i < 3; i++)
+    if (sq__needs(b, i)) SQ_TRY(clamp_between_give(b, i));
+  return SQ_OK;
+}
+const sq_op_impl sq__op_clamp_between = {.forward = clamp_between_forward,
+                                         .backward = clamp_between_backward,
+                                         .inplace = true,
+                                         .promotes = SQ_ALL_INPUTS,
+                                         .hidden = true};
 
 /* --- choices between two -------------------------------------------------------------------- */
 
@@ -267,11 +431,15 @@ static sq_status logical(sq_call *c, sq_elem kernel) {
 }
 
 static sq_status logical_and_forward(sq_call *c) { return logical(c, SQ_ELEM_minimum); }
+static sq_status logical_xor_forward(sq_call *c) { return logical(c, SQ_ELEM_bit_xor); }
 static sq_status logical_or_forward(sq_call *c) { return logical(c, SQ_ELEM_maximum); }
 const sq_op_impl sq__op_logical_and = {
     .forward = logical_and_forward, .into = test_into, .inplace = true, .mixed = true};
 const sq_op_impl sq__op_logical_or = {
     .forward = logical_or_forward, .into = test_into, .inplace = true, .mixed = true};
+
+const sq_op_impl sq__op_logical_xor = {
+    .forward = logical_xor_forward, .into = test_into, .inplace = true, .mixed = true};
 
 #define SQ_TEST(op, in_place)                                  \
   const sq_op_impl sq__op_##op = {.forward = sq__elem_forward, \
@@ -290,3 +458,29 @@ SQ_TEST(isnan, false);
 SQ_TEST(isinf, false);
 SQ_TEST(isfinite, false);
 SQ_TEST(logical_not, true);
+
+/* --- bits: of whole numbers and bool, without gradient --------------------------------------- */
+
+static sq_status bits_forward(sq_call *c) {
+  SQ_TRY(check_defined(c, c->op->impl->elem.kernel));
+  return sq__elem_forward(c);
+}
+
+static sq_status bits_into(sq_call *c) {
+  SQ_TRY(check_defined(c, c->op->impl->elem.kernel));
+  return sq__elem_inplace(c);
+}
+
+#define SQ_BITS(op, kernel)                                          \
+  const sq_op_impl sq__op_bitwise_##op = {.forward = bits_forward,   \
+                                          .into = bits_into,         \
+                                          .inplace = true,           \
+                                          .promotes = SQ_ALL_INPUTS, \
+                                          .elem = {kernel}}
+
+SQ_BITS(and, SQ_ELEM_bit_and);
+SQ_BITS(or, SQ_ELEM_bit_or);
+SQ_BITS(xor, SQ_ELEM_bit_xor);
+SQ_BITS(not, SQ_ELEM_bit_not);
+SQ_BITS(left_shift, SQ_ELEM_shift_left);
+SQ_BITS(right_shift, SQ_ELEM_shift_right);

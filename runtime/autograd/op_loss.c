@@ -51,10 +51,21 @@ static sq_status refuse_gradient(const sq_call *c, const sq_tensor *t, const cha
                  c->op->name, name);
 }
 
+static sq_status check_weight(const sq_call *c) {
+  const sq_tensor *x = c->in[0], *w = c->in[2];
+  int64_t C = x->shape[x->ndim > 1];
+  if (w && (w->ndim != 1 || w->shape[0] != C || w->dtype != x->dtype)) {
+    return sq_fail(SQ_ESHAPE, "[%s] weight is %s %s: it must be %s (%" PRId64 ")", c->op->name,
+                   sq_dtype_name(w->dtype), sq_tensor_shape_text(w, SQ_SHAPE_BUF),
+                   sq_dtype_name(x->dtype), C);
+  }
+  return SQ_OK;
+}
+
 static sq_status check_shapes(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *t = c->in[1], *w = c->in[2];
+  const sq_tensor *x = c->in[0], *t = c->in[1];
   SQ_TRY(sq__want_float(c, 0));
-  SQ_TRY(refuse_gradient(c, w, "weight"));
+  SQ_TRY(refuse_gradient(c, c->in[2], "weight"));
   bool fits = x->ndim >= 1 && t->ndim == x->ndim - 1;
   for (int i = 0, k = 0; fits && i < x->ndim; i++)
     if (i != (x->ndim > 1)) fits = x->shape[i] == t->shape[k++];
@@ -63,13 +74,7 @@ static sq_status check_shapes(const sq_call *c) {
         SQ_ESHAPE, "[%s] input is %s, target is %s: input must be (B,C,...) and target (B,...)",
         c->op->name, sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
   }
-  int64_t C = x->shape[x->ndim > 1];
-  if (w && (w->ndim != 1 || w->shape[0] != C || w->dtype != x->dtype)) {
-    return sq_fail(SQ_ESHAPE, "[%s] weight is %s %s: it must be %s (%" PRId64 ")", c->op->name,
-                   sq_dtype_name(w->dtype), sq_tensor_shape_text(w, SQ_SHAPE_BUF),
-                   sq_dtype_name(x->dtype), C);
-  }
-  return SQ_OK;
+  return check_weight(c);
 }
 
 /* The target as contiguous int64 classes, all in 0..C-1 or ignored. */
@@ -165,21 +170,110 @@ static sq_status save_rows(sq_call *c, sq_tensor *p, sq_tensor *t, int64_t ignor
   SQ_TRY(sq__save(c, p));
   SQ_TRY(sq__save(c, t));
   SQ_TRY(sq__save(c, c->in[2]));
-  sq__save_ints(c, 2, (int64_t[]){ignore, reduction});
+  sq__save_ints(c, 3, (int64_t[]){ignore, reduction, false});
   sq__save_number(c, smoothing);
   sq__save_number(c, total);
   return SQ_OK;
 }
 
+/* True for a target that holds a probability of each class: of input's shape, floats. */
+static bool is_distribution(const sq_call *c) {
+  const sq_tensor *x = c->in[0], *t = c->in[1];
+  return sq_is_float(t->dtype) && x->ndim > 0 &&
+         sq_shape_equal(x->ndim, x->shape, t->ndim, t->shape);
+}
+
+static sq_status check_distribution(const sq_call *c) {
+  const sq_tensor *x = c->in[0], *t = c->in[1];
+  SQ_TRY(sq__want_float(c, 0));
+  SQ_TRY(refuse_gradient(c, c->in[2], "weight"));
+  SQ_TRY(check_weight(c));
+  if (t->dtype != x->dtype) {
+    return sq_fail(SQ_ETYPE,
+                   "[cross_entropy] input is %s, target is %s: convert one with :to(dtype)",
+                   sq_dtype_name(x->dtype), sq_dtype_name(t->dtype));
+  }
+  if (c->arg[3].integer < 0) return SQ_OK;
+  return sq_fail(SQ_EARG,
+                 "[cross_entropy] ignore_index %" PRId64
+                 " is a class, but target holds probabilities: leave it out",
+                 c->arg[3].integer);
+}
+
+/* t scaled by `factor`, plus `more`, times w (C) along dim `dim`; w may be NULL. */
+static sq_status weigh(sq_tensor *t, double factor, double more, sq_tensor *w, int dim,
+                       sq_tensor **out) {
+  SQ_OWN sq_tensor *scaled = NULL, *constant = NULL, *moved = NULL, *wide = NULL;
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_scale, &t, &factor, &scaled));
+  SQ_TRY(sq_tensor_scalar(t->dtype, more, &constant));
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_add, (sq_tensor *[]){scaled, constant}, NULL, &moved));
+  if (!w) {
+    *out = sq_tensor_give(&moved);
+    return SQ_OK;
+  }
+  int64_t shape[SQ_MAX_DIMS];
+  for (int i = 0; i < t->ndim; i++) shape[i] = i == dim ? w->numel : 1;
+  SQ_TRY(sq_reshape(w, t->ndim, shape, &wide));
+  return sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){moved, wide}, NULL, out);
+}
+
+/* loss_i = -sum_c q_c log p_c, q = w ((1-s) target + s/C), p = softmax(input_i); mean: divided by
+ * the number of rows.  dinput = p sum_c dloss q - dloss q;  dtarget = -dloss (1-s) w log p */
+static sq_status distribution_forward(sq_call *c, double smoothing) {
+  SQ_TRY(check_distribution(c));
+  sq_tensor *x = c->in[0];
+  int dim = x->ndim > 1;
+  double classes = (double)x->shape[dim];
+  SQ_OWN sq_tensor *log_p = NULL, *q = NULL, *terms = NULL, *sum = NULL, *each = NULL;
+  SQ_TRY(sq_along_dim(SQ_ALONG_LOG_SOFTMAX, &x, dim, &log_p));
+  SQ_TRY(weigh(c->in[1], 1 - smoothing, smoothing / classes, c->in[2], dim, &q));
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){log_p, q}, NULL, &terms));
+  SQ_TRY(sq_sum(terms, 1u << dim, false, &sum));
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_neg, &sum, NULL, &each));
+  char reduction = reduction_of(c, 4);
+  double total = reduction == 'm' ? (double)each->numel : 1;
+  SQ_TRY(sq__save(c, log_p));
+  SQ_TRY(sq__save(c, q));
+  SQ_TRY(sq__save(c, c->in[2]));
+  sq__save_ints(c, 3, (int64_t[]){dim, reduction, true});
+  sq__save_number(c, smoothing);
+  sq__save_number(c, total);
+  return reduce_loss(each, reduction, total, each->ndim, each->shape, &c->out[0]);
+}
+
+static sq_status distribution_backward(sq_back *b) {
+  SQ_OWN sq_tensor *g = NULL, *wide = NULL, *minus = NULL, *slope = NULL;
+  sq_tensor *log_p = sq__saved(b, 0), *q = sq__saved(b, 1), *value;
+  int dim = (int)sq__ints(b)[0];
+  char reduction = (char)sq__ints(b)[1];
+  SQ_TRY(spread_loss(b->dy[0], reduction, sq__number(b, 1), &g));
+  if (reduction == 'n') {
+    SQ_TRY(sq_unsqueeze(g, dim, &wide));
+  } else {
+    wide = sq_tensor_keep(g);
+  }
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_neg, &wide, NULL, &minus));
+  if (sq__needs(b, 0)) {
+    SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){q, minus}, NULL, &slope));
+    SQ_TRY(sq_along_dim(SQ_ALONG_LOG_SOFTMAX_BACK, (sq_tensor *[]){slope, log_p}, dim, &b->dx[0]));
+  }
+  if (!sq__needs(b, 1)) return SQ_OK;
+  SQ_OWN sq_tensor *weighed = NULL;
+  SQ_TRY(weigh(log_p, 1 - sq__number(b, 0), 0, sq__saved(b, 2), dim, &weighed));
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){weighed, minus}, NULL, &value));
+  return sq__give(b, 1, value);
+}
+
 /* loss_i = -w_t ((1-s) log p_t) - s/C sum_c w_c log p_c, p = softmax(input_i), t = target_i; mean:
  * divided by the sum of the w_t of rows that are not ignored.  dinput = dloss w (p - target). */
 static sq_status cross_entropy_forward(sq_call *c) {
-  SQ_TRY(check_shapes(c));
   int64_t ignore = c->arg[3].integer;
   double smoothing = c->arg[5].number;
   if (!(smoothing >= 0 && smoothing <= 1)) {
     return sq_fail(SQ_EARG, "[cross_entropy] label_smoothing is %g: it must be 0 to 1", smoothing);
   }
+  if (is_distribution(c)) return distribution_forward(c, smoothing);
+  SQ_TRY(check_shapes(c));
   SQ_OWN sq_tensor *x = NULL, *t = NULL, *w = NULL, *p = NULL, *each = NULL;
   SQ_TRY(read_classes(c, c->in[0]->shape[c->in[0]->ndim > 1], ignore, &t));
   SQ_TRY(class_rows(c->in[0], &x));
@@ -205,6 +299,7 @@ static sq_status cross_entropy_forward(sq_call *c) {
 }
 
 static sq_status cross_entropy_backward(sq_back *b) {
+  if (sq__ints(b)[2]) return distribution_backward(b);
   SQ_OWN sq_tensor *g = NULL, *w = NULL, *dx = NULL;
   sq_tensor *p = sq__saved(b, 0);
   char reduction = (char)sq__ints(b)[1];

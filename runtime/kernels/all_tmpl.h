@@ -23,10 +23,12 @@
 
 #define ELEM(name, inputs) RUN_ELEM(name, inputs, sizeof(T))
 #define TEST(name, inputs) RUN_ELEM(name, inputs, 1)
+#define WHOLE(name, inputs)
 #define KERN(name, args)
 #include "kernels/kern.def"
 #undef ELEM
 #undef TEST
+#undef WHOLE
 #undef KERN
 
 static const sq_kern S(table) = {
@@ -34,17 +36,21 @@ static const sq_kern S(table) = {
         {
 #define ELEM(name, inputs) [SQ_ELEM_##name] = S(name),
 #define TEST(name, inputs) [SQ_ELEM_##name] = S(name),
+#define WHOLE(name, inputs)
 #define KERN(name, args)
 #include "kernels/kern.def"
 #undef ELEM
 #undef TEST
+#undef WHOLE
 #undef KERN
         },
 #define ELEM(name, inputs)
 #define TEST(name, inputs)
+#define WHOLE(name, inputs)
 #define KERN(name, args) .name = S(name),
 #include "kernels/kern.def"
 #undef ELEM
 #undef TEST
+#undef WHOLE
 #undef KERN
 };

@@ -32,6 +32,8 @@ static int64_t power(int64_t a, int64_t b) {
 #define LEAST INT64_MIN
 #define MOST INT64_MAX
 #define NEGATIVE < 0
+#define BELOW_0(x) ((x) < 0)
+#define WIDTH 64
 #include "kernels/int_tmpl.h"
 #undef T
 #undef U
@@ -39,6 +41,8 @@ static int64_t power(int64_t a, int64_t b) {
 #undef LEAST
 #undef MOST
 #undef NEGATIVE
+#undef BELOW_0
+#undef WIDTH
 
 #define T uint8_t
 #define U uint8_t
@@ -46,6 +50,8 @@ static int64_t power(int64_t a, int64_t b) {
 #define LEAST 0
 #define MOST 255
 #define NEGATIVE != a /* never */
+#define BELOW_0(x) ((x) != (x))
+#define WIDTH 8
 #include "kernels/int_tmpl.h"
 #undef T
 #undef U
@@ -53,6 +59,8 @@ static int64_t power(int64_t a, int64_t b) {
 #undef LEAST
 #undef MOST
 #undef NEGATIVE
+#undef BELOW_0
+#undef WIDTH
 
 #define T uint8_t
 #define U uint8_t
@@ -64,11 +72,15 @@ static int64_t power(int64_t a, int64_t b) {
 /* PyTorch's: one of them, and both. */
 CORE2(add, a | b)
 CORE2(mul, a &b)
+CORE1(bit_not, !a)
 RUN_ELEM(add, 2, sizeof(T))
 RUN_ELEM(mul, 2, sizeof(T))
+RUN_ELEM(bit_not, 1, sizeof(T))
 
-static const sq_kern table_bool = {
-    .elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add), [SQ_ELEM_mul] = S(mul)}, SUM_KERNS, ORDER_KERNS};
+static const sq_kern table_bool = {.elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add),
+                                            [SQ_ELEM_mul] = S(mul), [SQ_ELEM_bit_not] = S(bit_not)},
+                                   SUM_KERNS,
+                                   ORDER_KERNS};
 
 const sq_kern *sq__kern_int(sq_dtype dtype) {
   return dtype == SQ_I64    ? &table_i64

@@ -30,6 +30,24 @@ CORE1(sign, (a > 0 ? K(1) : K(0)) - (a < 0 ? K(1) : K(0)))
 CORE1(floor, FLOOR(a))
 CORE1(ceil, CEIL(a))
 CORE1(round, RINT(a))
+INLINE T S(floored_mod)(T a, T b) {
+  T mod = FMOD(a, b);
+  return (mod != 0) & ((b < 0) != (mod < 0)) ? mod + b : mod;
+}
+/* The quotient is whole but for its rounding, which the last line takes back. */
+INLINE T S(floored_div)(T a, T b) {
+  T mod = FMOD(a, b), q = (a - mod) / b;
+  if ((mod != 0) & ((b < 0) != (mod < 0))) q -= K(1);
+  T whole = FLOOR(q);
+  if (q - whole > K(0.5)) whole += K(1);
+  return b == 0 ? a / b : q == 0 ? COPYSIGN(K(0), a / b) : whole;
+}
+CORE2(remainder, S(floored_mod)(a, b))
+CORE3(remainder_back_b, -a * S(floored_div)(b, c))
+CORE2(fmod, FMOD(a, b))
+CORE3(fmod_back_b, -a * TRUNC(b / c))
+CORE2(div_floor, S(floored_div)(a, b))
+CORE2(div_trunc, TRUNC(a / b))
 CORE1(zero, a != a ? K(0) : K(0))
 CORE2(maximum, (a > b) | (a != a) ? a : b)
 CORE2(minimum, (a < b) | (a != a) ? a : b)
@@ -42,6 +60,20 @@ INLINE T S(clamped)(T a, T least, T most) {
 }
 CORE1P(clamp, P1, S(clamped)(a, p0, p1))
 CORE2P(clamp_back, P1, (b >= p0) & (b <= p1) ? a : K(0))
+
+INLINE T S(inside_share)(T x, T low, T high) {
+  if (low == high) return x == low ? K(1) : K(0);
+  return (low < x) & (x < high) ? K(1) : (low < high) & ((x == low) | (x == high)) ? K(0.5) : K(0);
+}
+INLINE T S(low_share)(T x, T low, T high) {
+  return (low <= high) & (x < low) ? K(1) : (low < high) & (x == low) ? K(0.5) : K(0);
+}
+INLINE T S(high_share)(T x, T low, T high) {
+  return (low > high) | (x > high) ? K(1) : (low < high) & (x == high) ? K(0.5) : K(0);
+}
+CORE4(between_back_x, a * S(inside_share)(b, c, d))
+CORE4(between_back_low, a * S(low_share)(b, c, d))
+CORE4(between_back_high, a * S(high_share)(b, c, d))
 
 /* From the nearer end, as PyTorch: c = 0 gives a and c = 1 gives b, exactly. */
 CORE3(lerp, c < K(0.5) ? a + c * (b - a) : b - (K(1) - c) * (b - a))

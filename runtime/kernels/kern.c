@@ -34,10 +34,12 @@ static const struct {
 } elems[SQ_ELEMS] = {
 #define ELEM(name, inputs) {#name, inputs, false},
 #define TEST(name, inputs) {#name, inputs, true},
+#define WHOLE(name, inputs) {#name, inputs, false},
 #define KERN(name, args)
 #include "kernels/kern.def"
 #undef ELEM
 #undef TEST
+#undef WHOLE
 #undef KERN
 };
 

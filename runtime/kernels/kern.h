@@ -16,10 +16,12 @@ typedef void sq_elem_fn(int64_t n, const void *const *in, const int64_t *in_stri
 typedef enum sq_elem {
 #define ELEM(name, inputs) SQ_ELEM_##name,
 #define TEST(name, inputs) SQ_ELEM_##name,
+#define WHOLE(name, inputs) SQ_ELEM_##name,
 #define KERN(name, args)
 #include "kernels/kern.def"
 #undef ELEM
 #undef TEST
+#undef WHOLE
 #undef KERN
   SQ_ELEMS
 } sq_elem;
@@ -62,10 +64,12 @@ typedef struct sq_kern {
   sq_elem_fn *elem[SQ_ELEMS];
 #define ELEM(name, inputs)
 #define TEST(name, inputs)
+#define WHOLE(name, inputs)
 #define KERN(name, args) void(*name) args;
 #include "kernels/kern.def"
 #undef ELEM
 #undef TEST
+#undef WHOLE
 #undef KERN
 } sq_kern;
 

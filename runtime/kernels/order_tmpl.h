@@ -6,6 +6,9 @@ CORE1(copy, a)
 CORE1(zero, a & 0)
 CORE2(maximum, a > b ? a : b)
 CORE2(minimum, a < b ? a : b)
+CORE2(bit_and, a &b)
+CORE2(bit_or, a | b)
+CORE2(bit_xor, a ^ b)
 TEST2(eq, a == b)
 TEST2(ne, a != b)
 TEST2(lt, a < b)
@@ -22,6 +25,9 @@ RUN_ELEM(copy, 1, sizeof(T))
 RUN_ELEM(zero, 1, sizeof(T))
 RUN_ELEM(maximum, 2, sizeof(T))
 RUN_ELEM(minimum, 2, sizeof(T))
+RUN_ELEM(bit_and, 2, sizeof(T))
+RUN_ELEM(bit_or, 2, sizeof(T))
+RUN_ELEM(bit_xor, 2, sizeof(T))
 RUN_ELEM(eq, 2, 1)
 RUN_ELEM(ne, 2, 1)
 RUN_ELEM(lt, 2, 1)
@@ -66,6 +72,7 @@ static void S(min)(int64_t outer, int64_t R, int64_t inner, const void *x, void 
   [SQ_ELEM_minimum] = S(minimum), [SQ_ELEM_eq] = S(eq), [SQ_ELEM_ne] = S(ne),               \
   [SQ_ELEM_lt] = S(lt), [SQ_ELEM_le] = S(le), [SQ_ELEM_gt] = S(gt), [SQ_ELEM_ge] = S(ge),   \
   [SQ_ELEM_isnan] = S(isnan), [SQ_ELEM_isinf] = S(isinf), [SQ_ELEM_isfinite] = S(isfinite), \
-  [SQ_ELEM_logical_not] = S(logical_not), [SQ_ELEM_nonzero_mask] = S(nonzero_mask)
+  [SQ_ELEM_logical_not] = S(logical_not), [SQ_ELEM_nonzero_mask] = S(nonzero_mask),         \
+  [SQ_ELEM_bit_and] = S(bit_and), [SQ_ELEM_bit_or] = S(bit_or), [SQ_ELEM_bit_xor] = S(bit_xor)
 #define ORDER_KERNS .max = S(max), .min = S(min), .where = S(where)
 #endif

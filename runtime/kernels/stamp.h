@@ -28,6 +28,8 @@
 #define FLOOR(x) __builtin_floorf(x)
 #define CEIL(x) __builtin_ceilf(x)
 #define RINT(x) __builtin_rintf(x)
+#define TRUNC(x) __builtin_truncf(x)
+#define FMOD(x, y) __builtin_fmodf(x, y)
 #define COPYSIGN(x, y) __builtin_copysignf(x, y)
 #if STAMP_FMA
 #define FMA(a, b, c) __builtin_fmaf(a, b, c)
@@ -44,6 +46,8 @@
 #undef FLOOR
 #undef CEIL
 #undef RINT
+#undef TRUNC
+#undef FMOD
 #undef COPYSIGN
 #undef FMA
 
@@ -56,6 +60,8 @@
 #define FLOOR(x) __builtin_floor(x)
 #define CEIL(x) __builtin_ceil(x)
 #define RINT(x) __builtin_rint(x)
+#define TRUNC(x) __builtin_trunc(x)
+#define FMOD(x, y) __builtin_fmod(x, y)
 #define COPYSIGN(x, y) __builtin_copysign(x, y)
 #if STAMP_FMA
 #define FMA(a, b, c) __builtin_fma(a, b, c)
