@@ -127,6 +127,17 @@ static void read_pair(bind_args *a, int p, int at, int count) {
   arg->ints.v = v;
 }
 
+/* A number, or a list of one. */
+static void read_lone(bind_args *a, int p, int at) {
+  read_ints(a, p, at, 1);
+  sq_arg *arg = &a->arg[p];
+  if (arg->ints.n != 1) {
+    bind_error(a->L, "[%s] %s: expected one number, got %d", a->name, a->sig->param[p].name,
+               arg->ints.n);
+  }
+  *arg = SQ_I(arg->ints.v[0]);
+}
+
 static void read_numbers(bind_args *a, int p, int at, int count) {
   lua_State *L = a->L;
   bool list = lua_type(L, at) == LUA_TTABLE;
@@ -254,6 +265,30 @@ static const char *choice(const bind_args *a, int p, int at) {
   return NULL;
 }
 
+/* Numbers as they are, "valid" as 0, "same" as itself. */
+static void read_padding(bind_args *a, int p, int at, int count) {
+  bool lone = a->sig->param[p].kind == SQ_ARG_LONE_PADDING;
+  if (lua_type(a->L, at) != LUA_TSTRING) {
+    if (lone) {
+      read_lone(a, p, at);
+    } else {
+      read_pair(a, p, at, count);
+      a->arg[p].kind = SQ_ARG_PAIR;
+    }
+    return;
+  }
+  static const int64_t none[2] = {0, 0};
+  const char *given = lua_tostring(a->L, at);
+  if (strcmp(given, "same") == 0) {
+    a->arg[p] = SQ_S("same");
+  } else if (strcmp(given, "valid") == 0) {
+    a->arg[p] = lone ? SQ_I(0) : (sq_arg){.kind = SQ_ARG_PAIR, .ints = {2, none}};
+  } else {
+    bind_error(a->L, "[%s] %s is \"%s\": it must be numbers, \"same\" or \"valid\"", a->name,
+               a->sig->param[p].name, given);
+  }
+}
+
 /* --- one argument --------------------------------------------------------------------------- */
 
 static bool callable(lua_State *L, int at) {
@@ -332,6 +367,13 @@ static void read_one(bind_args *a, int p) {
         arg->object = object(a, p, at, param->type);
       }
       break;
+    case SQ_ARG_LONE:
+      read_lone(a, p, at);
+      break;
+    case SQ_ARG_PADDING:
+    case SQ_ARG_LONE_PADDING:
+      read_padding(a, p, at, a->count[p]);
+      break;
     case SQ_ARG_PAIR:
       read_pair(a, p, at, a->count[p]);
       break;
@@ -373,7 +415,8 @@ static void read_one(bind_args *a, int p) {
 
 static bool is_list(sq_arg_kind kind) {
   return kind == SQ_ARG_DIMS || kind == SQ_ARG_SHAPE || kind == SQ_ARG_INTS ||
-         kind == SQ_ARG_NUMBERS || kind == SQ_ARG_PAIR || kind == SQ_ARG_TENSORS;
+         kind == SQ_ARG_NUMBERS || kind == SQ_ARG_PAIR || kind == SQ_ARG_TENSORS ||
+         kind == SQ_ARG_LONE || kind == SQ_ARG_PADDING || kind == SQ_ARG_LONE_PADDING;
 }
 
 /* A last parameter called "..." takes all that is left, of any type. */

@@ -17,6 +17,7 @@ typedef struct settings {
   int64_t lone; /* x is one image, without a batch */
   int64_t row;  /* conv1d: images of one row */
   int64_t stride[2], padding[2], dilation[2], more[2], groups;
+  int64_t same; /* y has x's sizes: padding is what lies before x, one more may lie behind */
 } settings;
 
 enum { SETTINGS = sizeof(settings) / sizeof(int64_t) };
@@ -72,6 +73,33 @@ static sq_status check_conv(const sq_call *c, int dims, int64_t channels) {
   return SQ_OK;
 }
 
+/* padding = "same": half of what the kernel reaches lies before x. */
+static sq_status pad_same(const sq_call *c, const sq_tensor *w, settings *s) {
+  s->same = true;
+  for (int i = 0; i < 2; i++) {
+    if (s->stride[i] != 1) {
+      return sq_fail(SQ_EARG, "[%s] padding \"same\" needs a stride of 1, got %" PRId64,
+                     c->op->name, s->stride[i]);
+    }
+    s->padding[i] = s->dilation[i] * (w->shape[2 + i] - 1) / 2;
+  }
+  return SQ_OK;
+}
+
+static sq_status conv_shape(const char *what, const settings *s, const sq_tensor *x,
+                            const sq_tensor *w, sq_conv *g) {
+  int64_t padding[2];
+  for (int i = 0; i < 2; i++) {
+    int64_t reach = s->dilation[i] * (w->shape[2 + i] - 1);
+    padding[i] = s->same ? reach - s->padding[i] : s->padding[i];
+  }
+  SQ_TRY(sq_conv_shape(what, x, w, s->stride, padding, s->dilation, s->groups, g));
+  if (!s->same) return SQ_OK;
+  g->w.PY = s->padding[0], g->w.PX = s->padding[1];
+  g->w.OY = x->shape[2], g->w.OX = x->shape[3];
+  return SQ_OK;
+}
+
 static sq_status save_conv(sq_call *c, const settings *s) {
   sq__save_ints(c, SETTINGS, (const int64_t *)s);
   SQ_TRY(sq__save(c, c->in[0]));
@@ -85,13 +113,17 @@ static sq_status conv_forward(sq_call *c, int dims) {
   SQ_TRY(check_conv(c, dims, w->ndim > 0 ? w->shape[0] : 0));
   settings s = {.lone = c->in[0]->ndim == dims + 1, .row = dims == 1, .groups = c->arg[6].integer};
   read_pair(&c->arg[3], 1, s.stride);
-  read_pair(&c->arg[4], 0, s.padding);
   read_pair(&c->arg[5], 1, s.dilation);
   SQ_OWN sq_tensor *x4 = NULL, *w4 = NULL, *y = NULL;
   sq_conv g;
   SQ_TRY(lift(&s, c->in[0], true, &x4));
   SQ_TRY(lift(&s, c->in[1], false, &w4));
-  SQ_TRY(sq_conv_shape(c->op->name, x4, w4, s.stride, s.padding, s.dilation, s.groups, &g));
+  if (c->arg[4].kind == SQ_ARG_STRING) {
+    SQ_TRY(pad_same(c, w4, &s));
+  } else {
+    read_pair(&c->arg[4], 0, s.padding);
+  }
+  SQ_TRY(conv_shape(c->op->name, &s, x4, w4, &g));
   SQ_TRY(sq_conv_forward(&g, x4, w4, &y));
   SQ_TRY(add_bias(y, c->in[2]));
   SQ_TRY(save_conv(c, &s));
@@ -112,7 +144,7 @@ static sq_status conv_backward(sq_back *b) {
   SQ_TRY(lift(s, sq__saved(b, 0), true, &x));
   SQ_TRY(lift(s, sq__saved(b, 1), false, &w));
   SQ_TRY(lift(s, b->dy[0], true, &dy));
-  SQ_TRY(sq_conv_shape("conv", x, w, s->stride, s->padding, s->dilation, s->groups, &g));
+  SQ_TRY(conv_shape("conv", s, x, w, &g));
   SQ_TRY(give_bias(b, dy));
   if (sq__needs(b, 0)) {
     SQ_TRY(sq_conv_input(&g, dy, w, &dx));

@@ -37,6 +37,9 @@ static const struct {
     {"dims", SQ_ARG_DIMS},
     {"shape", SQ_ARG_SHAPE},
     {"pair", SQ_ARG_PAIR},
+    {"lone", SQ_ARG_LONE},
+    {"pair|same|valid", SQ_ARG_PADDING},
+    {"lone|same|valid", SQ_ARG_LONE_PADDING},
     {"position", SQ_ARG_POSITION},
     {"ints", SQ_ARG_INTS},
     {"numbers", SQ_ARG_NUMBERS},
@@ -106,16 +109,23 @@ static sq_status read_default(reader *r, sq_param *p) {
       p->fallback.kind = SQ_ARG_NUMBER;
       p->fallback.value = read_number(text, &end);
       break;
+    case SQ_ARG_LONE:
+    case SQ_ARG_LONE_PADDING:
+      p->fallback.kind = SQ_ARG_INT;
+      p->fallback.integer = strtoll(text, &end, 10);
+      break;
     case SQ_ARG_INT:
     case SQ_ARG_DIM:
     case SQ_ARG_POSITION:
       p->fallback.integer = strtoll(text, &end, 10);
       if (p->kind != SQ_ARG_INT && p->fallback.integer > 0) p->fallback.integer--;
       break;
+    case SQ_ARG_PADDING:
     case SQ_ARG_PAIR: { /* a pair's default is one number for both */
       static const int64_t pairs[][2] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}};
       long value = strtol(text, &end, 10);
       if (value < 0 || value > 3) return wrong(r, "a pair's default of 0 to 3");
+      p->fallback.kind = SQ_ARG_PAIR;
       p->fallback.ints.n = 2;
       p->fallback.ints.v = pairs[value];
       break;
@@ -222,6 +232,9 @@ static int group_of(sq_arg_kind kind) {
 
 static bool takes(const sq_param *p, sq_arg_kind kind) {
   if (p->kind == SQ_ARG_OPERAND) return kind == SQ_ARG_TENSOR || kind == SQ_ARG_NUMBER;
+  if (p->kind == SQ_ARG_PADDING) return kind == SQ_ARG_PAIR || kind == SQ_ARG_STRING;
+  if (p->kind == SQ_ARG_LONE_PADDING) return kind == SQ_ARG_INT || kind == SQ_ARG_STRING;
+  if (p->kind == SQ_ARG_LONE) return kind == SQ_ARG_INT;
   return group_of(p->kind) == group_of(kind) || p->kind >= SQ_ARG_FUNCTION;
 }
 

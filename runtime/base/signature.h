@@ -28,11 +28,14 @@ typedef enum sq_arg_kind {
   SQ_ARG_CHOICE, /* a string out of a list; an argument holds SQ_ARG_STRING */
   SQ_ARG_DTYPE,
   SQ_ARG_GENERATOR,
-  SQ_ARG_DIM,      /* from 0, or negative from the end */
-  SQ_ARG_DIMS,     /* ints of that kind */
-  SQ_ARG_SHAPE,    /* ints */
-  SQ_ARG_PAIR,     /* two ints */
-  SQ_ARG_POSITION, /* from 0, or negative from the end */
+  SQ_ARG_DIM,          /* from 0, or negative from the end */
+  SQ_ARG_DIMS,         /* ints of that kind */
+  SQ_ARG_SHAPE,        /* ints */
+  SQ_ARG_PAIR,         /* two ints */
+  SQ_ARG_LONE,         /* an int, which may stand in a list: an argument holds SQ_ARG_INT */
+  SQ_ARG_PADDING,      /* a pair, or "same" or "valid": SQ_ARG_PAIR, "same" as SQ_ARG_STRING */
+  SQ_ARG_LONE_PADDING, /* the same with one int: SQ_ARG_INT or SQ_ARG_STRING */
+  SQ_ARG_POSITION,     /* from 0, or negative from the end */
   SQ_ARG_INTS,
   SQ_ARG_NUMBERS,
   SQ_ARG_FUNCTION,

@@ -7,8 +7,8 @@
 
 typedef struct conv {
   sq_layer base;
-  int dims; /* of the image: 1 or 2 */
-  bool transposed;
+  int dims;              /* of the image: 1 or 2 */
+  bool transposed, same; /* same: padding keeps the image's sizes */
   int64_t in, out, groups;
   int64_t kernel[2], stride[2], padding[2], dilation[2], more[2]; /* more: output_padding */
   int64_t fan_in;
@@ -32,6 +32,8 @@ static sq_status check_sizes(const conv *c) {
     SQ_TRY(sq_layer_want_size(name, "dilation", c->dilation[i], 1));
     SQ_TRY(sq_layer_want_size(name, "output_padding", c->more[i], 0));
   }
+  if (c->same && (c->stride[0] != 1 || c->stride[1] != 1))
+    return sq_fail(SQ_EARG, "[nn.%s] padding \"same\" needs a stride of 1", name);
   if (c->in % c->groups == 0 && c->out % c->groups == 0) return SQ_OK;
   return sq_fail(SQ_EARG,
                  "[nn.%s] in_channels %" PRId64 " and out_channels %" PRId64
@@ -80,6 +82,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
   describe_pair(c, "kernel_size", c->kernel, 0, kernel, sizeof kernel);
   describe_pair(c, "stride", c->stride, 1, stride, sizeof stride);
   describe_pair(c, "padding", c->padding, 0, padding, sizeof padding);
+  if (c->same) snprintf(padding, sizeof padding, ", padding=same");
   describe_pair(c, "dilation", c->dilation, 1, dilation, sizeof dilation);
   describe_pair(c, "output_padding", c->more, 0, more, sizeof more);
   if (c->groups > 1) snprintf(groups, sizeof groups, ", groups=%" PRId64, c->groups);
@@ -96,7 +99,8 @@ static sq_status init_conv(sq_layer *l, const sq_arg *arg, int dims) {
   c->out = arg[1].integer;
   read_pair(&arg[2], c->kernel);
   read_pair(&arg[3], c->stride);
-  read_pair(&arg[4], c->padding);
+  c->same = arg[4].kind == SQ_ARG_STRING;
+  if (!c->same) read_pair(&arg[4], c->padding);
   read_pair(&arg[5], c->dilation);
   c->groups = arg[6].integer;
   SQ_TRY(check_sizes(c));
@@ -118,7 +122,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
                    SQ_T(l->entry[0].tensor),
                    bias,
                    pair_arg(c, c->stride),
-                   pair_arg(c, c->padding),
+                   c->same ? SQ_S("same") : pair_arg(c, c->padding),
                    pair_arg(c, c->dilation),
                    SQ_I(c->groups)};
   return sq_apply(c->dims == 1 ? SQ_OP_conv1d : SQ_OP_conv2d, 7, args, out);
@@ -129,7 +133,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
       .name = class_name,                                                                     \
       .signature =                                                                            \
           "(in_channels: int, out_channels: int, kernel_size: " ints ", stride: " ints        \
-          " = 1, padding: " ints " = 0, dilation: " ints                                      \
+          " = 1, padding: " ints "|\"same\"|\"valid\" = 0, dilation: " ints                   \
           " = 1, groups: int = 1, bias: bool = true, dtype: dtype = float32) -> " class_name, \
       .call = takes,                                                                          \
       .doc = text,                                                                            \
@@ -141,7 +145,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
       .reset = reset,                                                                         \
   }
 
-CONV(conv1d, "Conv1d", "int", "(x: Tensor) -> Tensor",
+CONV(conv1d, "Conv1d", "lone", "(x: Tensor) -> Tensor",
      "Cross-correlation: x (B,C,X) -> (B,O,X'); weight (O,C/groups,K), bias (O).");
 CONV(conv2d, "Conv2d", "pair", "(x: Tensor) -> Tensor",
      "Cross-correlation: x (B,C,Y,X) -> (B,O,Y',X'); weight (O,C/groups,KY,KX), bias (O).");

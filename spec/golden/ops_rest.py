@@ -116,5 +116,25 @@ for s, d in [((3,), 0), ((4, 3), 1), ((2, 3, 2), 1), ((2, 2, 3, 1), 1), ((4, 1),
             if weighted:
                 ops.CASES[-1]["grad"][2] = None
 
+# --- padding by name -----------------------------------------------------------------------------------------
+
+for B, C, O, G, X, K, D in [(2, 2, 3, 1, 5, 3, 1), (1, 2, 2, 2, 6, 4, 1), (2, 1, 2, 1, 5, 2, 3), (1, 1, 1, 1, 1, 4, 1), (2, 2, 1, 1, 4, 1, 1)]:
+    for padding in ("same", "valid"):
+        if padding == "valid" and X < D * (K - 1) + 1:
+            continue
+        case("conv1d", [draw(B, C, X), draw(O, C // G, K), draw(O), 1, padding, D, G],
+             lambda x, w, b: F.conv1d(x, w, b, 1, padding, D, G), tol=4)
+for B, C, O, G, X, K, D in [(2, 2, 3, 1, (5, 4), (3, 3), (1, 1)), (1, 2, 2, 2, (4, 6), (2, 4), (1, 1)), (2, 1, 2, 1, (5, 3), (2, 3), (3, 2)),
+                            (1, 1, 2, 1, (2, 1), (4, 2), (1, 1))]:
+    for padding in ("same", "valid"):
+        if padding == "valid" and X[0] < K[0]:
+            continue
+        if padding == "valid" and X[1] < D[1] * (K[1] - 1) + 1:
+            continue
+        case("conv2d", [draw(B, C, *X), draw(O, C // G, *K), draw(O), 1, padding, list(D), G],
+             lambda x, w, b: F.conv2d(x, w, b, 1, padding, D, G), tol=4)
+        case("conv2d", [draw(C, *X), draw(O, C // G, *K), None, 1, padding, list(D), G],
+             lambda x, w: F.conv2d(x, w, None, 1, padding, D, G), tol=4)
+
 if __name__ == "__main__":
     ops.write(sys.stdout, "ops_rest")

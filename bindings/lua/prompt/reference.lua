@@ -60,7 +60,9 @@ end
 -- --- lua-language-server --------------------------------------------------------------------------------
 
 local TYPES = {int = "integer", bool = "boolean", dtype = "seqrt.dtype", dim = "integer", dims = "integer|integer[]",
-  shape = "integer|integer[]", pair = "integer|integer[]", position = "integer", ints = "integer|integer[]",
+  shape = "integer|integer[]", pair = "integer|integer[]", lone = "integer|integer[]",
+  ["pair|same|valid"] = 'integer|integer[]|"same"|"valid"',
+  ["lone|same|valid"] = 'integer|integer[]|"same"|"valid"', position = "integer", ints = "integer|integer[]",
   numbers = "number|number[]"}
 
 local KEYWORDS = {}
