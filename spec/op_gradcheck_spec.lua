@@ -376,7 +376,7 @@ function samples.index_copy()
   local i = sq.randperm(s[d]):narrow(1, 1, pick(0, s[d]))
   return {real(s), d, i, real(with(s, d, i:numel()))}
 end
-function samples.index_fill() local s, d, i = indexed() return {real(s), d, i, 0.5} end
+function samples.index_fill() local s, d, i = indexed() return {real(s), d, i, some(0.5, real{})} end
 function samples.index_put()
   local s = full_shape()
   local n, indices, rest = pick(3), {}, {}

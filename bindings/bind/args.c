@@ -73,6 +73,12 @@ static int64_t position(const bind_args *a, int at, const char *what) {
   return n > 0 ? n - 1 : n;
 }
 
+/* True for an int64 tensor without dims, which holds a position that counts from 0. */
+static bool is_index(lua_State *L, int at) {
+  const bind_box *box = bind_test(L, at, bind_tensor_class);
+  return box && box->tensor && box->tensor->ndim == 0 && box->tensor->dtype == SQ_I64;
+}
+
 static sq_number number(const bind_args *a, int p, int at) {
   if (lua_type(a->L, at) != LUA_TNUMBER) {
     bool one = bind_test(a->L, at, bind_tensor_class) != NULL;
@@ -338,8 +344,13 @@ static void read_one(bind_args *a, int p) {
     case SQ_ARG_INT:
       arg->integer = bind_args_int(a->L, at, a->name, param->name);
       break;
-    case SQ_ARG_DIM:
     case SQ_ARG_POSITION:
+      if (is_index(a->L, at)) {
+        arg->integer = sq_tensor_get_int(bind_tensor(a->L, at), 0);
+        break;
+      }
+      /* fall through */
+    case SQ_ARG_DIM:
       arg->integer = position(a, at, param->name);
       break;
     case SQ_ARG_BOOL:
@@ -441,6 +452,12 @@ static bool skips_to_list(const bind_args *a, int p, int at) {
          is_list(a->sig->param[p + 1].kind);
 }
 
+/* True for the flag of x:std(false), which leaves the dims out. */
+static bool skips_to_flag(const bind_args *a, int p, int at) {
+  return lua_type(a->L, at) == LUA_TBOOLEAN && a->sig->param[p].kind == SQ_ARG_DIMS &&
+         p + 1 < a->sig->params && strcmp(a->sig->param[p + 1].name, "unbiased") == 0;
+}
+
 /* Gives arguments 1..n to parameters in order; returns the first parameter that got none, or
  * params + 1 when there are too many arguments. */
 static int place_in_order(bind_args *a, int n) {
@@ -448,7 +465,7 @@ static int place_in_order(bind_args *a, int n) {
   for (int at = 1; at <= n; p++) {
     if (p == a->sig->params) return p + 1;
     int count = is_open(a, p) ? n - at + 1 : 1;
-    while (skips_to_list(a, p, at)) p++;
+    while (skips_to_list(a, p, at) || skips_to_flag(a, p, at)) p++;
     if (is_one_of_many(a, p, at))
       while (at + count <= n && is_one_of_many(a, p, at + count)) count++;
     a->place[p] = at;

@@ -120,30 +120,59 @@ const sq_op_impl sq__op_index_copy = {
 const sq_op_impl sq__op_index_add = {
     .forward = index_add_forward, .backward = index_add_backward, .inplace = true, .mixed = true};
 
-/* y = x but y[index[i]] = value;  dx = dy, 0 at the positions */
-static sq_status fill_positions(sq_tensor *x, int dim, const sq_tensor *index, sq_number value,
+/* x with the positions of dim set to a value without dims. */
+static sq_status fill_positions(sq_tensor *x, int dim, const sq_tensor *index, sq_tensor *value,
                                 sq_tensor **out) {
   SQ_OWN sq_tensor *y = NULL, *values = NULL;
   int64_t shape[SQ_MAX_DIMS];
   for (int i = 0; i < x->ndim; i++) shape[i] = i == dim ? index->numel : x->shape[i];
   SQ_TRY(sq_tensor_clone(x, &y));
-  SQ_TRY(sq_tensor_new(x->dtype, x->ndim, shape, &values));
-  SQ_TRY(sq_fail_in(sq_tensor_fill_number(values, value), "[index_fill] "));
+  SQ_TRY(sq_expand(value, x->ndim, shape, &values));
   SQ_TRY(sq_index_put(y, dim, index->numel, sq_data(index), values, false));
   *out = sq_tensor_give(&y);
   return SQ_OK;
 }
 
+/* The same with 0. */
+static sq_status clear_positions(sq_tensor *x, int dim, const sq_tensor *index, sq_tensor **out) {
+  SQ_OWN sq_tensor *zero = NULL;
+  SQ_TRY(sq_tensor_scalar(x->dtype, 0, &zero));
+  return fill_positions(x, dim, index, zero, out);
+}
+
+/* 0 but at the positions, each of which counts once. */
+static sq_status only_positions(sq_tensor *x, int dim, const sq_tensor *index, sq_tensor **out) {
+  SQ_OWN sq_tensor *none = NULL, *yes = NULL, *mask = NULL, *zero = NULL;
+  SQ_TRY(sq_tensor_full(SQ_BOOL, x->ndim, x->shape, 0, &none));
+  SQ_TRY(sq_tensor_scalar(SQ_BOOL, 1, &yes));
+  SQ_TRY(fill_positions(none, dim, index, yes, &mask));
+  SQ_TRY(sq_tensor_scalar(x->dtype, 0, &zero));
+  return sq_where(mask, x, zero, out);
+}
+
+/* y = x but y[index[i]] = value;  dx = dy, 0 at the positions; dvalue = the sum of dy there */
 static sq_status index_fill_forward(sq_call *c) {
-  SQ_OWN sq_tensor *index = NULL;
+  SQ_OWN sq_tensor *index = NULL, *value = NULL;
   int dim;
+  if (c->in[2]->ndim != 0) {
+    return sq_fail(SQ_ESHAPE, "[index_fill] value is %s: it must be a number or have no dims",
+                   sq_tensor_shape_text(c->in[2], SQ_SHAPE_BUF));
+  }
   SQ_TRY(read_positions(c, &dim, &index));
-  SQ_TRY(fill_positions(c->in[0], dim, index, c->arg[3].value, &c->out[0]));
+  SQ_TRY(sq_tensor_cast(c->in[2], c->in[0]->dtype, &value));
+  SQ_TRY(fill_positions(c->in[0], dim, index, value, &c->out[0]));
   return save_positions(c, dim, index);
 }
 
 static sq_status index_fill_backward(sq_back *b) {
-  return fill_positions(b->dy[0], (int)sq__ints(b)[0], sq__saved(b, 0), sq_whole(0), &b->dx[0]);
+  const sq_tensor *index = sq__saved(b, 0);
+  int dim = (int)sq__ints(b)[0];
+  if (sq__needs(b, 0)) SQ_TRY(clear_positions(b->dy[0], dim, index, &b->dx[0]));
+  if (!sq__needs(b, 2)) return SQ_OK;
+  SQ_OWN sq_tensor *picked = NULL, *sum = NULL;
+  SQ_TRY(only_positions(b->dy[0], dim, index, &picked));
+  SQ_TRY(sq_sum(picked, 0, false, &sum));
+  return sq_tensor_cast(sum, sq__in_dtype(b, 2), &b->dx[2]);
 }
 const sq_op_impl sq__op_index_fill = {
     .forward = index_fill_forward, .backward = index_fill_backward, .inplace = true, .mixed = true};
@@ -410,20 +439,24 @@ static sq_status masked_select_backward(sq_back *b) {
 const sq_op_impl sq__op_masked_select = {
     .forward = masked_select_forward, .backward = masked_select_backward, .mixed = true};
 
-/* y = x but source's elements, in order, where mask;  dx = dy, 0 there; dsource = dy from there */
+/* y = x but source's elements, in order, where mask, both broadcast;  dx = dy, 0 there; dsource = dy from there */
 static sq_status masked_scatter_forward(sq_call *c) {
   SQ_TRY(check_mask(c));
   sq_tensor *x = c->in[0], *source = c->in[2];
-  SQ_TRY(sq_check_expands("masked_scatter", c->in[1], x));
-  SQ_OWN sq_tensor *places = NULL, *y = NULL, *flat = NULL, *row = NULL, *part = NULL;
-  SQ_TRY(mask_places(c->in[1], x->ndim, x->shape, &places));
+  int ndim;
+  int64_t shape[SQ_MAX_DIMS];
+  SQ_TRY(sq_shape_broadcast("masked_scatter", x->ndim, x->shape, c->in[1]->ndim, c->in[1]->shape,
+                            &ndim, shape));
+  SQ_OWN sq_tensor *places = NULL, *wide = NULL, *y = NULL, *flat = NULL, *row = NULL, *part = NULL;
+  SQ_TRY(mask_places(c->in[1], ndim, shape, &places));
   if (source->dtype != x->dtype || source->numel < places->numel) {
     return sq_fail(SQ_ESHAPE,
                    "[masked_scatter] source is %s %s: the mask takes %" PRId64 " elements of %s",
                    sq_dtype_name(source->dtype), sq_tensor_shape_text(source, SQ_SHAPE_BUF),
                    places->numel, sq_dtype_name(x->dtype));
   }
-  SQ_TRY(sq_tensor_clone(x, &y));
+  SQ_TRY(sq_expand(x, ndim, shape, &wide));
+  SQ_TRY(sq_tensor_clone(wide, &y));
   SQ_TRY(sq_view(y, 1, (int64_t[]){y->numel}, &flat));
   SQ_TRY(sq_reshape(source, 1, (int64_t[]){source->numel}, &row));
   SQ_TRY(sq_narrow(row, 0, 0, places->numel, 1, &part));
@@ -439,8 +472,10 @@ static sq_status masked_scatter_backward(sq_back *b) {
   SQ_TRY(sq_reshape(dy, 1, (int64_t[]){dy->numel}, &flat));
   if (sq__needs(b, 0)) {
     SQ_OWN sq_tensor *dx = NULL;
-    SQ_TRY(fill_positions(flat, 0, places, sq_whole(0), &dx));
-    SQ_TRY(sq_view(dx, dy->ndim, dy->shape, &b->dx[0]));
+    sq_tensor *wide;
+    SQ_TRY(clear_positions(flat, 0, places, &dx));
+    SQ_TRY(sq_view(dx, dy->ndim, dy->shape, &wide));
+    SQ_TRY(sq__give(b, 0, wide));
   }
   if (!sq__needs(b, 2)) return SQ_OK;
   SQ_TRY(sq_index_select(flat, 0, places->numel, sq_data(places), &picked));

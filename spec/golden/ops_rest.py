@@ -28,6 +28,15 @@ for s, index in [((4, 3), [ints(2, hi=4)]), ((4, 3), [ints(2, hi=4), ints(2, hi=
         case("index_put", [x, index, value], lambda a, *t: a.index_put(t[:-1], t[-1]))
         case("index_put", [x, index, 1.5], lambda a, *t: a.index_put(t, torch.tensor(1.5, dtype=a.dtype)))
 
+u = torch.tensor([3, 1, 3])
+case("index_fill", [draw(4, 3), Dim(0), u, draw()], lambda a, i, v: a.index_fill(0, i, v))
+x, mask = draw(3), bools(2, 3)
+case("masked_scatter", [x, mask, draw(6)], lambda a, m, s: a.masked_scatter(m, s))
+case("masked_scatter", [draw(2, 1), bools(1, 4), draw(8)], lambda a, m, s: a.masked_scatter(m, s))
+case("std", [draw(5), False], lambda a: a.std(False))
+case("var", [draw(2, 3), False], lambda a: a.var(False))
+case("narrow", [draw(2, 4), Dim(1), torch.tensor(1), 2], lambda a, i: a.narrow(1, i, 2))
+
 # --- quotients ----------------------------------------------------------------------------------------
 
 SHAPES = [((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 1), (1, 3)), ((0, 3), (1, 3)), ((8,), (8,))]
