@@ -3,8 +3,10 @@
 local sq = require "seqrt"
 local api = require "seqrt.api"
 
--- Arguments behind x, a float64 tensor (3,4) in 0.5..1.5; nothing for an op of x alone.
+-- Arguments behind x, a float64 tensor (3,4) in 0.5..1.5, for bits an int64 one; nothing for an op of x alone.
 local function f64(...) return sq.rand({...}, {dtype = "float64"}) + 0.5 end
+local function i64(...) return sq.randint(0, 99, {...}, {dtype = "int64"}) end
+local function made_for(name) return name:find "^bitwise" and i64 or f64 end
 local more = {
   add = function() return f64(4) end,
   sub = function() return f64(3, 1), 2 end,
@@ -15,6 +17,17 @@ local more = {
   minimum = function() return f64(4) end,
   lerp = function() return f64(3, 4), 0.3 end,
   clamp = function() return 0.7, 1.2 end,
+  clip = function() return 0.7, 1.2 end,
+  remainder = function() return f64(4) end,
+  fmod = function() return f64(3, 1) end,
+  floor_divide = function() return f64(4) end,
+  bitwise_and = function() return i64(4) end,
+  bitwise_or = function() return i64(3, 1) end,
+  bitwise_xor = function() return 6 end,
+  bitwise_left_shift = function() return 2 end,
+  bitwise_right_shift = function() return i64(4) end,
+  logical_xor = function() return f64(4):gt(1) end,
+  index_put = function() return {sq.tensor({2, 0}, {dtype = "int64"})}, f64(2, 4) end,
   copy = function() return f64(4) end,
   fill = function() return 2 end,
   index_copy = function() return 1, sq.tensor({2, 0}, {dtype = "int64"}), f64(2, 4) end,
@@ -52,10 +65,10 @@ describe("in place", function()
     it(name .. "_ is " .. name, function()
       for _, layout in ipairs{"plain", "transposed", "window"} do
         local args = arguments()
-        local x = f64(3, 4)
+        local x = made_for(name)(3, 4)
         local want = values(op(x, table.unpack(args, 1, args.n)):to(x.dtype)) -- a test's are 0 and 1
         if layout == "transposed" then x = x:t():contiguous():t() end
-        local base = sq.zeros(5, 9, {dtype = "float64"})
+        local base = sq.zeros(5, 9, {dtype = x.dtype})
         if layout == "window" then
           local v = base:narrow(1, 2, 3):slice(2, 2, 8, 2)
           v:copy_(x)
@@ -68,6 +81,7 @@ describe("in place", function()
     end)
 
     it(name .. "_ is recorded as " .. name .. " is", function()
+      if name:find "^bitwise" then return end -- of whole numbers, which have no gradient
       local args = arguments()
       local x = f64(3, 4)
       local a, b = x:clone():requires_grad_(), x:clone():requires_grad_()
@@ -76,6 +90,7 @@ describe("in place", function()
       into(yb, table.unpack(args, 1, args.n))
       assert.same(values(ya:to(yb.dtype)), values(yb))
       if not row.has_backward then return assert.is_false(yb.requires_grad) end
+      if name == "floor_divide" then return assert.has_error(function() yb:sum():backward() end) end
       local g = f64(3, 4)
       ya:backward(g)
       yb:backward(g)
