@@ -38,6 +38,7 @@
 #include "tensor/einsum.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"
+#include "tensor/pick.h"
 #include "tensor/product.h"
 #include "tensor/promote.h"
 #include "tensor/reduce.h"
