@@ -439,7 +439,8 @@ static sq_status masked_select_backward(sq_back *b) {
 const sq_op_impl sq__op_masked_select = {
     .forward = masked_select_forward, .backward = masked_select_backward, .mixed = true};
 
-/* y = x but source's elements, in order, where mask, both broadcast;  dx = dy, 0 there; dsource = dy from there */
+/* y = x but source's elements, in order, where mask, both broadcast;  dx = dy, 0 there;
+ * dsource = dy from there */
 static sq_status masked_scatter_forward(sq_call *c) {
   SQ_TRY(check_mask(c));
   sq_tensor *x = c->in[0], *source = c->in[2];
