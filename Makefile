@@ -13,6 +13,7 @@ DEBUG    ?= no
 SMALL    ?= no
 ARGS     ?=
 TAGS     ?=
+SPECS    ?= spec
 DESTDIR  ?=
 ifeq ($(origin CC),default)
   CC := gcc
@@ -242,9 +243,9 @@ uninstall:
 	rm -rf $(INCLUDE)
 
 # --- proof ---------------------------------------------------------------------------------------------
-# Specs tagged #slow run only by `make test TAGS=slow`; #long ones not under a sanitizer.
+# Specs tagged #slow run only by `make test TAGS=slow`; #long ones not under a sanitizer, nor where all is cut small.
 BUSTED    = $$(command -v busted)
-SPEC_TAGS = $(if $(TAGS),--tags=$(TAGS),--exclude-tags=slow$(if $(SANITIZE),$(comma)long))
+SPEC_TAGS = $(if $(TAGS),--tags=$(TAGS),--exclude-tags=slow$(if $(SANITIZE)$(filter yes,$(SMALL)),$(comma)long))
 SPEC_ENV  = SEQRT=$(OUT)/seqrt SEQRT_PAUSE=0 \
             ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
             LSAN_OPTIONS=suppressions=spec/lsan.supp:print_suppressions=0 \
@@ -263,7 +264,7 @@ $(TEST_PROGRAMS): $(OUT)/%: $(OUT)/obj/spec/%.o $(OUT)/libseqrt.a
 .PHONY: test lint
 test: test-deps
 	@$(MAKE) --no-print-directory all $(TEST_PROGRAMS) replay
-	@$(SPEC_ENV) $(OUT)/seqrt $(BUSTED) $(SPEC_TAGS) $(ARGS) spec
+	@$(SPEC_ENV) $(OUT)/seqrt $(BUSTED) $(SPEC_TAGS) $(ARGS) $(SPECS)
 
 C_FILES := $(sort $(wildcard runtime/*.h runtime/*/*.[ch] bindings/*/*.[ch] spec/fuzz/*.[ch]))
 
@@ -315,6 +316,7 @@ help:
 	@echo "make palindrome     install what is missing, build, run the palindrome sweep (ARGS='--T 5,10')"
 	@echo "make gan            likewise: fetch MNIST, train the GAN (ARGS='--epochs 10')"
 	@echo "make test           install what the tests need, build, run every spec (TAGS=slow, ARGS='--filter=name')"
+	@echo "make SMALL=yes test the same where all that cuts work or memory is tiny (runtime/base/limits.h)"
 	@echo "make fuzz           search the readers of files for faults (clang; FUZZ_SECONDS=20 each)"
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
 	@echo "make mnist          download MNIST into data/mnist and check it"
