@@ -348,7 +348,8 @@ const sq_op_impl sq__op_cumsum = {.forward = cumsum_forward, .backward = cumsum_
 static sq_status sort_forward(sq_call *c) {
   int dim;
   SQ_TRY(sq_dim_resolve("sort", c->arg[1].integer, c->in[0]->ndim, &dim));
-  SQ_TRY(sq_sort(c->in[0], dim, c->arg[2].flag, &c->out[0], &c->out[1]));
+  sq_tensor *x = c->in[0];
+  SQ_TRY(sq_sort(x, dim, x->ndim ? x->shape[dim] : 1, c->arg[2].flag, &c->out[0], &c->out[1]));
   sq__save_int(c, dim);
   return sq__save(c, c->out[1]);
 }
@@ -363,20 +364,8 @@ static sq_status sort_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_sort = {.forward = sort_forward, .backward = sort_backward};
 
-/* The first k of dim, as a tensor of its own. */
-static sq_status first_k(sq_tensor *t, int dim, int64_t k, sq_tensor **out) {
-  if (t->ndim == 0) {
-    *out = sq_tensor_keep(t);
-    return SQ_OK;
-  }
-  SQ_OWN sq_tensor *part = NULL;
-  SQ_TRY(sq_narrow(t, dim, 0, k, 1, &part));
-  return sq_tensor_clone(part, out);
-}
-
 /* The k greatest or least, sorted whether asked for or not. */
 static sq_status topk_forward(sq_call *c) {
-  SQ_OWN sq_tensor *values = NULL, *where = NULL;
   sq_tensor *x = c->in[0];
   int dim;
   SQ_TRY(sq_dim_resolve("topk", c->arg[2].integer, x->ndim, &dim));
@@ -385,9 +374,7 @@ static sq_status topk_forward(sq_call *c) {
     return sq_fail(SQ_EARG, "[topk] k is %lld: dim %d has %lld positions", (long long)k, dim + 1,
                    (long long)size);
   }
-  SQ_TRY(sq_sort(x, dim, c->arg[3].flag, &values, &where));
-  SQ_TRY(first_k(values, dim, k, &c->out[0]));
-  SQ_TRY(first_k(where, dim, k, &c->out[1]));
+  SQ_TRY(sq_sort(x, dim, k, c->arg[3].flag, &c->out[0], &c->out[1]));
   sq__save_int(c, dim);
   return sq__save(c, c->out[1]);
 }

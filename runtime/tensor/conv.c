@@ -68,6 +68,7 @@ typedef struct job {
   size_t size;
   char *x, *w, *y, *scratch;
   int64_t K, area, plane, per_slice, slices; /* K: rows of columns, of one group */
+  int64_t band;                              /* rows of results whose columns stand at once */
 } job;
 
 static char *image(const job *j, char *base, int64_t b, int64_t elements) {
@@ -75,10 +76,18 @@ static char *image(const job *j, char *base, int64_t b, int64_t elements) {
 }
 
 static char *columns_of(const job *j) {
-  return j->scratch + (size_t)(sq_thread_index() * j->g->groups * j->K * j->area) * j->size;
+  return image(j, j->scratch, sq_thread_index(), j->g->groups * j->K * j->band * j->g->w.OX);
 }
 
-/* Fills the sizes; the scratch is (threads, C KY KX, OY OX). Free j->scratch. */
+/* The window of the results' rows from oy on, a band of them. */
+static sq_window band_at(const job *j, int64_t oy) {
+  sq_window w = j->g->w;
+  w.PY -= oy * w.SY;
+  w.OY = w.OY - oy < j->band ? w.OY - oy : j->band;
+  return w;
+}
+
+/* Fills the sizes; the scratch is (threads, C KY KX, a band of OY, OX). Free j->scratch. */
 static sq_status prepare(const sq_conv *g, sq_dtype dtype, job *j) {
   SQ_TRY(sq_blas_load());
   const sq_window *w = &g->w;
@@ -87,7 +96,10 @@ static sq_status prepare(const sq_conv *g, sq_dtype dtype, job *j) {
   j->area = w->OY * w->OX;
   j->plane = w->Y * w->X;
   int64_t columns, all;
-  SQ_TRY(sq_size_mul(g->groups * j->K, j->area, &columns));
+  SQ_TRY(sq_size_mul(g->groups * j->K, w->OX, &columns));
+  j->band = sq_per_tile(columns, SQ_CONV_COLUMNS);
+  if (j->band > w->OY) j->band = w->OY;
+  SQ_TRY(sq_size_mul(columns, j->band, &columns));
   SQ_TRY(sq_size_mul(columns * (int64_t)j->size, sq_threads(), &all));
   void *block;
   SQ_TRY(sq_alloc(all, &block));
@@ -111,11 +123,16 @@ static void forward_tile(int64_t b, void *context) {
   const job *j = context;
   const sq_conv *g = j->g;
   int64_t O = g->O / g->groups;
-  char *columns = columns_of(j), *y = image(j, j->y, b, g->O * j->area);
-  j->kern->im2col(&g->w, image(j, j->x, b, g->w.C * j->plane), columns);
-  for (int64_t k = 0; k < g->groups; k++) {
-    sq_gemm(j->dtype, false, false, O, j->area, j->K, 1, image(j, j->w, k, O * j->K), j->K,
-            image(j, columns, k, j->K * j->area), j->area, 0, image(j, y, k, O * j->area), j->area);
+  char *columns = columns_of(j), *x = image(j, j->x, b, g->w.C * j->plane);
+  for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
+    sq_window w = band_at(j, oy);
+    int64_t area = w.OY * w.OX;
+    char *y = image(j, j->y, 1, b * g->O * j->area + oy * w.OX);
+    j->kern->im2col(&w, x, columns);
+    for (int64_t k = 0; k < g->groups; k++) {
+      sq_gemm(j->dtype, false, false, O, area, j->K, 1, image(j, j->w, k, O * j->K), j->K,
+              image(j, columns, k, j->K * area), area, 0, image(j, y, k, O * j->area), j->area);
+    }
   }
 }
 
@@ -138,13 +155,17 @@ static void input_tile(int64_t b, void *context) {
   const job *j = context;
   const sq_conv *g = j->g;
   int64_t O = g->O / g->groups;
-  char *columns = columns_of(j), *dy = image(j, j->y, b, g->O * j->area);
-  for (int64_t k = 0; k < g->groups; k++) {
-    sq_gemm(j->dtype, true, false, j->K, j->area, O, 1, image(j, j->w, k, O * j->K), j->K,
-            image(j, dy, k, O * j->area), j->area, 0, image(j, columns, k, j->K * j->area),
-            j->area);
+  char *columns = columns_of(j), *dx = image(j, j->x, b, g->w.C * j->plane);
+  for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
+    sq_window w = band_at(j, oy);
+    int64_t area = w.OY * w.OX;
+    char *dy = image(j, j->y, 1, b * g->O * j->area + oy * w.OX);
+    for (int64_t k = 0; k < g->groups; k++) {
+      sq_gemm(j->dtype, true, false, j->K, area, O, 1, image(j, j->w, k, O * j->K), j->K,
+              image(j, dy, k, O * j->area), j->area, 0, image(j, columns, k, j->K * area), area);
+    }
+    j->kern->col2im(&w, columns, dx);
   }
-  j->kern->col2im(&g->w, columns, image(j, j->x, b, g->w.C * j->plane));
 }
 
 sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor **out) {
@@ -162,20 +183,29 @@ sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor
   return SQ_OK;
 }
 
+/* dw += what image b gives. */
+static void add_weight(const job *j, int64_t b, char *columns, char *dw) {
+  const sq_conv *g = j->g;
+  int64_t O = g->O / g->groups;
+  char *x = image(j, j->x, b, g->w.C * j->plane);
+  for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
+    sq_window w = band_at(j, oy);
+    int64_t area = w.OY * w.OX;
+    char *dy = image(j, j->y, 1, b * g->O * j->area + oy * w.OX);
+    j->kern->im2col(&w, x, columns);
+    for (int64_t k = 0; k < g->groups; k++) {
+      sq_gemm(j->dtype, false, true, O, j->K, area, 1, image(j, dy, k, O * j->area), j->area,
+              image(j, columns, k, j->K * area), area, 1, image(j, dw, k, O * j->K), j->K);
+    }
+  }
+}
+
 /* Images of one slice, summed in their order. */
 static void weight_tile(int64_t s, void *context) {
   const job *j = context;
-  const sq_conv *g = j->g;
-  int64_t O = g->O / g->groups, end = (s + 1) * j->per_slice < g->B ? (s + 1) * j->per_slice : g->B;
-  char *columns = columns_of(j), *dw = image(j, j->w, s, g->O * j->K);
-  for (int64_t b = s * j->per_slice; b < end; b++) {
-    char *dy = image(j, j->y, b, g->O * j->area);
-    j->kern->im2col(&g->w, image(j, j->x, b, g->w.C * j->plane), columns);
-    for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, false, true, O, j->K, j->area, 1, image(j, dy, k, O * j->area), j->area,
-              image(j, columns, k, j->K * j->area), j->area, 1, image(j, dw, k, O * j->K), j->K);
-    }
-  }
+  int64_t first = s * j->per_slice, n = sq_tile_size(j->g->B, j->per_slice, s);
+  char *columns = columns_of(j), *dw = image(j, j->w, s, j->g->O * j->K);
+  for (int64_t b = first; b < first + n; b++) add_weight(j, b, columns, dw);
 }
 
 sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tensor **out) {
