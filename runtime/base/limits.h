@@ -24,14 +24,14 @@ enum {
   CUT(NORM_CHANNELS, 64, 3)           /* channels of batch norm over (N,C), and multiples of it */
   CUT(NORM_TILES, 16, 3)              /* tiles of layer and group norm: each sums dw and db apart */
   CUT(CONV_SLICES, 16, 3)             /* slices of a batch: each sums gradients of weights apart */
-  CUT(CONV_COLUMNS, 1 << 17, 7)       /* elements of columns, about: bands of an image's results */
+  CUT(CONV_COLUMNS, 1 << 17, 7)       /* elements of unrolled windows, about: bands of results */
   CUT(RNN_ROWS, 16, 2)                /* rows that go through a recurrent layer; multiples of it */
   CUT(RNN_MOST_ROWS, 64, 4)           /* the same, at most */
   CUT(GEMM_WORK, 1000000, 2)          /* multiplications from which a product is cut */
   CUT(GEMM_TILE, 64 * 64, 4)          /* results of each part of a product cut in two, at least */
   CUT(GEMM_WIDE, 128 * 128, 6)        /* the same of one cut in more */
   CUT(GEMM_SIDE, 16, 2)               /* sides of such parts are multiples of it: cache lines */
-  CUT(TOPK_ROW, 1024, 3)              /* elements of a row among which the first k are looked for at once */
+  CUT(TOPK_ROW, 1024, 3)              /* elements of a row that topk sorts at once */
   CUT(BATCH_BYTES, 1 << 17, 64)       /* bytes of a batch, copied out of a data set */
   CUT(DIGITS_TILE, 32, 2)             /* images of drawn digits */
 
