@@ -35,6 +35,7 @@
 #include "plot/plot.h"
 #include "tensor/compare.h"
 #include "tensor/conv.h"
+#include "tensor/draw.h"
 #include "tensor/einsum.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"

@@ -84,7 +84,7 @@ end)
 
 describe("sq.detect_anomaly, backward", function()
   it("names the op whose backward made it, and the line where the op ran", function()
-    local w, ran, back = sq.tensor({0, 1, 4}):requires_grad_(), nil, nil
+    local w, ran, back = sq.tensor({0.0, 1.0, 4.0}):requires_grad_(), nil, nil
     local text, at = watched(function()
       ran = here() local y = w:sqrt()
       local loss = (y * 2):sum()
@@ -109,7 +109,7 @@ describe("sq.detect_anomaly, backward", function()
   end)
 
   it("leaves the gradients of before, and works again after", function()
-    local w = sq.tensor({0, 1}):requires_grad_()
+    local w = sq.tensor({0.0, 1.0}):requires_grad_()
     w:sum():backward()
     assert.truthy(watched(function() w:sqrt():sum():backward() end))
     assert.same({1, 1}, w.grad:tolist())

@@ -101,7 +101,7 @@ end)
 
 describe("PyTorch's names", function()
   it("of arguments are taken", function()
-    local x, y = sq.tensor {1, 2}, sq.tensor {3, 4}
+    local x, y = sq.tensor {1.0, 2.0}, sq.tensor {3.0, 4.0}
     assert.same({4, 6}, sq.add {input = x, other = y}:tolist())
     assert.same({7, 10}, x:add(y, {alpha = 2}):tolist())
     assert.same({1, 4}, x:pow {exponent = 2}:tolist())

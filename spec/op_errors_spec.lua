@@ -41,7 +41,7 @@ local refused = {
    function() return sq.cross_entropy(z(3, 5), whole{0, 1, 2, 3}) end},
   {"[mse_loss] input is (3), target is (3,1): they must be equal", function() return sq.mse_loss(z(3), z(3, 1)) end},
   {"[binary_cross_entropy] input is -1 to 2: it must be probabilities, 0 to 1",
-   function() return sq.binary_cross_entropy(sq.tensor{-1, 2}, z(2)) end},
+   function() return sq.binary_cross_entropy(sq.tensor{-1.0, 2.0}, z(2)) end},
   {"[cross_entropy] weight requires a gradient, which this loss does not give: detach it",
    function() return sq.cross_entropy(z(1, 2):requires_grad_(), whole{0}, z(2):requires_grad_()) end},
   {"[conv2d] x is (1,3,8,8), weight is (4,2,3,3) with 1 groups: x must be (B,C,..)",

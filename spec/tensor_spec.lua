@@ -9,7 +9,13 @@ end
 describe("constructors", function()
   it("read Lua values", function()
     assert.same({{1, 2}, {3, 4}}, sq.tensor{{1, 2}, {3, 4}}:tolist())
-    assert.equal("float32", sq.tensor{1, 2}.dtype)
+    assert.equal("int64", sq.tensor{1, 2}.dtype)
+    assert.equal("int64", sq.tensor(3).dtype)
+    assert.equal("float32", sq.tensor{1.0, 2.0}.dtype)
+    assert.equal("float32", sq.tensor{{1, 2}, {3, 4.5}}.dtype)
+    assert.equal("int64", sq.tensor{true, 2}.dtype)
+    assert.equal("float32", sq.tensor{}.dtype)
+    assert.same({"int64", "float32"}, {sq.full({2}, 3).dtype, sq.full({2}, 3.0).dtype})
     assert.equal("bool", sq.tensor{true, false}.dtype)
     assert.equal("float64", sq.tensor({1}, {dtype = "float64"}).dtype)
     assert.equal(3, sq.tensor(3):item())
@@ -93,7 +99,7 @@ describe("fields", function()
     local x = sq.ones{2, requires_grad = true}
     x.data[1] = 7
     assert.same({7, 1}, x:tolist())
-    x.data = sq.tensor{4, 5}
+    x.data = sq.tensor{4.0, 5.0}
     assert.same({4, 5}, x:tolist())
     assert.is_false(x.data.requires_grad)
     local y = x * 2
@@ -116,7 +122,7 @@ describe("methods", function()
   end)
 
   it("give values", function()
-    assert.equal("float", math.type(sq.tensor(2):item()))
+    assert.equal("float", math.type(sq.tensor(2.0):item()))
     assert.equal("integer", math.type(sq.arange(1):item()))
     assert.same({{{0}, {1}}}, sq.arange(2):view(1, 2, 1):tolist())
     assert.same({{1, 3}, {2, 4}}, sq.tensor{{1, 2}, {3, 4}}:t():tolist())
@@ -139,15 +145,15 @@ describe("methods", function()
   end)
 
   it("compare whole tensors", function()
-    local x = sq.tensor{1, 2}
-    assert.is_true(x:equal(sq.tensor{1, 2}))
+    local x = sq.tensor{1.0, 2.0}
+    assert.is_true(x:equal(sq.tensor{1.0, 2.0}))
     assert.is_false(x:equal(sq.tensor{1, 3}))
     assert.is_false(x:equal(sq.tensor{{1, 2}}))
     assert.is_false(sq.tensor{0 / 0}:equal(sq.tensor{0 / 0}))
     assert.is_true(x:allclose(x + 1e-6))
     assert.is_false(x:allclose(x + 1e-3))
     assert.is_true(x:allclose(x + 1e-3, {atol = 1e-2}))
-    assert.is_true(sq.allclose(x, sq.tensor{{1, 2}, {1, 2}}))
+    assert.is_true(sq.allclose(x, sq.tensor{{1.0, 2.0}, {1.0, 2.0}}))
     assert.is_false(sq.tensor{0 / 0}:allclose(sq.tensor{0 / 0}))
     assert.is_true(sq.tensor{0 / 0}:allclose(sq.tensor{0 / 0}, {equal_nan = true}))
     assert.is_true(sq.tensor{math.huge}:allclose(sq.tensor{math.huge}))

@@ -5,6 +5,7 @@
 #include "autograd/tape.h"
 #include "kernels/kern.h"
 #include "module/open.h"
+#include "tensor/promote.h"
 
 /* --- what all of them share ----------------------------------------------------------------- */
 
@@ -66,34 +67,42 @@ static void measure(nest *n) {
   }
 }
 
-static double read_number(const nest *n, int depth) {
+static sq_number read_number(const nest *n, int depth) {
   lua_State *L = n->L;
-  if (lua_type(L, -1) == LUA_TBOOLEAN) return lua_toboolean(L, -1);
+  if (lua_type(L, -1) == LUA_TBOOLEAN) return sq_whole(lua_toboolean(L, -1));
   if (lua_type(L, -1) != LUA_TNUMBER) {
     bool is_tensor = bind_test(L, -1, bind_tensor_class) != NULL;
     wrong_item(n, depth, -1,
                is_tensor ? "a number (sq.stack joins Tensors)" : "a number or a boolean");
   }
-  return lua_tonumber(L, -1);
+  return bind_number(L, -1);
 }
 
 /* Writes the value on the stack's top. */
 static void put(nest *n, int depth) {
-  lua_State *L = n->L;
-  if (n->dtype == SQ_I64 && lua_isinteger(L, -1)) {
-    int64_t whole = lua_tointeger(L, -1);
-    memcpy(n->to, &whole, sizeof whole);
-  } else {
-    double value = read_number(n, depth);
-    char path[256];
-    double top = n->dtype == SQ_BOOL ? 1 : n->dtype == SQ_U8 ? 255 : 9223372036854774784.0;
-    double low = n->dtype == SQ_I64 ? -top : 0;
-    if (!sq_is_float(n->dtype) && !(value == floor(value) && value >= low && value <= top))
-      bind_error(L, "[tensor] %s is %.14g: that is no %s", path_text(n, depth, path, sizeof path),
-                 value, sq_dtype_name(n->dtype));
-    sq_kern_cast(1, SQ_F64, &value, 1, n->dtype, n->to, 1);
-  }
+  char path[256];
+  sq_number value = read_number(n, depth);
+  if (!sq_number_fits(n->dtype, value))
+    bind_error(n->L, "[tensor] %s is %.14g: that is no %s", path_text(n, depth, path, sizeof path),
+               value.real, sq_dtype_name(n->dtype));
+  sq_number_put(n->dtype, value, n->to);
   n->to += sq_dtype_size(n->dtype);
+}
+
+/* The dtype that the values on the stack's top meet in: bool, int64, float32. */
+static sq_dtype infer(lua_State *L, int depth) {
+  if (lua_type(L, -1) == LUA_TBOOLEAN) return SQ_BOOL;
+  if (lua_type(L, -1) != LUA_TTABLE || depth == SQ_MAX_DIMS)
+    return lua_isinteger(L, -1) ? SQ_I64 : SQ_F32;
+  lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+  sq_dtype dtype = n == 0 ? SQ_F32 : SQ_BOOL;
+  luaL_checkstack(L, 4, NULL);
+  for (lua_Integer i = 1; i <= n && dtype != SQ_F32; i++) {
+    lua_rawgeti(L, -1, i);
+    dtype = sq_promote(dtype, infer(L, depth + 1));
+    lua_pop(L, 1);
+  }
+  return dtype;
 }
 
 /* Writes the table (or, at the last level, the value) on the stack's top. Depth is at most 8. */
@@ -135,9 +144,8 @@ static int tensor(lua_State *L, const sq_arg *arg) {
   nest n = {.L = L};
   lua_pushvalue(L, arg[0].stack);
   measure(&n);
-  n.dtype = arg[1].kind == SQ_ARG_DTYPE       ? arg[1].dtype
-            : lua_type(L, -1) == LUA_TBOOLEAN ? SQ_BOOL
-                                              : SQ_F32;
+  lua_pushvalue(L, arg[0].stack);
+  n.dtype = arg[1].kind == SQ_ARG_DTYPE ? arg[1].dtype : infer(L, 0);
   sq_tensor *t = make(L, "tensor", n.dtype, n.ndim, n.shape);
   lua_pushvalue(L, arg[0].stack);
   n.to = sq_data(t);
@@ -148,37 +156,45 @@ static int tensor(lua_State *L, const sq_arg *arg) {
 
 /* --- of one value --------------------------------------------------------------------------- */
 
-static int fill_with(lua_State *L, sq_tensor *t, double value, const sq_arg *requires_grad) {
-  if (!sq_is_float(t->dtype) && value != floor(value))
-    return bind_error(L, "[full] fill_value is %.14g: that is no %s", value,
-                      sq_dtype_name(t->dtype));
-  if (value == 0 && !signbit(value)) {
+/* Raises unless the dtype holds the number. */
+static void check_holds(lua_State *L, const char *op, const char *what, sq_dtype dtype,
+                        sq_number x) {
+  if (sq_number_fits(dtype, x)) return;
+  bind_error(L, "[%s] %s is %.14g: that is no %s", op, what, x.real, sq_dtype_name(dtype));
+}
+
+static int fill_with(lua_State *L, const char *name, sq_tensor *t, sq_number value,
+                     const sq_arg *requires_grad) {
+  check_holds(L, name, "fill_value", t->dtype, value);
+  if (value.real == 0 && !signbit(value.real)) {
     memset(sq_data(t), 0, (size_t)t->storage->bytes);
   } else {
-    BIND_TRY(L, sq_fail_in(sq_tensor_fill(t, value), "[full] "));
+    BIND_TRY(L, sq_tensor_fill_number(t, value));
   }
   return finish(L, t, requires_grad);
 }
 
 static int zeros(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = make(L, "zeros", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, t, 0, &arg[2]);
+  return fill_with(L, "zeros", t, sq_whole(0), &arg[2]);
 }
 
 static int ones(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = make(L, "ones", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, t, 1, &arg[2]);
+  return fill_with(L, "ones", t, sq_whole(1), &arg[2]);
 }
 
 static int full(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make(L, "full", arg[2].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, t, arg[1].number, &arg[3]);
+  sq_dtype dtype = arg[1].value.is_whole ? SQ_I64 : SQ_F32;
+  if (arg[2].kind == SQ_ARG_DTYPE) dtype = arg[2].dtype;
+  sq_tensor *t = make(L, "full", dtype, arg[0].ints.n, arg[0].ints.v);
+  return fill_with(L, "full", t, arg[1].value, &arg[3]);
 }
 
 /* Memory of a tensor is never handed out with another's content in it. */
 static int empty(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = make(L, "empty", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, t, 0, &arg[2]);
+  return fill_with(L, "empty", t, sq_whole(0), &arg[2]);
 }
 
 static sq_dtype like_dtype(const sq_arg *arg, int at) {
@@ -191,80 +207,124 @@ static sq_tensor *make_like(lua_State *L, const char *name, const sq_arg *arg, i
 }
 
 static int zeros_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, make_like(L, "zeros_like", arg, 1), 0, &arg[2]);
+  return fill_with(L, "zeros_like", make_like(L, "zeros_like", arg, 1), sq_whole(0), &arg[2]);
 }
 
 static int ones_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, make_like(L, "ones_like", arg, 1), 1, &arg[2]);
+  return fill_with(L, "ones_like", make_like(L, "ones_like", arg, 1), sq_whole(1), &arg[2]);
 }
 
 static int empty_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, make_like(L, "empty_like", arg, 1), 0, &arg[2]);
+  return fill_with(L, "empty_like", make_like(L, "empty_like", arg, 1), sq_whole(0), &arg[2]);
 }
 
 static int full_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, make_like(L, "full_like", arg, 2), arg[1].number, &arg[3]);
+  return fill_with(L, "full_like", make_like(L, "full_like", arg, 2), arg[1].value, &arg[3]);
 }
 
 /* --- ranges --------------------------------------------------------------------------------- */
 
-/* first + i step in double, then the dtype. */
-static void write_range(sq_tensor *t, double first, double step) {
+/* Element i of a range. */
+typedef sq_number element_fn(const void *range, int64_t i);
+
+static void write_range(sq_tensor *t, element_fn *element, const void *range) {
   char *to = sq_data(t);
   size_t size = sq_dtype_size(t->dtype);
-  for (int64_t i = 0; i < t->numel; i++) {
-    double value = first + (double)i * step;
-    sq_kern_cast(1, SQ_F64, &value, 1, t->dtype, to + (size_t)i * size, 1);
-  }
+  for (int64_t i = 0; i < t->numel; i++)
+    sq_number_put(t->dtype, element(range, i), to + (size_t)i * size);
 }
 
-static bool whole(double x) { return x == floor(x) && fabs(x) < 9007199254740992.0; }
+typedef struct steps {
+  sq_number start, stop, step;
+  double n; /* how many */
+} steps;
+
+/* first + i step: in int64 where both are whole, else in double. */
+static sq_number step_at(const void *range, int64_t i) {
+  const steps *s = range;
+  if (!s->start.is_whole || !s->step.is_whole)
+    return sq_real(s->start.real + (double)i * s->step.real);
+  return sq_whole((int64_t)((uint64_t)s->start.whole + (uint64_t)i * (uint64_t)s->step.whole));
+}
+
+/* How many steps lie before stop; exact for whole numbers. */
+static double count_steps(const steps *s) {
+  if (!s->start.is_whole || !s->stop.is_whole || !s->step.is_whole)
+    return ceil((s->stop.real - s->start.real) / s->step.real);
+  bool up = s->step.whole > 0;
+  if (up ? s->stop.whole < s->start.whole : s->stop.whole > s->start.whole) return -1;
+  uint64_t low = (uint64_t)(up ? s->start.whole : s->stop.whole);
+  uint64_t high = (uint64_t)(up ? s->stop.whole : s->start.whole);
+  uint64_t size = up ? (uint64_t)s->step.whole : -(uint64_t)s->step.whole;
+  return (double)((high - low) / size) + ((high - low) % size != 0);
+}
+
+static steps read_steps(lua_State *L, const sq_arg *arg) {
+  bool one = arg[1].kind == SQ_ARG_NIL;
+  steps s = {one ? sq_whole(0) : arg[0].value, one ? arg[0].value : arg[1].value, arg[2].value, 0};
+  double start = s.start.real, stop = s.stop.real, step = s.step.real;
+  if (isnan(start) || isnan(stop) || isnan(step))
+    bind_error(L, "[arange] an end or the step is nan");
+  if (!isfinite(start) || !isfinite(stop) || !isfinite(step) || step == 0)
+    bind_error(L,
+               "[arange] from %.14g to %.14g by %.14g: the step must not be 0, all must be finite",
+               start, stop, step);
+  s.n = count_steps(&s);
+  if (s.n < 0)
+    bind_error(L, "[arange] from %.14g to %.14g by %.14g: the step leads away from the end", start,
+               stop, step);
+  if (s.n > (double)SQ_MAX_NUMEL) bind_error(L, "[arange] %.14g elements are too many", s.n);
+  return s;
+}
 
 static int arange(lua_State *L, const sq_arg *arg) {
-  bool one = arg[1].kind == SQ_ARG_NIL;
-  double start = one ? 0 : arg[0].number, stop = one ? arg[0].number : arg[1].number;
-  double step = arg[2].number;
-  if (isnan(start) || isnan(stop) || isnan(step))
-    return bind_error(L, "[arange] an end or the step is nan");
-  if (!isfinite(start) || !isfinite(stop) || !isfinite(step) || step == 0)
-    return bind_error(
-        L, "[arange] from %.14g to %.14g by %.14g: the step must not be 0, all must be finite",
-        start, stop, step);
-  double n = ceil((stop - start) / step);
-  if (n < 0)
-    return bind_error(L, "[arange] from %.14g to %.14g by %.14g: the step leads away from the end",
-                      start, stop, step);
-  if (n > (double)SQ_MAX_NUMEL) return bind_error(L, "[arange] %.14g elements are too many", n);
-  sq_dtype dtype = whole(start) && whole(stop) && whole(step) ? SQ_I64 : SQ_F32;
+  steps s = read_steps(L, arg);
+  int64_t n = (int64_t)s.n;
+  sq_dtype dtype = s.start.is_whole && s.stop.is_whole && s.step.is_whole ? SQ_I64 : SQ_F32;
   if (arg[3].kind == SQ_ARG_DTYPE) dtype = arg[3].dtype;
-  sq_tensor *t = make(L, "arange", dtype, 1, (int64_t[]){(int64_t)n});
-  write_range(t, start, step);
+  if (!sq_is_float(dtype) && n > 1 && s.step.real != floor(s.step.real))
+    return bind_error(L, "[arange] step is %.14g: that is no %s", s.step.real,
+                      sq_dtype_name(dtype));
+  if (n > 0) check_holds(L, "arange", "the first element", dtype, s.start);
+  if (n > 0) check_holds(L, "arange", "the last element", dtype, step_at(&s, n - 1));
+  sq_tensor *t = make(L, "arange", dtype, 1, &n);
+  write_range(t, step_at, &s);
   return finish(L, t, &arg[4]);
 }
 
+typedef struct span {
+  double start, stop, step;
+  int64_t n;
+} span;
+
 /* The upper half is counted from the end, so that both ends are exact. */
+static sq_number span_at(const void *range, int64_t i) {
+  const span *s = range;
+  bool lower = i < s->n / 2 || s->n == 1;
+  return sq_real(lower ? s->start + s->step * (double)i
+                       : s->stop - s->step * (double)(s->n - 1 - i));
+}
+
 static int linspace(lua_State *L, const sq_arg *arg) {
-  double start = arg[0].number, stop = arg[1].number;
-  int64_t n = arg[2].integer;
+  span s = {arg[0].number, arg[1].number, 0, arg[2].integer};
   sq_dtype dtype = arg[3].dtype;
-  if (n < 0) return bind_error(L, "[linspace] steps is %d: it must be at least 0", (int)n);
-  sq_tensor *t = make(L, "linspace", dtype, 1, &n);
-  double step = n > 1 ? (stop - start) / (double)(n - 1) : 0;
-  if (dtype == SQ_F32) step = (double)(float)step;
-  char *to = sq_data(t);
-  size_t size = sq_dtype_size(dtype);
-  for (int64_t i = 0; i < n; i++) {
-    double value =
-        i < n / 2 || n == 1 ? start + step * (double)i : stop - step * (double)(n - 1 - i);
-    sq_kern_cast(1, SQ_F64, &value, 1, dtype, to + (size_t)i * size, 1);
-  }
+  if (s.n < 0) return bind_error(L, "[linspace] steps is %d: it must be at least 0", (int)s.n);
+  if (s.n > 1) s.step = (s.stop - s.start) / (double)(s.n - 1);
+  if (dtype == SQ_F32) s.step = (double)(float)s.step;
+  if (!sq_is_float(dtype) && s.step != floor(s.step))
+    return bind_error(L, "[linspace] the step from %.14g to %.14g is %.14g: that is no %s", s.start,
+                      s.stop, s.step, sq_dtype_name(dtype));
+  check_holds(L, "linspace", "start", dtype, arg[0].value);
+  check_holds(L, "linspace", "stop", dtype, arg[1].value);
+  sq_tensor *t = make(L, "linspace", dtype, 1, &s.n);
+  write_range(t, span_at, &s);
   return finish(L, t, &arg[4]);
 }
 
 static int eye(lua_State *L, const sq_arg *arg) {
   int64_t rows = arg[0].integer, columns = arg[1].kind == SQ_ARG_NIL ? rows : arg[1].integer;
   sq_tensor *t = make(L, "eye", arg[2].dtype, 2, (int64_t[]){rows, columns});
-  fill_with(L, t, 0, &arg[3]);
+  fill_with(L, "eye", t, sq_whole(0), &arg[3]);
   char *to = sq_data(t);
   size_t size = sq_dtype_size(t->dtype);
   double one = 1;
@@ -275,53 +335,56 @@ static int eye(lua_State *L, const sq_arg *arg) {
 
 /* --- chance --------------------------------------------------------------------------------- */
 
-static int draw(lua_State *L, const char *name, sq_tensor *t, tensor_law law, double a, double b,
-                const sq_arg *generator, const sq_arg *requires_grad) {
-  if (!sq_is_float(t->dtype) && law != LAW_INTEGERS)
-    return bind_error(L, "[%s] dtype is %s: it must be float32 or float64", name,
+static int draw(lua_State *L, const char *what, sq_tensor *t, sq_law law, const sq_arg *generator,
+                const sq_arg *requires_grad) {
+  sq_number a = sq_whole(0), b = sq_whole(1); /* uniform in 0 to 1, normal with mean 0, std 1 */
+  if (!sq_is_float(t->dtype))
+    return bind_error(L, "[%s] dtype is %s: it must be float32 or float64", what,
                       sq_dtype_name(t->dtype));
-  BIND_TRY(L, tensor_draw(t, law, a, b, bind_rng(generator)));
+  BIND_TRY(L, tensor_draw(what, t, law, a, b, bind_rng(generator)));
   return finish(L, t, requires_grad);
 }
 
 static int rand_(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = make(L, "rand", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return draw(L, "rand", t, LAW_UNIFORM, 0, 1, &arg[3], &arg[2]);
+  return draw(L, "rand", t, SQ_LAW_UNIFORM, &arg[3], &arg[2]);
 }
 
 static int randn(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = make(L, "randn", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return draw(L, "randn", t, LAW_NORMAL, 0, 1, &arg[3], &arg[2]);
+  return draw(L, "randn", t, SQ_LAW_NORMAL, &arg[3], &arg[2]);
+}
+
+/* Drawn in the order of x's elements in memory, as PyTorch's. */
+static int draw_like(lua_State *L, const char *what, sq_law law, const sq_arg *arg) {
+  sq_tensor **laid = bind_new_tensor(L), **like = bind_new_tensor(L), **out = bind_new_tensor(L);
+  BIND_TRY(L, sq_tensor_laid_like(arg[0].tensor, laid));
+  BIND_TRY(L, sq_tensor_cast(*laid, like_dtype(arg, 1), like));
+  BIND_TRY(L, tensor_draw(what, *like, law, sq_whole(0), sq_whole(1), bind_rng(&arg[3])));
+  BIND_TRY(L, sq_tensor_contiguous(*like, out));
+  return finish(L, *out, &arg[2]);
 }
 
 static int rand_like(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_like(L, "rand_like", arg, 1);
-  return draw(L, "rand_like", t, LAW_UNIFORM, 0, 1, &arg[3], &arg[2]);
+  return draw_like(L, "rand_like", SQ_LAW_UNIFORM, arg);
 }
 
 static int randn_like(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_like(L, "randn_like", arg, 1);
-  return draw(L, "randn_like", t, LAW_NORMAL, 0, 1, &arg[3], &arg[2]);
+  return draw_like(L, "randn_like", SQ_LAW_NORMAL, arg);
 }
 
 static int randint(lua_State *L, const sq_arg *arg) {
   bool one = arg[1].kind == SQ_ARG_NIL;
-  int64_t low = one ? 0 : arg[0].integer, high = one ? arg[0].integer : arg[1].integer;
-  if (low >= high)
-    return bind_error(L, "[randint] low is %lld, high is %lld: low must be below high",
-                      (long long)low, (long long)high);
-  sq_dtype dtype = arg[3].dtype;
-  sq_tensor *whole_numbers = make(L, "randint", SQ_I64, arg[2].ints.n, arg[2].ints.v);
-  sq_rng_randint(bind_rng(&arg[4]), low, high, whole_numbers->numel, sq_data(whole_numbers));
-  if (dtype == SQ_I64) return 1;
-  sq_tensor **slot = bind_new_tensor(L);
-  BIND_TRY(L, sq_tensor_cast(whole_numbers, dtype, slot));
+  sq_number low = sq_whole(one ? 0 : arg[0].integer);
+  sq_number high = sq_whole(one ? arg[0].integer : arg[1].integer);
+  sq_tensor *t = make(L, "randint", arg[3].dtype, arg[2].ints.n, arg[2].ints.v);
+  BIND_TRY(L, tensor_draw("randint", t, SQ_LAW_INTEGERS, low, high, bind_rng(&arg[4])));
   return 1;
 }
 
 static int randperm(lua_State *L, const sq_arg *arg) {
   sq_dtype dtype = arg[2].dtype;
-  if (!sq_number_fits(dtype, sq_whole(arg[0].integer - 1))) {
+  if (arg[0].integer > 0 && !sq_number_fits(dtype, sq_whole(arg[0].integer - 1))) {
     return bind_error(L, "[randperm] n is %lld: %s does not hold such numbers",
                       (long long)arg[0].integer, sq_dtype_name(dtype));
   }
@@ -340,13 +403,17 @@ static int randperm(lua_State *L, const sq_arg *arg) {
 
 static const bind_fn functions[] = {
     {"tensor", "(data: any, " LIKE ") -> Tensor",
-     "A tensor of the values in a number, a boolean, nested tables or a tensor, copied. Numbers "
-     "make "
-     "float32, booleans bool, unless dtype says otherwise.",
+     "A tensor of the values in a number, a boolean, nested tables or a tensor, copied. Lua "
+     "integers make int64, one float among them float32, booleans bool, unless dtype says "
+     "otherwise.",
      tensor},
     {"zeros", "(size: shape, " MAKE ") -> Tensor", "All 0.", zeros},
     {"ones", "(size: shape, " MAKE ") -> Tensor", "All 1.", ones},
-    {"full", "(size: shape, fill_value: number, " MAKE ") -> Tensor", "All fill_value.", full},
+    {"full", "(size: shape, fill_value: number, " LIKE ") -> Tensor",
+     "All fill_value: int64 for a Lua integer, as 1, float32 for a float, as 1.0, unless dtype "
+     "says "
+     "otherwise.",
+     full},
     {"empty", "(size: shape, " MAKE ") -> Tensor", "For content that is still to come; all 0.",
      empty},
     {"zeros_like", "(x: Tensor, " LIKE ") -> Tensor", "All 0, of x's shape and dtype.", zeros_like},
@@ -356,9 +423,8 @@ static const bind_fn functions[] = {
     {"full_like", "(x: Tensor, fill_value: number, " LIKE ") -> Tensor",
      "All fill_value, of x's shape and dtype.", full_like},
     {"arange", "(start: number, stop: number? = nil, step: number = 1, " LIKE ") -> Tensor",
-     "start, start + step, ... below stop; with one number 0 to that number - 1. Whole numbers "
-     "make "
-     "int64, others float32.",
+     "start, start + step, ... below stop; with one number 0 to that number - 1. Lua integers make "
+     "int64, floats float32.",
      arange},
     {"linspace", "(start: number, stop: number, steps: int, " MAKE ") -> Tensor",
      "`steps` evenly spaced values, both ends included.", linspace},

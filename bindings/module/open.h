@@ -3,6 +3,7 @@
 #define SQ_MODULE_OPEN_H
 
 #include "bind/bind.h"
+#include "tensor/draw.h"
 
 /* `require "seqrt"`: leaves the module's table. [Lua thread] */
 int luaopen_seqrt(lua_State *L);
@@ -54,8 +55,8 @@ void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t
 /* Pushes sizes as a list that prints like "(2,3)". */
 void tensor_push_shape(lua_State *L, int n, const int64_t *shape);
 
-/* Draws into a tensor: uniform_, normal_ and their kin are methods and constructors alike. */
-typedef enum tensor_law { LAW_UNIFORM, LAW_NORMAL, LAW_BERNOULLI, LAW_INTEGERS } tensor_law;
-SQ_CHECKED sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng);
+/* sq_tensor_draw into a tensor that requires no gradient. [fails: as that, state | Lua thread] */
+SQ_CHECKED sq_status tensor_draw(const char *what, sq_tensor *t, sq_law law, sq_number a,
+                                 sq_number b, sq_rng *rng);
 
 #endif

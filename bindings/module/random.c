@@ -16,59 +16,15 @@ sq_rng *bind_rng(const sq_arg *arg) {
 
 /* --- draws ---------------------------------------------------------------------------------- */
 
-static sq_status draw_integers(sq_tensor *t, int64_t lo, int64_t hi, sq_rng *rng) {
-  SQ_OWN sq_tensor *whole = NULL;
-  SQ_TRY(sq_tensor_new_like(t, SQ_I64, &whole));
-  sq_rng_randint(rng, lo, hi, t->numel, sq_data(whole));
-  return sq_tensor_copy(t, whole);
-}
-
-static void draw_floats(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng) {
-  if (law == LAW_UNIFORM) sq_rng_uniform(rng, t->dtype, t->numel, a, b, sq_data(t));
-  if (law == LAW_NORMAL) sq_rng_normal(rng, t->dtype, t->numel, a, b, sq_data(t));
-  if (law == LAW_BERNOULLI) sq_rng_bernoulli(rng, t->dtype, a, t->numel, sq_data(t));
-}
-
-static sq_status check_law(const char *name, tensor_law law, double a, double b) {
-  if (law == LAW_UNIFORM && !(a <= b && b - a <= 1.7e308))
-    return sq_fail(SQ_EARG, "[%s_] from is %.14g, to is %.14g: from must not be above to", name, a,
-                   b);
-  if (law == LAW_NORMAL && !(b >= 0))
-    return sq_fail(SQ_EARG, "[%s_] std is %.14g: it must be at least 0", name, b);
-  if (law == LAW_BERNOULLI && !(a >= 0 && a <= 1))
-    return sq_fail(SQ_EARG, "[%s_] p is %.14g: it must be in 0 to 1", name, a);
-  if (law == LAW_INTEGERS && !(a < b))
-    return sq_fail(SQ_EARG, "[%s_] low is %.14g, high is %.14g: low must be below high", name, a,
-                   b);
-  return SQ_OK;
-}
-
-static const char *const law_names[] = {"uniform", "normal", "bernoulli", "random"};
-
-sq_status tensor_draw(sq_tensor *t, tensor_law law, double a, double b, sq_rng *rng) {
-  const char *name = law_names[law];
-  SQ_TRY(check_law(name, law, a, b));
-  SQ_TRY(sq_check_apart(name, t));
+sq_status tensor_draw(const char *what, sq_tensor *t, sq_law law, sq_number a, sq_number b,
+                      sq_rng *rng) {
   if (sq_grad_enabled() && sq_requires_grad(t)) {
-    return sq_fail(
-        SQ_ESTATE,
-        "[%s_] x requires a gradient: drawing into it would break its graph; do it under "
-        "sq.no_grad()",
-        name);
+    return sq_fail(SQ_ESTATE,
+                   "[%s] x requires a gradient: drawing into it would break its graph; do it under "
+                   "sq.no_grad()",
+                   what);
   }
-  if (law == LAW_INTEGERS) return draw_integers(t, (int64_t)a, (int64_t)b, rng);
-  if (!sq_is_float(t->dtype) && law != LAW_BERNOULLI)
-    return sq_fail(SQ_ETYPE, "[%s_] x is %s: it must be float32 or float64", name,
-                   sq_dtype_name(t->dtype));
-  if (sq_is_float(t->dtype) && sq_tensor_is_contiguous(t)) {
-    draw_floats(t, law, a, b, rng);
-    sq_tensor_changed(t);
-    return SQ_OK;
-  }
-  SQ_OWN sq_tensor *drawn = NULL;
-  SQ_TRY(sq_tensor_new_like(t, sq_is_float(t->dtype) ? t->dtype : SQ_F32, &drawn));
-  draw_floats(drawn, law, a, b, rng);
-  return sq_tensor_copy(t, drawn);
+  return sq_tensor_draw(what, t, law, a, b, rng);
 }
 
 /* --- the class ------------------------------------------------------------------------------ */

@@ -331,27 +331,27 @@ static int allclose(lua_State *L, const sq_arg *arg) {
 
 /* --- draws in place ------------------------------------------------------------------------- */
 
-static int uniform_(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(
-      L, tensor_draw(arg[0].tensor, LAW_UNIFORM, arg[1].number, arg[2].number, bind_rng(&arg[3])));
+static int draw(lua_State *L, const char *what, const sq_arg *x, sq_law law, sq_number a,
+                sq_number b, const sq_arg *generator) {
+  BIND_TRY(L, tensor_draw(what, x->tensor, law, a, b, bind_rng(generator)));
   return self_again(L);
+}
+
+static int uniform_(lua_State *L, const sq_arg *arg) {
+  return draw(L, "uniform_", arg, SQ_LAW_UNIFORM, arg[1].value, arg[2].value, &arg[3]);
 }
 
 static int normal_(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L,
-           tensor_draw(arg[0].tensor, LAW_NORMAL, arg[1].number, arg[2].number, bind_rng(&arg[3])));
-  return self_again(L);
+  return draw(L, "normal_", arg, SQ_LAW_NORMAL, arg[1].value, arg[2].value, &arg[3]);
 }
 
 static int random_(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, tensor_draw(arg[0].tensor, LAW_INTEGERS, (double)arg[1].integer,
-                          (double)arg[2].integer, bind_rng(&arg[3])));
-  return self_again(L);
+  sq_number from = sq_whole(arg[1].integer), to = sq_whole(arg[2].integer);
+  return draw(L, "random_", arg, SQ_LAW_INTEGERS, from, to, &arg[3]);
 }
 
 static int bernoulli_(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, tensor_draw(arg[0].tensor, LAW_BERNOULLI, arg[1].number, 0, bind_rng(&arg[2])));
-  return self_again(L);
+  return draw(L, "bernoulli_", arg, SQ_LAW_BERNOULLI, arg[1].value, sq_whole(0), &arg[2]);
 }
 
 /* --- the class ------------------------------------------------------------------------------ */

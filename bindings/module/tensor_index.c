@@ -9,6 +9,7 @@
 #include "module/open.h"
 #include "module/tensor_key.h"
 #include "tensor/pick.h"
+#include "tensor/promote.h"
 
 void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t at) {
   switch (dtype) {
@@ -221,17 +222,22 @@ static bool number_value(lua_State *L, sq_arg *out) {
   return number || flag;
 }
 
-/* The tensor at stack index 3 in t's dtype; raises for anything else. */
+/* The tensor at stack index 3 in t's dtype; raises for anything else, and where it would be cast
+ * down. */
 static sq_tensor *tensor_value(lua_State *L, const sq_tensor *t) {
   if (!bind_test(L, 3, bind_tensor_class)) {
     const char *got = bind_describe(L, 3);
     bind_error(L, "[index] x[...] = %s: the value must be a number or a Tensor", got);
   }
   sq_tensor *v = bind_tensor(L, 3);
-  if (v->dtype != t->dtype)
+  if (v->dtype == t->dtype) return v;
+  if (!sq_promotes_into(v->dtype, t->dtype))
     bind_error(L, "[index] x is %s, the value is %s: convert it with :to(\"%s\")",
                sq_dtype_name(t->dtype), sq_dtype_name(v->dtype), sq_dtype_name(t->dtype));
-  return v;
+  const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = t->dtype};
+  sq_tensor **slot = bind_new_tensor(L);
+  BIND_TRY(L, sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(v), dtype}, slot));
+  return *slot;
 }
 
 /* v without the dims of size 1 in front that make it longer than `ndim`. */

@@ -228,10 +228,7 @@ static sq_status seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
     return sq_fail(SQ_ESHAPE, "[backward] x is %s, gradient is %s: they must be equal",
                    sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_tensor_shape_text(grad, SQ_SHAPE_BUF));
   }
-  if (grad->dtype != t->dtype) {
-    return sq_fail(SQ_ETYPE, "[backward] x is %s, gradient is %s: convert it with :to(dtype)",
-                   sq_dtype_name(t->dtype), sq_dtype_name(grad->dtype));
-  }
+  if (grad->dtype != t->dtype) return sq_tensor_cast(grad, t->dtype, out);
   return sq_tensor_clone(grad, out);
 }
 

@@ -1,13 +1,14 @@
 /* op_dropout.c: elements dropped by chance. */
 #include "autograd/op_priv.h"
+#include "tensor/draw.h"
 #include "tensor/map.h"
 
 /* 0 or 1 / (1 - p) for each element of x, drawn as PyTorch draws them. */
 static sq_status draw_noise(const sq_tensor *x, double p, sq_rng *rng, sq_tensor **out) {
   SQ_OWN sq_tensor *noise = NULL, *divisor = NULL;
-  SQ_TRY(sq_tensor_new_like(x, x->dtype, &noise));
+  SQ_TRY(sq_tensor_laid_like(x, &noise));
   SQ_TRY(sq_tensor_scalar(x->dtype, p < 1 ? 1 - p : 1, &divisor));
-  sq_rng_bernoulli(rng, x->dtype, 1 - p, noise->numel, sq_data(noise));
+  SQ_TRY(sq_tensor_draw("dropout", noise, SQ_LAW_BERNOULLI, sq_real(1 - p), sq_whole(0), rng));
   SQ_TRY(sq_map_into(SQ_ELEM_div, (sq_tensor *[]){noise, divisor}, NULL, noise));
   *out = sq_tensor_give(&noise);
   return SQ_OK;

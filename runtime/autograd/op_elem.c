@@ -293,7 +293,7 @@ SQ_ELEMENTWISE(floor, SQ_ELEM_floor, false, .grad = {{SQ_ELEM_zero, "g"}});
 SQ_ELEMENTWISE(ceil, SQ_ELEM_ceil, false, .grad = {{SQ_ELEM_zero, "g"}});
 SQ_ELEMENTWISE(round, SQ_ELEM_round, false, .grad = {{SQ_ELEM_zero, "g"}});
 
-/* y = x, at least p0 and at most p1;  dx = dy where p0 <= x <= p1, else 0 */
+/* y = x, at least p0 and at most p1;  dx = dy where p0 < x < p1, else 0 */
 static sq_status clamp_bounds(sq_call *c, double *p) {
   if (c->arg[1].kind == SQ_ARG_NIL && c->arg[2].kind == SQ_ARG_NIL) {
     return sq_fail(SQ_EARG, "[%s] give min, max or both", c->op->name);

@@ -86,7 +86,8 @@ sq_tensor *sq_grad(const sq_tensor *t) {
 sq_status sq_set_requires_grad(sq_tensor *t, bool on) {
   if (on && !sq_is_float(t->dtype)) {
     return sq_fail(SQ_ETYPE,
-                   "[requires_grad_] x is %s: only float32 and float64 tensors have gradients",
+                   "[requires_grad_] x is %s: only float32 and float64 tensors have gradients; "
+                   "write 1.0 for 1, or give dtype = \"float32\"",
                    sq_dtype_name(t->dtype));
   }
   if (!sq_is_leaf(t)) {

@@ -118,6 +118,15 @@ static void normal_fill64(sq_rng *g, int64_t n, double mean, double std, double 
   }
 }
 
+/* Both dtypes draw in double. */
+void sq_rng_normal_each(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std, void *x) {
+  for (int64_t i = 0; i < n; i++) {
+    double value = normal_pair(g) * std + mean;
+    if (dtype == SQ_F32) ((float *)x)[i] = (float)value;
+    if (dtype == SQ_F64) ((double *)x)[i] = value;
+  }
+}
+
 void sq_rng_normal(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std, void *x) {
   SQ_ASSERT(sq_is_float(dtype));
   if (n >= 16) {
@@ -125,17 +134,13 @@ void sq_rng_normal(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std
     if (dtype == SQ_F64) normal_fill64(g, n, mean, std, x);
     return;
   }
-  for (int64_t i = 0; i < n; i++) { /* short tensors of both dtypes draw in double */
-    double value = normal_pair(g) * std + mean;
-    if (dtype == SQ_F32) ((float *)x)[i] = (float)value;
-    if (dtype == SQ_F64) ((double *)x)[i] = value;
-  }
+  sq_rng_normal_each(g, dtype, n, mean, std, x);
 }
 
 void sq_rng_randint(sq_rng *g, int64_t lo, int64_t hi, int64_t n, int64_t *x) {
   SQ_ASSERT(lo < hi);
   uint64_t range = (uint64_t)hi - (uint64_t)lo;
-  bool wide = range >> 32 != 0;
+  bool wide = range >> 28 != 0;
   for (int64_t i = 0; i < n; i++) {
     uint64_t drawn = wide ? draw64(g) : draw32(g);
     x[i] = (int64_t)(drawn % range + (uint64_t)lo);

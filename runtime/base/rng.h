@@ -32,7 +32,10 @@ void sq_rng_uniform(sq_rng *g, sq_dtype dtype, int64_t n, double lo, double hi, 
  * what PyTorch gives on a processor with AVX2 bit for bit. */
 void sq_rng_normal(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std, void *x);
 
-/* x[i] in lo..hi-1: torch.randint's stream (one 32-bit draw each, two from a range of 2^32 on).
+/* The same one by one at any n: torch's normal_ of what is not contiguous. */
+void sq_rng_normal_each(sq_rng *g, sq_dtype dtype, int64_t n, double mean, double std, void *x);
+
+/* x[i] in lo..hi-1: torch.randint's stream: one 32-bit draw each, two from a range of 2^28 on.
  * lo < hi. */
 void sq_rng_randint(sq_rng *g, int64_t lo, int64_t hi, int64_t n, int64_t *x);
 

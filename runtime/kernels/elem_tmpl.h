@@ -51,15 +51,17 @@ CORE2(div_trunc, TRUNC(a / b))
 CORE1(zero, a != a ? K(0) : K(0))
 CORE2(maximum, (a > b) | (a != a) ? a : b)
 CORE2(minimum, (a < b) | (a != a) ? a : b)
-CORE3(maximum_back, b > c ? a : (b == c ? K(0.5) * a : K(0)))
-CORE3(minimum_back, b < c ? a : (b == c ? K(0.5) * a : K(0)))
+CORE3(maximum_back, (b > c) | (b != b) | (c != c) ? a : (b == c ? K(0.5) * a : K(0)))
+CORE3(minimum_back, (b < c) | (b != b) | (c != c) ? a : (b == c ? K(0.5) * a : K(0)))
 
 INLINE T S(clamped)(T a, T least, T most) {
   a = a < least ? least : a;
   return a > most ? most : a;
 }
 CORE1P(clamp, P1, S(clamped)(a, p0, p1))
-CORE2P(clamp_back, P1, (b >= p0) & (b <= p1) ? a : K(0))
+/* An infinite bound is none. */
+CORE2P(clamp_back, P1,
+       ((b > p0) | (p0 == -K(INFINITY))) & ((b < p1) | (p1 == K(INFINITY))) & (b == b) ? a : K(0))
 
 INLINE T S(inside_share)(T x, T low, T high) {
   if (low == high) return x == low ? K(1) : K(0);
@@ -164,7 +166,7 @@ CORE2(tanh_back, a * (K(1) - b * b))
 CORE1(sigmoid, S(msigmoid)(a))
 CORE2(sigmoid_back, a * (K(1) - b) * b)
 CORE1(relu, (a > 0) | (a != a) ? a : K(0))
-CORE2(relu_back, b > 0 ? a : K(0))
+CORE2(relu_back, b <= 0 ? K(0) : a)
 CORE1P(leaky_relu, P0, a > 0 ? a : p0 * a)
 CORE2P(leaky_relu_back, P0, b > 0 ? a : p0 * a)
 CORE1P(elu, P0, a > 0 ? a : p0 * S(mexpm1)(a))

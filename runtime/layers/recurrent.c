@@ -172,10 +172,11 @@ static sq_status swap_batch_and_time(sq_tensor *x, sq_tensor **out) {
 /* Dropout between two layers, in training. The draws go by time, then batch, as PyTorch's do. */
 static sq_status drop_some(const recurrent *r, sq_tensor **y) {
   if (!r->base.training || r->dropout == 0) return SQ_OK;
-  SQ_OWN sq_tensor *by_time = NULL, *kept = NULL;
+  SQ_OWN sq_tensor *by_time = NULL, *kept = NULL, *turned = NULL;
   sq_tensor *swapped;
-  if (r->batch_first) {
-    SQ_TRY(swap_batch_and_time(*y, &by_time));
+  if (r->batch_first) { /* dropout draws in the order of memory */
+    SQ_TRY(swap_batch_and_time(*y, &turned));
+    SQ_TRY(sq_apply(SQ_OP_contiguous, 1, (sq_arg[]){SQ_T(turned)}, &by_time));
   } else {
     by_time = sq_tensor_keep(*y);
   }

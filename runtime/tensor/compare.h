@@ -4,8 +4,8 @@
 
 #include "tensor/tensor.h"
 
-/* *same = the shapes agree and every element of a equals b's; NaN equals nothing. One dtype.
- * [fails: type, nomem | Lua thread] */
+/* *same = the shapes agree and every element of a equals b's; NaN equals nothing. Dtypes may
+ * differ. [fails: type, nomem | Lua thread] */
 SQ_CHECKED sq_status sq_equal(sq_tensor *a, sq_tensor *b, bool *same);
 
 /* *close = |a - b| <= atol + rtol |b| for every element, broadcast; infinities of one sign are

@@ -1,4 +1,4 @@
-# dtypes.py: what PyTorch gives for each dtype: `python3 dtypes.py > dtypes.lua` (made with torch 1.13).
+# dtypes.py: what PyTorch gives for each dtype: `python3 dtypes.py > dtypes.lua` (made with torch 2.15).
 #
 # A case is an expression of x (2,3), in Lua's words and in Python's. For each dtype that PyTorch takes the file has the
 # dtype, shape and elements of the results.

@@ -1,4 +1,4 @@
-# init.py: golden initial values of layers and of nn.init, from PyTorch: `python3 init.py > init.lua` (torch 1.13).
+# init.py: golden initial values of layers and of nn.init, from PyTorch: `python3 init.py > init.lua` (torch 2.15).
 #
 # Each case starts from a seed and draws once more at its end, so that a draw too many or too few shows. A tensor gives
 # its name, shape, first and last elements and a digest of the bits of all; what is equal to rounding only (a QR's, a

@@ -1,4 +1,4 @@
-# ops.py: golden numbers of every op, from PyTorch: `python3 ops.py > ops.lua` (made with torch 1.13).
+# ops.py: golden numbers of every op, from PyTorch: `python3 ops.py > ops.lua` (made with torch 2.15).
 #
 # A case is an op, its arguments, and what PyTorch gives: results, and the gradient of each float input
 # for a fixed dy. Inputs are multiples of 1/64, so that float32 holds them exactly; results are float64.

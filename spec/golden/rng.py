@@ -1,4 +1,4 @@
-# rng.py: golden draws of every distribution, from PyTorch's CPU generator: `python3 rng.py > rng.lua` (torch 1.13).
+# rng.py: golden draws of every distribution, from PyTorch's CPU generator: `python3 rng.py > rng.lua` (torch 2.15).
 #
 # One stream per seed, with the draws interleaved, so that a number too many or too few anywhere shows. Each draw gives
 # its first and last elements and a digest of the bits of all; normals, equal to rounding only, give all they have.

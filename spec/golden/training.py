@@ -1,4 +1,4 @@
-# training.py: loss curves of two trainings by PyTorch: `python3 training.py > training.lua` (torch 1.13). Weights and data
+# training.py: loss curves of two trainings by PyTorch: `python3 training.py > training.lua` (torch 2.15). Weights and data
 # are drawn from seed 0 on both sides; palindromes are digits from randint, mirrored.
 import torch
 import torch.nn.functional as F

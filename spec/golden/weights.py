@@ -1,5 +1,5 @@
 # weights.py: small models saved by PyTorch's safetensors, and what they compute: `python3 weights.py` writes
-# weights_*.safetensors and weights.lua (torch 1.13, safetensors 0.8). `python3 weights.py FOLDER` reads files of the same
+# weights_*.safetensors and weights.lua (torch 2.15, safetensors 0.8). `python3 weights.py FOLDER` reads files of the same
 # names, written by seqrt, and fails unless PyTorch computes the same from them.
 import sys
 
