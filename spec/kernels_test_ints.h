@@ -78,7 +78,7 @@ static const struct {
     {SQ_ELEM_scale, BOTH, i_scale3},
     {SQ_ELEM_square, BOTH, i_square},
     {SQ_ELEM_abs, BOTH, i_abs},
-    {SQ_ELEM_sign, BOTH, i_sign},
+    {SQ_ELEM_sign, ALL, i_sign},
     {SQ_ELEM_floor, BOTH, i_copy},
     {SQ_ELEM_ceil, BOTH, i_copy},
     {SQ_ELEM_round, BOTH, i_copy},

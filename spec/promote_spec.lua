@@ -131,3 +131,130 @@ describe("dtypes that differ", function()
     assert.same({2, 4}, v.grad:tolist())
   end)
 end)
+
+-- What PyTorch gives for each op and each pair of dtypes, and for operands that are numbers. Refusals count as results.
+describe("PyTorch's dtypes", function()
+  local rows, scalars = assert(loadfile("spec/golden/promote.lua", "t"))(
+    function(t) return t end, function(i) return {input = i} end, 0 / 0, math.huge)
+  local DTYPES = {"bool", "uint8", "int64", "float32", "float64"}
+
+  local function element(v)
+    local digits = ("%.4g"):format(v)
+    return ({["-0"] = "0", ["-nan"] = "nan"})[digits] or digits
+  end
+
+  local function show(v)
+    if type(v) ~= "userdata" then return element(v) end
+    local list = v:double():reshape(-1):tolist()
+    for i, a in ipairs(list) do list[i] = element(a) end
+    return v.dtype .. " " .. table.concat(list, ",")
+  end
+
+  -- The results as text, nil and the error where there are none.
+  local function attempt(fn, ...)
+    local all = table.pack(pcall(fn, ...))
+    if not all[1] then return nil, all[2] end
+    local texts = {}
+    for i = 2, all.n do texts[#texts + 1] = show(all[i]) end
+    return table.concat(texts, " | ")
+  end
+
+  -- A tensor of the file: {shape}, {values} or dtype, {shape}, {values}; float ones are of the dtype asked for.
+  local function tensor(t, dtype)
+    if type(t[1]) == "string" then return sq.tensor(t[3], t[1]):reshape(t[2]) end
+    return sq.tensor(t[2], "float64"):reshape(t[1]):to(dtype)
+  end
+
+  local function fill(v, inputs)
+    if type(v) ~= "table" then return v end
+    if v.input then return inputs[v.input] end
+    local list = {}
+    for i, item in ipairs(v) do list[i] = fill(item, inputs) end
+    return list
+  end
+
+  local function call(row, a, b)
+    local inputs, args, floats = {}, {n = row[3].n}, 0
+    for i, t in ipairs(row[2]) do
+      if type(t[1]) ~= "string" then floats = floats + 1 end
+      inputs[i] = tensor(t, floats == 2 and b or a)
+    end
+    for i = 1, args.n do args[i] = fill(row[3][i], inputs) end
+    return attempt(sq[row[1]], table.unpack(args, 1, args.n))
+  end
+
+  -- How many dtypes a row is asked in: one for each of its first two float inputs.
+  local function floats_of(row)
+    local n = 0
+    for _, t in ipairs(row[2]) do n = n + (type(t[1]) ~= "string" and 1 or 0) end
+    return n
+  end
+
+  -- Where another answer is meant: ops, dtypes, and a pattern of the answer.
+  local FLOATS = "must be float32 or float64"
+  local meant_answers = {
+    {"mean", "", "^float32"}, -- documented: PyTorch asks for a dtype
+    {"argmax argmin topk", "bool", "int64"},
+    {"topk", "", "int64 6,0,1$"}, -- the order of equals
+    {"all any", "uint8", "^uint8"}, -- the case's function makes it bool
+    {"rnn l1_loss dropout linear bilinear conv1d conv2d conv_transpose2d avg_pool2d max_pool2d", "", FLOATS},
+    {"einsum", "^uint8 uint8$", "all must be"},
+    {"addmm", "^uint8 uint8$", "^uint8"}, -- alpha is -1
+    {"fill index_fill index_put", "", "is no %l+%d*: convert"}, -- a fraction is not cut off in silence
+    {"index_add index_put scatter_add", "bool", "bool can't be added"},
+    {"copy", "", "^%l+%d* [%d,]+$"}, -- the case's function has no dtype of x to keep
+    {"l1_loss", "bool", "^float"},
+    {"clamp", "^bool bool$", "^bool"},
+    {"cross_entropy", "^float%d+ float%d+$", "convert one with :to"},
+    {"binary_cross_entropy_with_logits", "^float64 float32$", "^float64"}, -- PyTorch: the target's
+    {"group_norm", "^float32 float32$", "^float32 1,2"}, -- rounding
+  }
+
+  local function meant(op, key, answer)
+    for _, row in ipairs(meant_answers) do
+      local concerns = (" " .. row[1] .. " "):find(" " .. op .. " ", 1, true) and key:find(row[2])
+      if concerns and answer:find(row[3]) then return true end
+    end
+  end
+
+  local function compare(wrong, op, key, want, got, why)
+    if got == want or meant(op, key, got or tostring(why)) then return end
+    wrong[#wrong + 1] = ("%s of %s: %s, PyTorch %s"):format(op, key, got or why, want or "refuses")
+  end
+
+  for _, row in ipairs(rows) do
+    it("are those of " .. row[1], function()
+      local wrong, n = {}, floats_of(row)
+      for _, a in ipairs(DTYPES) do
+        for _, b in ipairs(n > 1 and DTYPES or {""}) do
+          local key = n > 1 and a .. " " .. b or a
+          local got, why = call(row, a, b)
+          compare(wrong, row[1], key, row[key], got, why)
+        end
+      end
+      assert.equal("", table.concat(wrong, "\n"))
+    end)
+  end
+
+  -- A number that uint8 does not hold is refused where PyTorch wraps it; a fraction where it is cut off.
+  for _, row in ipairs(scalars) do
+    it("are those of " .. row[1], function()
+      local wrong = {}
+      for _, dtype in ipairs(DTYPES) do
+        local env = {sq = sq, x = sq.tensor({1, 0, 3}, "int64"):to(dtype), mask = sq.tensor {true, false, true}}
+        local got, why = attempt(assert(load("return " .. row[1], "=case", "t", env)))
+        compare(wrong, row[1], dtype, row[dtype], got, why)
+      end
+      assert.equal("", table.concat(wrong, "\n"))
+    end)
+  end
+
+  it("are there for every op that takes a tensor", function()
+    local without, there, missing = {as_strided = true, copy_slices = true, clamp_between = true}, {}, {}
+    for _, row in ipairs(rows) do there[row[1]] = true end
+    for _, op in ipairs(require "seqrt.api".list()) do
+      if op.kind == "op" and not there[op.name] and not without[op.name] then missing[#missing + 1] = op.name end
+    end
+    assert.same({}, missing)
+  end)
+end)

@@ -63,7 +63,8 @@ static sq_dtype common_dtype(const sq_op *op, const sq_signature *s, const sq_in
   for (int i = 0; i < x->n; i++)
     if (x->in[i] && takes_part(op, i)) sq_promote_tensor(&p, x->in[i]);
   for (int i = 0; i < s->params; i++)
-    if (s->param[i].kind == SQ_ARG_OPERAND && x->arg[i].kind == SQ_ARG_NUMBER)
+    if ((s->param[i].kind == SQ_ARG_OPERAND || op->impl->numbers) &&
+        x->arg[i].kind == SQ_ARG_NUMBER)
       sq_promote_number(&p, x->arg[i].value);
   sq_dtype dtype = sq_promoted(&p);
   return op->impl->elem.promote && !sq_is_float(dtype) ? SQ_F32 : dtype;
@@ -97,17 +98,28 @@ static sq_status make_numbers(const sq_op *op, const sq_signature *s, sq_inputs 
   return SQ_OK;
 }
 
-/* Takes the inputs that promote in the common dtype. The conversion is an op of its own on the
- * tape: gradients come back in the input's dtype. */
+/* Takes input i in a dtype. The conversion is an op of its own on the tape: gradients come back in
+ * the input's dtype. */
+static sq_status convert_input(sq_inputs *x, int i, sq_dtype to) {
+  const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = to};
+  if (x->in[i]->dtype == to) return SQ_OK;
+  sq_tensor *converted;
+  SQ_TRY(sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(x->in[i]), dtype}, &converted));
+  sq_tensor_drop(x->made[i]);
+  x->in[i] = x->made[i] = converted;
+  return SQ_OK;
+}
+
 static sq_status convert_inputs(const sq_op *op, sq_inputs *x, sq_dtype common) {
-  const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = common};
-  for (int i = 0; i < x->n; i++) {
-    if (!x->in[i] || x->in[i]->dtype == common || !takes_part(op, i)) continue;
-    sq_tensor *converted;
-    SQ_TRY(sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(x->in[i]), dtype}, &converted));
-    sq_tensor_drop(x->made[i]);
-    x->in[i] = x->made[i] = converted;
-  }
+  for (int i = 0; i < x->n; i++)
+    if (x->in[i] && takes_part(op, i)) SQ_TRY(convert_input(x, i, common));
+  return SQ_OK;
+}
+
+/* sum(x, {dtype = "float64"}) adds in float64. */
+static sq_status convert_as_asked(const sq_signature *s, sq_inputs *x) {
+  for (int i = 0; i < s->params; i++)
+    if (x->arg[i].kind == SQ_ARG_DTYPE) return convert_input(x, 0, x->arg[i].dtype);
   return SQ_OK;
 }
 
@@ -118,7 +130,8 @@ static bool all_of_one_dtype(const sq_inputs *x) {
 }
 
 static sq_status settle_dtypes(const sq_op *op, const sq_signature *s, sq_inputs *x) {
-  if (all_of_one_dtype(x) && !op->impl->elem.promote) return SQ_OK;
+  if (op->impl->in_dtype) return convert_as_asked(s, x);
+  if (all_of_one_dtype(x) && !op->impl->elem.promote && !op->impl->numbers) return SQ_OK;
   sq_dtype common = common_dtype(op, s, x);
   SQ_TRY(make_numbers(op, s, x, &common));
   return convert_inputs(op, x, common);

@@ -286,7 +286,19 @@ SQ_ELEMENTWISE(abs, SQ_ELEM_abs, false, .grad = {{SQ_ELEM_abs_back, "ga"}});
 SQ_ELEMENTWISE(sign, SQ_ELEM_sign, false, .grad = {{SQ_ELEM_zero, "g"}});
 SQ_ELEMENTWISE(sin, SQ_ELEM_sin, true, .grad = {{SQ_ELEM_sin_back, "ga"}});
 SQ_ELEMENTWISE(cos, SQ_ELEM_cos, true, .grad = {{SQ_ELEM_cos_back, "ga"}});
-SQ_ELEMENTWISE(square, SQ_ELEM_square, false, .grad = {{SQ_ELEM_square_back, "ga"}});
+
+/* y = x^2, of bool as int64;  dx = 2 x dy */
+static sq_status square_forward(sq_call *c) {
+  if (c->in[0]->dtype != SQ_BOOL) return sq__elem_forward(c);
+  SQ_OWN sq_tensor *whole = NULL;
+  SQ_TRY(sq_tensor_cast(c->in[0], SQ_I64, &whole));
+  return sq_map("square", SQ_ELEM_square, &whole, NULL, &c->out[0]);
+}
+const sq_op_impl sq__op_square = {.forward = square_forward,
+                                  .backward = sq__elem_backward,
+                                  .into = sq__elem_inplace,
+                                  .inplace = true,
+                                  .elem = {SQ_ELEM_square, .grad = {{SQ_ELEM_square_back, "ga"}}}};
 SQ_ELEMENTWISE(reciprocal, SQ_ELEM_reciprocal, true, .grad = {{SQ_ELEM_reciprocal_back, "gy"}});
 SQ_ELEMENTWISE(erf, SQ_ELEM_erf, true, .grad = {{SQ_ELEM_erf_back, "ga"}});
 SQ_ELEMENTWISE(floor, SQ_ELEM_floor, false, .grad = {{SQ_ELEM_zero, "g"}});
@@ -300,10 +312,9 @@ static sq_status clamp_bounds(sq_call *c, double *p) {
   }
   p[0] = c->arg[1].kind == SQ_ARG_NIL ? -INFINITY : c->arg[1].number;
   p[1] = c->arg[2].kind == SQ_ARG_NIL ? INFINITY : c->arg[2].number;
-  for (int i = 0; i < 2 && !sq_is_float(c->in[0]->dtype); i++) {
-    if (p[i] == floor(p[i])) continue; /* one out of range bounds nothing, or all */
-    return sq_fail(SQ_ETYPE, "[clamp] %.14g is no %s: convert the tensor first, with x:float()",
-                   p[i], sq_dtype_name(c->in[0]->dtype));
+  for (int i = 0; i < 2 && c->in[0]->dtype == SQ_F32; i++) {
+    if (sq_number_fits(SQ_F32, sq_real(p[i]))) continue;
+    return sq_fail(SQ_ETYPE, "[clamp] %.14g is out of range for float32", p[i]);
   }
   return SQ_OK;
 }
@@ -328,10 +339,18 @@ static sq_status clamp_backward(sq_back *b) {
   return sq_map("clamp", SQ_ELEM_clamp_back, (sq_tensor *[]){b->dy[0], sq__saved(b, 0)}, p,
                 &b->dx[0]);
 }
-const sq_op_impl sq__op_clamp = {
-    .forward = clamp_forward, .backward = clamp_backward, .into = clamp_into, .inplace = true};
-const sq_op_impl sq__op_clip = {
-    .forward = clamp_forward, .backward = clamp_backward, .into = clamp_into, .inplace = true};
+const sq_op_impl sq__op_clamp = {.forward = clamp_forward,
+                                 .backward = clamp_backward,
+                                 .into = clamp_into,
+                                 .inplace = true,
+                                 .promotes = SQ_ALL_INPUTS,
+                                 .numbers = true};
+const sq_op_impl sq__op_clip = {.forward = clamp_forward,
+                                .backward = clamp_backward,
+                                .into = clamp_into,
+                                .inplace = true,
+                                .promotes = SQ_ALL_INPUTS,
+                                .numbers = true};
 
 /* y = min(max(x, low), high), a bound left out is NULL;  dy goes to where y came from, by halves
  * where x is at one bound */

@@ -415,6 +415,18 @@ static sq_status check_pair(const sq_call *c) {
                  sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
 }
 
+/* Fails where input or target was no float before the two met. */
+static sq_status check_floats(const sq_call *c) {
+  for (int i = 0; i < 2; i++) {
+    sq_dtype dtype = c->arg[i].tensor->dtype;
+    if (sq_is_float(dtype)) continue;
+    return sq_fail(SQ_ETYPE,
+                   "[%s] %s is %s: it must be float32 or float64, convert it with :float()",
+                   c->op->name, i ? "target" : "input", sq_dtype_name(dtype));
+  }
+  return SQ_OK;
+}
+
 /* each (times weight, which broadcasts) -> the loss; saves input, target, weight. */
 static sq_status finish_loss(sq_call *c, sq_tensor *each, sq_tensor *weight, char reduction) {
   SQ_OWN sq_tensor *weighted = NULL;
@@ -476,7 +488,8 @@ static sq_status mse_loss_forward(sq_call *c) {
 static sq_status mse_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_squared_error_back);
 }
-const sq_op_impl sq__op_mse_loss = {.forward = mse_loss_forward, .backward = mse_loss_backward};
+const sq_op_impl sq__op_mse_loss = {
+    .forward = mse_loss_forward, .backward = mse_loss_backward, .promotes = SQ_ALL_INPUTS};
 
 /* |x - t|;  dx = sign(x - t) dy */
 static sq_status l1_loss_forward(sq_call *c) {
@@ -485,7 +498,8 @@ static sq_status l1_loss_forward(sq_call *c) {
 static sq_status l1_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_absolute_error_back);
 }
-const sq_op_impl sq__op_l1_loss = {.forward = l1_loss_forward, .backward = l1_loss_backward};
+const sq_op_impl sq__op_l1_loss = {
+    .forward = l1_loss_forward, .backward = l1_loss_backward, .promotes = SQ_ALL_INPUTS};
 
 /* d = |x - t|: d^2 / (2 beta) where d < beta, else d - beta/2 */
 static sq_status smooth_l1_loss_forward(sq_call *c) {
@@ -498,15 +512,16 @@ static sq_status smooth_l1_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_smooth_l1_back);
 }
 const sq_op_impl sq__op_smooth_l1_loss = {.forward = smooth_l1_loss_forward,
-                                          .backward = smooth_l1_loss_backward};
+                                          .backward = smooth_l1_loss_backward,
+                                          .promotes = SQ_ALL_INPUTS};
 
 /* y = kernel(a, b). */
 static sq_status two(sq_elem kernel, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
   return sq_map("loss", kernel, (sq_tensor *[]){a, b}, NULL, out);
 }
 
-/* Fails unless all of x is in 0..1. */
-static sq_status check_probabilities(sq_tensor *x) {
+/* Fails unless all of x is in 0..1; `what` is its name. */
+static sq_status check_probabilities(sq_tensor *x, const char *what) {
   SQ_OWN sq_tensor *least = NULL, *most = NULL;
   if (x->numel == 0) return SQ_OK;
   SQ_TRY(sq_reduce("binary_cross_entropy", SQ_REDUCE_MIN, x, 0, false, &least, NULL));
@@ -514,9 +529,9 @@ static sq_status check_probabilities(sq_tensor *x) {
   double low = sq_tensor_get(least, 0), high = sq_tensor_get(most, 0);
   if (low >= 0 && high <= 1) return SQ_OK;
   return sq_fail(SQ_EARG,
-                 "[binary_cross_entropy] input is %g to %g: it must be probabilities, 0 to 1; for "
+                 "[binary_cross_entropy] %s is %g to %g: it must be probabilities, 0 to 1; for "
                  "logits there is binary_cross_entropy_with_logits",
-                 low, high);
+                 what, low, high);
 }
 
 /* -w (t log x + (1-t) log(1-x)), logs at least -100;  dx = w (x - t) / (x (1-x)) dy,
@@ -524,7 +539,8 @@ static sq_status check_probabilities(sq_tensor *x) {
 static sq_status binary_cross_entropy_forward(sq_call *c) {
   SQ_OWN sq_tensor *each = NULL;
   SQ_TRY(check_pair(c));
-  SQ_TRY(check_probabilities(c->in[0]));
+  SQ_TRY(check_probabilities(c->in[0], "input"));
+  SQ_TRY(check_probabilities(c->in[1], "target"));
   SQ_TRY(sq_map("binary_cross_entropy", SQ_ELEM_bce, c->in, NULL, &each));
   return finish_loss(c, each, c->in[2], reduction_of(c, 3));
 }
@@ -591,6 +607,7 @@ static sq_status weighted_logits(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_te
 static sq_status binary_cross_entropy_with_logits_forward(sq_call *c) {
   SQ_OWN sq_tensor *each = NULL;
   sq_tensor *x = c->in[0], *t = c->in[1], *q = c->in[3];
+  SQ_TRY(check_floats(c));
   SQ_TRY(check_pair(c));
   if (q) {
     SQ_TRY(refuse_gradient(c, q, "pos_weight"));
@@ -640,7 +657,8 @@ static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
     .forward = binary_cross_entropy_with_logits_forward,
-    .backward = binary_cross_entropy_with_logits_backward};
+    .backward = binary_cross_entropy_with_logits_backward,
+    .promotes = SQ_ALL_INPUTS};
 
 /* t log t, 0 at 0. */
 static sq_status t_log_t(sq_tensor *t, sq_tensor **out) {
@@ -658,6 +676,7 @@ static sq_status kl_div_forward(sq_call *c) {
   SQ_OWN sq_tensor *p = NULL, *a = NULL, *each = NULL;
   sq_tensor *x = c->in[0], *t = c->in[1];
   bool logs = c->arg[3].flag;
+  SQ_TRY(check_floats(c));
   SQ_TRY(check_pair(c));
   if (logs) {
     SQ_TRY(sq_map("kl_div", SQ_ELEM_exp, &t, NULL, &p));
@@ -700,4 +719,5 @@ static sq_status kl_div_backward(sq_back *b) {
   }
   return two(SQ_ELEM_mul, each, g, &b->dx[1]);
 }
-const sq_op_impl sq__op_kl_div = {.forward = kl_div_forward, .backward = kl_div_backward};
+const sq_op_impl sq__op_kl_div = {
+    .forward = kl_div_forward, .backward = kl_div_backward, .promotes = SQ_ALL_INPUTS};

@@ -141,4 +141,5 @@ static sq_status outer_backward(sq_back *b) {
   if (sq__needs(b, 1)) SQ_TRY(sq_matmul("outer", turned, sq__saved(b, 0), &b->dx[1]));
   return SQ_OK;
 }
-const sq_op_impl sq__op_outer = {.forward = outer_forward, .backward = outer_backward};
+const sq_op_impl sq__op_outer = {
+    .forward = outer_forward, .backward = outer_backward, .promotes = SQ_ALL_INPUTS};

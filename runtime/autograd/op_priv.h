@@ -50,6 +50,8 @@ typedef struct sq_op_impl {
   unsigned promotes;                 /* bit i: input i is taken in the dtype all of these meet in
                                         (bit 31: all from 31 on); the others, and all where it is 0,
                                         must have one dtype */
+  bool in_dtype;                     /* input 0 is taken in its argument `dtype`, where given */
+  bool numbers;                      /* its numbers, such as bounds, take part in promotes */
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
   bool hidden;                       /* the tape's own: scripts do not call it */

@@ -30,21 +30,40 @@ static sq_status spread(sq_back *b, sq_tensor *dy, sq_tensor **out) {
   return sq_expand(narrow, sq__in_ndim(b, 0), sq__in_shape(b, 0), out);
 }
 
+/* The result in a dtype. */
+static sq_status give_in(sq_call *c, sq_dtype dtype) {
+  if (c->out[0]->dtype == dtype) return SQ_OK;
+  sq_tensor *cast;
+  SQ_TRY(sq_tensor_cast(c->out[0], dtype, &cast));
+  sq_tensor_drop(c->out[0]);
+  c->out[0] = cast;
+  return SQ_OK;
+}
+
+/* The result in the dtype that argument `arg` asks for, if it does. */
+static sq_status give_as_asked(sq_call *c, int arg) {
+  return c->arg[arg].kind == SQ_ARG_DTYPE ? give_in(c, c->arg[arg].dtype) : SQ_OK;
+}
+
 /* y = sum x;  dx = dy */
 static sq_status sum_forward(sq_call *c) {
   unsigned mask;
   SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
   sq__save_int(c, mask);
-  return sq_sum(c->in[0], mask, c->arg[2].flag, &c->out[0]);
+  SQ_TRY(sq_sum(c->in[0], mask, c->arg[2].flag, &c->out[0]));
+  return give_as_asked(c, 3);
 }
 
 static sq_status sum_backward(sq_back *b) { return spread(b, b->dy[0], &b->dx[0]); }
-const sq_op_impl sq__op_sum = {.forward = sum_forward, .backward = sum_backward};
+const sq_op_impl sq__op_sum = {.forward = sum_forward, .backward = sum_backward, .in_dtype = true};
 
 /* y = sum x / N;  dx = dy / N */
 static sq_status mean_forward(sq_call *c) {
   SQ_OWN sq_tensor *x = NULL, *sum = NULL, *real = NULL;
   unsigned mask;
+  if (c->arg[3].kind == SQ_ARG_DTYPE && !sq_is_float(c->arg[3].dtype))
+    return sq_fail(SQ_ETYPE, "[mean] dtype is %s: a mean is float32 or float64",
+                   sq_dtype_name(c->arg[3].dtype));
   SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
   /* bytes add up exactly; sums of int64 could wrap */
   bool bytes = sq_dtype_size(c->in[0]->dtype) == 1;
@@ -61,7 +80,8 @@ static sq_status mean_backward(sq_back *b) {
   SQ_TRY(divide(b->dy[0], n, &part));
   return spread(b, part, &b->dx[0]);
 }
-const sq_op_impl sq__op_mean = {.forward = mean_forward, .backward = mean_backward};
+const sq_op_impl sq__op_mean = {
+    .forward = mean_forward, .backward = mean_backward, .in_dtype = true};
 
 /* --- choices -------------------------------------------------------------------------------- */
 
@@ -146,7 +166,7 @@ static sq_status prod_forward(sq_call *c) {
   sq__save_ints(c, 2, (int64_t[]){whole ? 0 : sq__dim_bit(x->ndim, dim), dim});
   SQ_TRY(sq__save(c, flat));
   c->out[0] = sq_tensor_give(&y);
-  return SQ_OK;
+  return give_as_asked(c, 3);
 }
 
 static sq_status prod_backward(sq_back *b) {
@@ -157,7 +177,8 @@ static sq_status prod_backward(sq_back *b) {
   SQ_TRY(sq__unreduce(b, 0, b->dy[0], (unsigned)sq__ints(b)[0], &dy));
   return sq_map("prod", SQ_ELEM_mul, (sq_tensor *[]){shaped, dy}, NULL, &b->dx[0]);
 }
-const sq_op_impl sq__op_prod = {.forward = prod_forward, .backward = prod_backward};
+const sq_op_impl sq__op_prod = {
+    .forward = prod_forward, .backward = prod_backward, .in_dtype = true};
 
 /* var = sum (x - mean)^2 / (N - correction), std its root.
  * dx = dvar 2 (x - mean) / (N - correction);  dvar = dstd / (2 std), 0 where std = 0 */
@@ -262,13 +283,32 @@ static sq_status extreme_share(sq_tensor *size, sq_tensor *y, unsigned mask, sq_
   SQ_TRY(sq_map("norm", SQ_ELEM_eq, (sq_tensor *[]){size, y}, NULL, &equal));
   SQ_TRY(sq_tensor_cast(equal, size->dtype, &hits));
   SQ_TRY(sq_sum(hits, mask, true, &number));
-  return sq_map("norm", SQ_ELEM_div, (sq_tensor *[]){hits, number}, NULL, out);
+  return divide_or_zero(hits, number, out);
+}
+
+/* y, but 0 where t is 0. */
+static sq_status zero_at_zero(sq_tensor *t, sq_tensor *y, sq_tensor **out) {
+  SQ_OWN sq_tensor *zero = NULL, *mask = NULL;
+  SQ_TRY(sq_map("norm", SQ_ELEM_logical_not, &t, NULL, &mask));
+  SQ_TRY(sq_tensor_scalar(y->dtype, 0, &zero));
+  return sq_where(mask, zero, y, out);
+}
+
+/* (|x| / y)^(p-1); where p < 1 and x or y is 0 there is no slope, and PyTorch says 0. */
+static sq_status power_share(sq_tensor *size, sq_tensor *y, double p, sq_tensor **out) {
+  SQ_OWN sq_tensor *ratio = NULL, *share = NULL, *part = NULL;
+  double less = p - 1;
+  SQ_TRY(divide_or_zero(size, y, &ratio));
+  if (p >= 1) return sq_map("norm", SQ_ELEM_pow_scalar, &ratio, &less, out);
+  SQ_TRY(sq_map("norm", SQ_ELEM_pow_scalar, &ratio, &less, &share));
+  SQ_TRY(zero_at_zero(size, share, &part));
+  return zero_at_zero(y, part, out);
 }
 
 static sq_status norm_backward(sq_back *b) {
   SQ_OWN sq_tensor *y = NULL, *dy = NULL, *size = NULL, *share = NULL, *signs = NULL, *part = NULL;
   sq_tensor *x = sq__saved(b, 0);
-  double p = sq__number(b, 0), less = p - 1;
+  double p = sq__number(b, 0);
   unsigned mask = (unsigned)sq__ints(b)[0];
   if (p == 0) return SQ_OK;
   SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &y));
@@ -278,9 +318,7 @@ static sq_status norm_backward(sq_back *b) {
   if (isinf(p)) {
     SQ_TRY(extreme_share(size, y, mask, &share));
   } else {
-    SQ_OWN sq_tensor *ratio = NULL;
-    SQ_TRY(divide_or_zero(size, y, &ratio));
-    SQ_TRY(sq_map("norm", SQ_ELEM_pow_scalar, &ratio, &less, &share));
+    SQ_TRY(power_share(size, y, p, &share));
   }
   SQ_TRY(sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){share, signs}, NULL, &part));
   return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){part, dy}, NULL, &b->dx[0]);
@@ -320,8 +358,9 @@ static sq_status count_true(sq_call *c, bool all) {
   SQ_TRY(sq_sum(flags, mask, c->arg[2].flag, &number));
   double n = all ? (double)count(x->ndim, x->shape, mask) : 0;
   SQ_TRY(sq_tensor_scalar(SQ_I64, n, &limit));
-  return sq_map(c->op->name, all ? SQ_ELEM_eq : SQ_ELEM_ne, (sq_tensor *[]){number, limit}, NULL,
-                &c->out[0]);
+  SQ_TRY(sq_map(c->op->name, all ? SQ_ELEM_eq : SQ_ELEM_ne, (sq_tensor *[]){number, limit}, NULL,
+                &c->out[0]));
+  return x->dtype == SQ_U8 ? give_in(c, SQ_U8) : SQ_OK; /* as PyTorch */
 }
 
 static sq_status all_forward(sq_call *c) { return count_true(c, true); }
@@ -334,15 +373,19 @@ const sq_op_impl sq__op_any = {.forward = any_forward};
 /* y_i = x_0 + ... + x_i;  dx_i = dy_i + ... + dy_n */
 static sq_status cumsum_forward(sq_call *c) {
   int dim;
+  if (c->arg[2].kind == SQ_ARG_DTYPE && c->arg[2].dtype == SQ_BOOL)
+    return sq_fail(SQ_ETYPE, "[cumsum] dtype is bool: running sums are numbers");
   SQ_TRY(sq_dim_resolve("cumsum", c->arg[1].integer, c->in[0]->ndim, &dim));
   sq__save_int(c, dim);
-  return sq_along_dim(SQ_ALONG_CUMSUM, c->in, dim, &c->out[0]);
+  SQ_TRY(sq_along_dim(SQ_ALONG_CUMSUM, c->in, dim, &c->out[0]));
+  return give_as_asked(c, 2);
 }
 
 static sq_status cumsum_backward(sq_back *b) {
   return sq_along_dim(SQ_ALONG_CUMSUM_BACK, &b->dy[0], (int)sq__ints(b)[0], &b->dx[0]);
 }
-const sq_op_impl sq__op_cumsum = {.forward = cumsum_forward, .backward = cumsum_backward};
+const sq_op_impl sq__op_cumsum = {
+    .forward = cumsum_forward, .backward = cumsum_backward, .in_dtype = true};
 
 /* Values in order and their places;  dx = dy at the places */
 static sq_status sort_forward(sq_call *c) {

@@ -77,10 +77,11 @@ RUN_ELEM(add, 2, sizeof(T))
 RUN_ELEM(mul, 2, sizeof(T))
 RUN_ELEM(bit_not, 1, sizeof(T))
 
-static const sq_kern table_bool = {.elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add),
-                                            [SQ_ELEM_mul] = S(mul), [SQ_ELEM_bit_not] = S(bit_not)},
-                                   SUM_KERNS,
-                                   ORDER_KERNS};
+static const sq_kern table_bool = {
+    .elem = {ORDER_ELEMS, [SQ_ELEM_add] = S(add), [SQ_ELEM_mul] = S(mul),
+             [SQ_ELEM_bit_not] = S(bit_not), [SQ_ELEM_sign] = S(copy)},
+    SUM_KERNS,
+    ORDER_KERNS};
 
 const sq_kern *sq__kern_int(sq_dtype dtype) {
   return dtype == SQ_I64    ? &table_i64

@@ -110,8 +110,8 @@ static sq_status find_kernel(sq_elem kernel, sq_tensor *const *in, sq_elem_fn **
   }
   *out = sq_kern_of(in[0]->dtype)->elem[kernel];
   if (!*out) {
-    return sq_fail(SQ_ETYPE, "[%s] is not defined for %s", sq_elem_name(kernel),
-                   sq_dtype_name(in[0]->dtype));
+    return sq_fail(SQ_ETYPE, "[%s] is not defined for %s: convert it, with x:float() or x:long()",
+                   sq_elem_name(kernel), sq_dtype_name(in[0]->dtype));
   }
   return SQ_OK;
 }

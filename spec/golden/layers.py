@@ -1,5 +1,5 @@
 # layers.py: golden results and gradients of every layer and loss, from PyTorch: `python3 layers.py > layers.lua` (torch
-# 1.13).
+# 2.15).
 #
 # A case is a layer's arguments by name, what its inputs are drawn from, and what comes of them in float64: results, the
 # gradients of all parameters and inputs for a dy, and the buffers afterwards. Nothing that can be drawn again is stored:

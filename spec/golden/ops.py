@@ -6,6 +6,7 @@
 # runs each case in float64 and float32, on contiguous, transposed and sliced inputs.
 import math
 import sys
+import types
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +48,14 @@ def bools(*shape):
     return torch.randint(0, 2, shape, generator=rng).bool()
 
 
+def frozen(fn):
+    """fn as it is now, for a later call: with the values that the names it uses have."""
+    if not isinstance(fn, types.FunctionType):
+        return fn
+    cells = tuple(types.CellType(frozen(c.cell_contents)) for c in fn.__closure__ or ())
+    return types.FunctionType(fn.__code__, dict(fn.__globals__), fn.__name__, fn.__defaults__, cells)
+
+
 def case(op, args, fn, grad=True, fn_args=None, tol=1.0, only64=False):
     """args: tensors, Dim, numbers, strings, bools, None, lists of tensors or numbers. fn takes the
     tensors in order. A tensor that appears twice is one tensor."""
@@ -79,7 +88,7 @@ def case(op, args, fn, grad=True, fn_args=None, tol=1.0, only64=False):
             if l.requires_grad:
                 g = got[id(l)]
                 grads[i] = torch.zeros_like(l) if g is None else g
-    CASES.append(dict(op=op, args=args, tensors=seen, out=[o.detach() for o in out], dy=dys,
+    CASES.append(dict(op=op, args=args, fn=frozen(fn), at=at, tensors=seen, out=[o.detach() for o in out], dy=dys,
                       grad=grads, tol=tol, only64=only64, differentiable=grad))
 
 
