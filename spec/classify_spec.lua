@@ -23,6 +23,15 @@ describe("scripts/classify.lua", function()
     assert.equal(101, select(2, support.read(dir .. "/metrics.jsonl"):gsub("\n", "")))
   end)
 
+  it("takes the wide network too, with a batch and a rate of its own", function()
+    local dir = support.tmpdir()
+    local out, err, code = classify { "--dataset", "digits", "--model", "wide", "--dry-run", "--out", dir }
+    assert.equal(0, code, err)
+    assert.matches("Conv2d(32 -> 64, kernel_size=3)  18,496", out, 1, true)
+    assert.matches("1,199,882 parameters", out, 1, true)
+    assert.equal("(128,9216)", tostring(sq.load(dir .. "/classifier.safetensors")["6.weight"].shape))
+  end)
+
   it("says in one line that MNIST is missing, and learns drawn digits", function()
     local out, err, code = classify({ "--dry-run", "--out", support.tmpdir() }, { SEQRT_DATA = "/nowhere" })
     assert.equal(0, code, err)

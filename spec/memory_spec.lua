@@ -1,5 +1,6 @@
 -- memory_spec.lua: what tensors take is given back, and is bounded.
 local sq = require "seqrt"
+local support = require "spec.support"
 
 local function rss()
   for line in io.lines "/proc/self/status" do
@@ -64,7 +65,6 @@ describe("memory", function()
 
   -- In a process of its own: what the suite left behind is no part of a script's live set.
   it("stays within three times of a live set that is always renewed #long", function()
-    local support = require "spec.support"
     local code = [[
       local sq = require "seqrt"
       local function rss()
@@ -167,5 +167,18 @@ describe("memory", function()
     end
     assert.equal(before, settle().live_blocks)
     assert.is_true(pcall(script))
+  end)
+
+  it("keeps of what was freed no more beside the rest than was ever needed, and 32 MB", function()
+    local out = support.run({"-e", [[
+      local sq = require "seqrt"
+      local function megabytes(n) return sq.empty(n << 20, {dtype = "uint8"}) end
+      local function show() local s = sq.memory_stats() print(s.live_bytes >> 20, s.cached_bytes >> 20 > 80) end
+      local kept, passing = megabytes(200), megabytes(90)
+      passing = passing and nil
+      collectgarbage() show()
+      local other = megabytes(60)
+      show()]]})
+    assert.equal("200\ttrue\n260\tfalse\n", out)
   end)
 end)

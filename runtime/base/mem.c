@@ -78,15 +78,16 @@ static bool is_mapped(int64_t room) {
 #endif
 }
 
-/* NULL when the system has no more. */
-static head *system_block(int64_t room) {
-  size_t bytes = (size_t)room + ALIGN;
+/* For n bytes now, for `room` later; NULL when the system has no more. */
+static head *system_block(int64_t n, int64_t room) {
+  size_t bytes = (size_t)room + ALIGN, huge = (size_t)n + ALIGN;
   void *raw = NULL;
   if (!is_mapped(room)) return posix_memalign(&raw, ALIGN, bytes) == 0 ? raw : NULL;
   raw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return NULL;
-  /* rows read here and there in a data set miss the page tables otherwise */
-  if (bytes >= (size_t)SQ_HUGE_FROM) (void)madvise(raw, bytes, MADV_HUGEPAGE);
+  /* rows read here and there in a data set miss the page tables otherwise; what is room alone is
+   * not to become memory with them */
+  if (huge >= (size_t)SQ_HUGE_FROM) (void)madvise(raw, huge, MADV_HUGEPAGE);
   return raw;
 }
 
@@ -135,9 +136,11 @@ static bool planned_failure(void) {
 
 static sq_status fresh_block(int64_t n, int64_t room, head **out) {
   if (stats.limit_bytes == 0) sq_mem_set_limit(0);
-  if (stats.live_bytes + stats.cached_bytes + room > stats.limit_bytes) sq_mem_trim();
+  int64_t most = stats.peak_bytes + SQ_CACHE_FLOOR; /* what the cache may add to what was needed */
+  if (most > stats.limit_bytes) most = stats.limit_bytes;
+  if (stats.live_bytes + stats.cached_bytes + room > most) sq_mem_trim();
   if (stats.live_bytes + room > stats.limit_bytes) return refuse(n, "");
-  *out = system_block(room);
+  *out = system_block(n, room);
   if (!*out) return refuse(n, " (the system has no more)");
   return SQ_OK;
 }
