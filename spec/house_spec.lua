@@ -159,6 +159,22 @@ function rules.numbers(path, text)
   return found
 end
 
+-- What cuts work or memory stands in limits.h, where the small build changes it.
+function rules.limits(path, text)
+  local found = {}
+  local function look(name, value)
+    for word in ("TILE BLOCK SLICES LANES COLUMNS WINDOW FEW BUFFER"):gmatch "%S+" do
+      if ("_" .. name .. "_"):find("_" .. word .. "_", 1, true) then
+        found[#found + 1] = ("%s: %s = %s cuts: it belongs into base/limits.h"):format(path, name, value)
+      end
+    end
+  end
+  if path == "runtime/base/limits.h" then return found end
+  for name, value in bare(text):gmatch "%f[%w_]([%u][%u_]+) = (%d+)" do look(name, value) end
+  for name, value in bare(text):gmatch "#%s*define ([%u][%u_]+) (%d+)" do look(name, value) end
+  return found
+end
+
 -- A block of declarations (no blank line inside) has a comment before it or on one of its lines.
 function rules.contracts(path, text)
   local found = {}
@@ -462,6 +478,13 @@ describe("the house", function()
     passes(rules.numbers, "bindings/lua/run/a.lua", 'local s = format("%g", x)')
     check(rules.numbers, function(path) return is_c(path) or path:find "%.lua$" end)
     passes(rules.calls, "runtime/base/text.c", "x = strtod(t, &e);")
+  end)
+
+  it("keeps what cuts work or memory in one header", function()
+    fails(rules.limits, "runtime/tensor/a.c", "enum { TILE = 16384, MAX_IN = 4 };", "TILE = 16384 cuts")
+    fails(rules.limits, "bindings/bind/a.h", "#define BIND_FEW 64\n", "BIND_FEW = 64 cuts")
+    passes(rules.limits, "runtime/tensor/a.c", "int64_t tiles = n / SQ_TILE; /* TILE = 5 */")
+    check(rules.limits, is_c)
   end)
 
   it("gives every public declaration its contract", function()

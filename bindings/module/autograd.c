@@ -1,4 +1,6 @@
 /* autograd.c: whether ops are recorded and watched, and gradients on request. */
+#include <string.h>
+
 #include "autograd/tape.h"
 #include "autograd/watch.h"
 #include "bind/guard.h"
@@ -49,17 +51,17 @@ static int profile(lua_State *L, const sq_arg *arg) { return guard_with(L, arg, 
 
 /* --- gradients ------------------------------------------------------------------------------ */
 
-enum { MOST = 64 };
-
 static int grad(lua_State *L, const sq_arg *arg) {
   int outputs = arg[0].tensors.n, inputs = arg[1].tensors.n;
   bool seeded = arg[2].kind != SQ_ARG_NIL;
-  if (inputs > MOST) return bind_error(L, "[grad] %d inputs: at most %d at once", inputs, MOST);
   if (seeded && arg[2].tensors.n != outputs)
     return bind_error(L, "[grad] grad_outputs has %d tensors for %d outputs", arg[2].tensors.n,
                       outputs);
-  luaL_checkstack(L, inputs + 4, NULL);
-  sq_tensor **slot[MOST], *out[MOST] = {0};
+  luaL_checkstack(L, inputs + 6, NULL);
+  size_t room = (size_t)(inputs + 1);
+  sq_tensor ***slot = lua_newuserdatauv(L, room * sizeof *slot, 0);
+  sq_tensor **out = lua_newuserdatauv(L, room * sizeof *out, 0);
+  memset(out, 0, room * sizeof(sq_tensor *));
   for (int i = 0; i < inputs; i++) slot[i] = bind_new_tensor(L);
   int first = lua_gettop(L) - inputs + 1;
   sq_status st = sq_gradients(outputs, arg[0].tensors.v, seeded ? arg[2].tensors.v : NULL, inputs,
