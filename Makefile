@@ -193,10 +193,10 @@ types: all
 # The places of a new op, which of them are done, and what to add to the others: by any Lua at hand.
 .PHONY: new-op
 new-op:
-	@$(firstword $(wildcard $(OUT)/seqrt) lua5.4) "$$(find spec -name new_op.lua)" "$(NAME)" "$(FAMILY)"
+	@$(firstword $(wildcard $(OUT)/seqrt) lua5.4) spec/lib/new_op.lua "$(NAME)" "$(FAMILY)"
 
 bench: all
-	$(OUT)/seqrt spec/bench.lua $(ARGS)
+	$(OUT)/seqrt spec/bench/bench.lua $(ARGS)
 
 debug:
 	@$(MAKE) --no-print-directory DEBUG=yes all
@@ -248,18 +248,18 @@ BUSTED    = $$(command -v busted)
 SPEC_TAGS = $(if $(TAGS),--tags=$(TAGS),--exclude-tags=slow$(if $(SANITIZE)$(filter yes,$(SMALL)),$(comma)long))
 SPEC_ENV  = SEQRT=$(OUT)/seqrt SEQRT_PAUSE=0 \
             ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
-            LSAN_OPTIONS=suppressions=spec/lsan.supp:print_suppressions=0 \
+            LSAN_OPTIONS=suppressions=spec/lib/lsan.supp:print_suppressions=0 \
             UBSAN_OPTIONS=print_stacktrace=1 \
-            TSAN_OPTIONS=suppressions=spec/tsan.supp
+            TSAN_OPTIONS=suppressions=spec/lib/tsan.supp
 
 # Programs that test a floor from below, in C; a spec runs each.
 TEST_PROGRAMS := $(OUT)/kernels_test
 
-$(TEST_PROGRAMS): $(OUT)/%: $(OUT)/obj/spec/%.o $(OUT)/libseqrt.a
+$(TEST_PROGRAMS): $(OUT)/%: $(OUT)/obj/spec/kernels/%.o $(OUT)/libseqrt.a
 	@echo "  LD   $@"
 	@$(CC) $(LDFLAGS) -pthread -o $@ $< $(OUT)/libseqrt.a $(LDLIBS_ALL)
 
--include $(TEST_PROGRAMS:$(OUT)/%=$(OUT)/obj/spec/%.d)
+-include $(TEST_PROGRAMS:$(OUT)/%=$(OUT)/obj/spec/kernels/%.d)
 
 .PHONY: test lint
 test: test-deps
@@ -273,7 +273,7 @@ lint: test-deps
 	@$(MAKE) --no-print-directory all
 	@echo "  warnings";  for f in $(RUNTIME_SRC) $(BINDING_SRC) $(PROGRAM_SRC); do \
 	  $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(REPL_FLAGS) -mavx512f -mavx2 -mfma -fsyntax-only -Werror $$f || exit 1; done
-	@echo "  luacheck";  luacheck -q --no-color $(wildcard bindings/lua/*/*.lua scripts/*.lua spec/*.lua)
+	@echo "  luacheck";  luacheck -q --no-color $(wildcard bindings/lua/*/*.lua scripts/*.lua spec/*.lua spec/*/*.lua)
 	@echo "  layout";    clang-format --dry-run -Werror $(C_FILES)
 	@echo "  house";     $(SPEC_ENV) $(OUT)/seqrt $(BUSTED) spec/house_spec.lua
 

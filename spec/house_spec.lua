@@ -1,5 +1,5 @@
 -- house_spec.lua: the rules of the house, read off the sources; each rule is first shown to fail on a breach.
-local support = require "spec.support"
+local support = require "spec.lib.support"
 
 -- --- what a file is ------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 -- library_spec.lua: the C library as a C programmer meets it: the umbrella header, the start, what is installed, what is
 -- exported, and the program in runtime/README.md, built by pkg-config and run.
-local support = require "spec.support"
+local support = require "spec.lib.support"
 
 local out = support.seqrt:gsub("/?[^/]*$", "")
 local san = out:match "^build/([%a,-]+)$" or ""

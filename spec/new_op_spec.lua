@@ -1,5 +1,5 @@
 -- new_op_spec.lua: `make new-op`: each place is a file of the tree and a line of it, and what is done is told from what is not.
-local support = require "spec.support"
+local support = require "spec.lib.support"
 
 local function new_op(name, family)
   return support.shell(("make -s --no-print-directory new-op NAME=%s FAMILY=%s"):format(name, family or ""),
