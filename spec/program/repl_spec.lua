@@ -102,7 +102,7 @@ describe("the prompt", function()
     os.execute "sleep 0.3" -- so that it is in C, most likely
     t:send "\3"
     t:expect "interrupted!"
-    t:expect "> "
+    t:expect "\n> " -- the line of the error has a > too
     t:send "\4"
     t:status()
   end)
