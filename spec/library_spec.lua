@@ -142,7 +142,7 @@ int main(void) {
       return tonumber(text:match "step 1 loss (%S+)"), tonumber(text:match "step 400 loss (%S+)")
     end
 
-    it("trains on drawn digits, shared and static to the same bits, and saves what Lua reads", function()
+    it("trains on drawn digits, shared and static to the same bits, and saves what Lua reads #long", function()
       build("shared", SHARED)
       build("static", STATIC)
       local text = must("cd " .. dir .. " && ./shared", {LD_LIBRARY_PATH = root .. "/usr/lib"})

@@ -169,7 +169,7 @@ describe("memory", function()
     assert.is_true(pcall(script))
   end)
 
-  it("keeps of what was freed no more beside the rest than was ever needed, and 32 MB", function()
+  it("keeps of what was freed no more beside the rest than was ever needed, and 32 MB #long", function()
     local out = support.run({"-e", [[
       local sq = require "seqrt"
       local function megabytes(n) return sq.empty(n << 20, {dtype = "uint8"}) end
