@@ -48,8 +48,8 @@ enum {
   CUT(CACHE_FLOOR, 32 << 20, 256 << 10)/* freed bytes kept; half of the live ones if that is more */
   CUT(MAPPED, 256 << 10, 64 << 10)    /* bytes of a block from which it has pages of its own */
   CUT(HUGE_FROM, 4 << 20, 256 << 10)  /* bytes of a block from which it asks for huge pages */
-  CUT(YOUNG, 1 << 20, 1 << 10)        /* C bytes between two young collections of Lua, at least */
-  CUT(SLACK, 16 << 20, 4 << 10)       /* C bytes beside half of those live until a full one */
+  CUT(YOUNG, 1 << 20, 64 << 10)       /* C bytes between two young collections of Lua, at least */
+  CUT(SLACK, 16 << 20, 1 << 20)       /* C bytes beside half of those live until a full one */
 
   /* files and pipes */
   CUT(IO_BYTES, 1 << 30, 4093)        /* bytes of one read or write */
