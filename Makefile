@@ -248,9 +248,9 @@ BUSTED    = $$(command -v busted)
 SPEC_TAGS = $(if $(TAGS),--tags=$(TAGS),--exclude-tags=slow$(if $(SANITIZE)$(filter yes,$(SMALL)),$(comma)long))
 SPEC_ENV  = SEQRT=$(OUT)/seqrt SEQRT_PAUSE=0 \
             ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 \
-            LSAN_OPTIONS=suppressions=spec/lib/lsan.supp:print_suppressions=0 \
+            LSAN_OPTIONS=suppressions=$(CURDIR)/spec/lib/lsan.supp:print_suppressions=0 \
             UBSAN_OPTIONS=print_stacktrace=1 \
-            TSAN_OPTIONS=suppressions=spec/lib/tsan.supp
+            TSAN_OPTIONS=suppressions=$(CURDIR)/spec/lib/tsan.supp
 
 # Programs that test a floor from below, in C; a spec runs each.
 TEST_PROGRAMS := $(OUT)/kernels_test

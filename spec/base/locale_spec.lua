@@ -165,7 +165,7 @@ describe("under a decimal comma", function()
     assert.truthy(files["./value"]:find("0.1", 1, true))
   end)
 
-  it("logs, reports and figures are the same #long", function()
+  it("logs, reports and figures are the same", function()
     local function timeless(text)
       text = text:gsub('"time":[%d.]+', ""):gsub("\n(%d),1%d+%.?%d*,", "\n%1,T,")
       return (text:gsub("%d+%-%d+%-%d+T%d+:%d+:%d+Z", "T"):gsub("%d+%-%d+%-%d+ %d+:%d+", "T"))
@@ -194,7 +194,7 @@ describe("under a decimal comma", function()
     assert.truthy(files["./report/report.html"]:find("0.125", 1, true))
   end)
 
-  it("progress lines, sweeps and help are the same #long", function()
+  it("progress lines, sweeps and help are the same", function()
     local function timeless(text)
       return (text:gsub("%[[^%]]*it/s", "[T"):gsub("%[[^%]]*s/it", "[T"):gsub("%d+%.%d+ s", "S"):gsub("%f[%d]%d%d:%d%d", "T"))
     end
