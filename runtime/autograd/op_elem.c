@@ -286,6 +286,7 @@ SQ_ELEMENTWISE(abs, SQ_ELEM_abs, false, .grad = {{SQ_ELEM_abs_back, "ga"}});
 SQ_ELEMENTWISE(sign, SQ_ELEM_sign, false, .grad = {{SQ_ELEM_zero, "g"}});
 SQ_ELEMENTWISE(sin, SQ_ELEM_sin, true, .grad = {{SQ_ELEM_sin_back, "ga"}});
 SQ_ELEMENTWISE(cos, SQ_ELEM_cos, true, .grad = {{SQ_ELEM_cos_back, "ga"}});
+SQ_ELEMENTWISE(atan, SQ_ELEM_atan, true, .grad = {{SQ_ELEM_atan_back, "ga"}});
 
 /* y = x^2, of bool as int64;  dx = 2 x dy */
 static sq_status square_forward(sq_call *c) {

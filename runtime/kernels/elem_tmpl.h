@@ -157,6 +157,8 @@ CORE1(cos, cos(a))
 CORE2(cos_back, -a * sin(b))
 #endif
 
+CORE1(atan, S(matan)(a))
+CORE2(atan_back, a / (K(1) + b * b))
 CORE1(erf, S(merf)(a))
 CORE2(erf_back, a * (K(1.12837916709551257390) * S(mexp)(-b * b)))
 

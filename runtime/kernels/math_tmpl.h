@@ -206,6 +206,23 @@ INLINE T S(merf)(T x) {
   return a < K(0.925) ? FMA(x, q, x) : COPYSIGN(big, x);
 }
 
+/* From 1 on by atan x = pi/2 - atan(1/x), so that no more than the last bit of pi/2 cancels. */
+INLINE T S(matan)(T x) {
+  T a = FABS(x), far = a > K(1) ? K(1) : K(0);
+  T r = far > K(0) ? K(-1) / a : a, u = r * r;
+  T q = K(-0.001827211582); /* (atan r / r - 1) / u, r <= 1; error 2e-9 */
+  q = FMA(q, u, K(0.01106443508));
+  q = FMA(q, u, K(-0.03145569168));
+  q = FMA(q, u, K(0.05823454205));
+  q = FMA(q, u, K(-0.0841945882));
+  q = FMA(q, u, K(0.109575762));
+  q = FMA(q, u, K(-0.1426524542));
+  q = FMA(q, u, K(0.1999863863));
+  q = FMA(q, u, K(-0.3333330187));
+  T y = FMA(q * u, r, r); /* pi/2 in two parts */
+  return COPYSIGN(far > K(0) ? K(1.57079637) + (y + K(-4.37113883e-8)) : y, x);
+}
+
 INLINE T S(msin)(T x) { return K(sin((double)x)); }
 INLINE T S(mcos)(T x) { return K(cos((double)x)); }
 
@@ -248,6 +265,7 @@ INLINE T S(mtanh)(T x) {
   return COPYSIGN(m / (m + K(2)), x);
 }
 
+INLINE T S(matan)(T x) { return atan(x); }
 INLINE T S(merf)(T x) { return erf(x); }
 INLINE T S(mpow)(T a, T b) { return pow(a, b); }
 

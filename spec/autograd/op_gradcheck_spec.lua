@@ -80,7 +80,8 @@ local function unary(names, draw)
   for name in names:gmatch "%S+" do samples[name] = draw or function() return {real(shape())} end end
 end
 
-unary "neg exp log log1p expm1 sqrt rsqrt sin cos square reciprocal erf tanh sigmoid silu clone contiguous floor ceil round"
+unary "neg exp log log1p expm1 sqrt rsqrt sin cos atan square reciprocal erf tanh sigmoid silu"
+unary "clone contiguous floor ceil round"
 unary("abs relu sign", function() return {signed(real(shape()))} end)
 unary("softmax log_softmax", function()
   local s = shape(1)

@@ -702,6 +702,10 @@ for s, i, j, o in [((3,), 2, 3, 4), ((), 2, 2, 1), ((2, 3), 1, 2, 2), ((0,), 2, 
     case("bilinear", [draw(*s, i), draw(*s, j), w, draw(o)], F.bilinear, tol=4)
     case("bilinear", [draw(*s, i), draw(*s, j), w], F.bilinear, tol=4)
 
+# --- later ones: earlier cases keep what they drew --------------------------------------------------
+
+unary("atan", torch.atan, lo=-4)
+
 # --- writing --------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,6 @@ describe("kernels", function()
   end)
 
   it("are within 2 ULP for all floats #slow", function()
-    assert_sound(9, "", "--exhaustive")
+    assert_sound(10, "", "--exhaustive")
   end)
 end)

@@ -422,6 +422,7 @@ static void test_exhaustive(void) {
   scan(SQ_ELEM_erf, erf);
   scan(SQ_ELEM_sin, sin);
   scan(SQ_ELEM_cos, cos);
+  scan(SQ_ELEM_atan, atan);
 }
 
 int main(int argc, char **argv) {
