@@ -377,6 +377,7 @@ static void open_functional(lua_State *L) {
                             SQ_OP_batch_norm,
                             SQ_OP_layer_norm,
                             SQ_OP_group_norm,
+                            SQ_OP_rms_norm,
                             SQ_OP_conv1d,
                             SQ_OP_conv2d,
                             SQ_OP_conv_transpose2d,

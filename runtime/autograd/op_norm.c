@@ -1,4 +1,5 @@
 /* op_norm.c: normalisation over the batch, over the last dims, over groups of channels. */
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -290,33 +291,42 @@ static sq_status rows_backward(sq_back *b) {
   return SQ_OK;
 }
 
-static sq_status check_layer_norm(const sq_call *c) {
+/* Of x, weight and, for layer_norm, bias. */
+static sq_status check_last_dims(const sq_call *c) {
   const sq_tensor *x = c->in[0];
   int n = c->arg[1].ints.n;
   const int64_t *shape = c->arg[1].ints.v;
   SQ_TRY(sq__want_float(c, 0));
   if (n < 1 || n > x->ndim || memcmp(x->shape + x->ndim - n, shape, (size_t)n * sizeof *shape)) {
-    return sq_fail(SQ_ESHAPE, "[layer_norm] x is %s: its last dims must be normalized_shape, %s",
-                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+    return sq_fail(SQ_ESHAPE, "[%s] x is %s: its last dims must be normalized_shape, %s",
+                   c->op->name, sq_tensor_shape_text(x, SQ_SHAPE_BUF),
                    n <= SQ_MAX_DIMS ? sq_shape_text(n, shape, SQ_SHAPE_BUF) : "which is too long");
   }
-  for (int i = 1; i < 3; i++) {
+  for (int i = 1; i < c->nin; i++) {
     const sq_tensor *t = c->in[i];
     if (!t || sq_shape_equal(t->ndim, t->shape, n, shape)) continue;
-    return sq_fail(SQ_ESHAPE, "[layer_norm] %s is %s: it must be %s", i == 1 ? "weight" : "bias",
-                   sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(n, shape, SQ_SHAPE_BUF));
+    return sq_fail(SQ_ESHAPE, "[%s] %s is %s: it must be %s", c->op->name,
+                   i == 1 ? "weight" : "bias", sq_tensor_shape_text(t, SQ_SHAPE_BUF),
+                   sq_shape_text(n, shape, SQ_SHAPE_BUF));
   }
   return SQ_OK;
+}
+
+/* Rows of normalized_shape. */
+static void cut_last_dims(const sq_call *c, rows_job *j) {
+  const sq_tensor *x = c->in[0];
+  j->N = j->D = 1;
+  for (int i = 0; i < x->ndim; i++)
+    *(i < x->ndim - c->arg[1].ints.n ? &j->N : &j->D) *= x->shape[i];
 }
 
 /* y = x^ w + b, x^ = (x - mean) / sqrt(var + eps) over the last dims.
  * dx = rstd (w dy - mean(w dy) - x^ mean(w dy x^)), dw = sum dy x^, db = sum dy over the dims in
  * front. */
 static sq_status layer_norm_forward(sq_call *c) {
-  SQ_TRY(check_layer_norm(c));
-  const sq_tensor *x = c->in[0];
-  rows_job j = {.N = 1, .G = 1, .D = 1, .L = 1, .eps = c->arg[4].number};
-  for (int i = 0; i < x->ndim; i++) *(i < x->ndim - c->arg[1].ints.n ? &j.N : &j.D) *= x->shape[i];
+  SQ_TRY(check_last_dims(c));
+  rows_job j = {.G = 1, .L = 1, .eps = c->arg[4].number};
+  cut_last_dims(c, &j);
   return rows_forward(c, &j);
 }
 const sq_op_impl sq__op_layer_norm = {.forward = layer_norm_forward, .backward = rows_backward};
@@ -339,3 +349,61 @@ static sq_status group_norm_forward(sq_call *c) {
   return rows_forward(c, &j);
 }
 const sq_op_impl sq__op_group_norm = {.forward = group_norm_forward, .backward = rows_backward};
+
+/* --- RMS norm ------------------------------------------------------------------------------- */
+
+static void rms_tile(int64_t tile, void *context) {
+  const rows_job *j = context;
+  int64_t row = tile * j->samples, at = row * j->D;
+  j->kern->rms_rows(samples_of(j, tile), j->D, j->eps, offset(j->x, at, j->size), j->w,
+                    j->rstd + row, offset(j->y, at, j->size));
+}
+
+static void rms_tile_back(int64_t tile, void *context) {
+  const rows_job *j = context;
+  int64_t row = tile * j->samples, at = row * j->D;
+  j->kern->rms_rows_back(samples_of(j, tile), j->D, offset(j->g, at, j->size),
+                         offset(j->x, at, j->size), j->w, j->rstd + row, offset(j->dx, at, j->size),
+                         j->dw + tile * j->D);
+}
+
+/* y = x rstd w, rstd = 1 / sqrt(mean(x^2) + eps) over the last dims.
+ * dx = rstd w dy - x rstd^3 mean(w dy x), dw = sum dy x rstd over the dims in front.
+ * Zhang and Sennrich 2019. */
+static sq_status rms_norm_forward(sq_call *c) {
+  SQ_TRY(check_last_dims(c));
+  SQ_OWN sq_tensor *x = NULL, *w = NULL, *y = NULL, *rstd = NULL;
+  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
+  SQ_TRY(contiguous_or_null(c->in[1], &w));
+  rows_job j = {.G = 1, .L = 1, .eps = x->dtype == SQ_F32 ? FLT_EPSILON : DBL_EPSILON};
+  if (c->arg[3].kind != SQ_ARG_NIL) j.eps = c->arg[3].number;
+  cut_last_dims(c, &j);
+  SQ_TRY(new_doubles(j.N, &rstd));
+  SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
+  set_tiles(&j, x->dtype);
+  j.x = sq_data(x), j.w = data_or_null(w), j.y = sq_data(y), j.rstd = sq_data(rstd);
+  SQ_TRY(run_rows(&j, rms_tile));
+  SQ_TRY(sq__save(c, x));
+  SQ_TRY(sq__save(c, w));
+  SQ_TRY(sq__save(c, rstd));
+  sq__save_ints(c, 2, (int64_t[]){j.N, j.D});
+  c->out[0] = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
+static sq_status rms_norm_backward(sq_back *b) {
+  rows_job j = {.N = sq__ints(b)[0], .G = 1, .D = sq__ints(b)[1], .L = 1};
+  SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL;
+  sq_tensor *x = sq__saved(b, 0);
+  set_tiles(&j, x->dtype);
+  SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
+  if (sq__needs(b, 0)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
+  SQ_TRY(new_doubles(tiles_of(&j) * j.D, &dw));
+  j.g = sq_data(g), j.x = sq_data(x), j.w = data_or_null(sq__saved(b, 1));
+  j.rstd = sq_data(sq__saved(b, 2)), j.dx = data_or_null(dx), j.dw = sq_data(dw);
+  SQ_TRY(run_rows(&j, rms_tile_back));
+  SQ_TRY(give_sums(b, &j, 1, j.dw));
+  b->dx[0] = sq_tensor_give(&dx);
+  return SQ_OK;
+}
+const sq_op_impl sq__op_rms_norm = {.forward = rms_norm_forward, .backward = rms_norm_backward};

@@ -237,3 +237,32 @@ static void S(norm_rows_back)(int64_t N, int64_t G, int64_t D, int64_t L, const 
     to += D * L;
   }
 }
+
+/* --- RMS norm: x (N,D), the same without a mean --------------------------------------------- */
+
+static void S(rms_rows)(int64_t N, int64_t D, double eps, const void *x, const void *w,
+                        double *rstd, void *y) {
+  const T *from = x;
+  T *to = y;
+  for (int64_t r = 0; r < N; r++, from += D, to += D) {
+    rstd[r] = 1 / sqrt(S(rows_squares)(1, D, 0, from, 0) / (double)D + eps);
+    S(norm_row)(D, 1, from, w, NULL, 0, (T)rstd[r], to);
+  }
+}
+
+/* dw = sum g x rstd */
+static void S(rms_rows_back)(int64_t N, int64_t D, const void *g, const void *x, const void *w,
+                             const double *rstd, void *dx, double *dw) {
+  const T *dy = g, *from = x, *weight = w;
+  T *to = dx;
+  for (int64_t i = 0; i < D; i++) dw[i] = 0;
+  for (int64_t r = 0; r < N; r++, dy += D, from += D) {
+    SIMD for (int64_t i = 0; i < D; i++) dw[i] += (double)dy[i] * (double)from[i] * rstd[r];
+    if (!dx) continue;
+    double sum;
+    LANE_SUM(sum, D, (double)dy[i] * (weight ? (double)weight[i] : 1) * (double)from[i]);
+    const T b = (T)(rstd[r] * rstd[r] * rstd[r] * sum / (double)D);
+    S(norm_row_back)(D, 1, dy, from, w, 0, (T)rstd[r], b, 0, to);
+    to += D;
+  }
+}

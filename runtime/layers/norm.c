@@ -1,4 +1,4 @@
-/* norm.c: BatchNorm1d, BatchNorm2d, LayerNorm, GroupNorm. */
+/* norm.c: BatchNorm1d, BatchNorm2d, LayerNorm, GroupNorm, RMSNorm. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -239,4 +239,56 @@ const sq_layer_class sq__layer_group_norm = {
     .forward = forward_group,
     .describe = describe_group,
     .reset = reset_affine,
+};
+
+/* --- RMS norm ------------------------------------------------------------------------------- */
+
+typedef struct rms_norm {
+  sq_layer base;
+  int ndim;
+  int64_t shape[SQ_MAX_DIMS];
+  sq_arg eps; /* nil: the dtype's rounding */
+} rms_norm;
+
+static sq_status init_rms(sq_layer *l, const sq_arg *arg) {
+  rms_norm *self = (rms_norm *)l;
+  self->ndim = arg[0].ints.n;
+  self->eps = arg[1];
+  if (self->ndim < 1 || self->ndim > SQ_MAX_DIMS)
+    return sq_fail(SQ_ESHAPE, "[nn.RMSNorm] normalized_shape must have 1 to %d sizes", SQ_MAX_DIMS);
+  for (int i = 0; i < self->ndim; i++) self->shape[i] = arg[0].ints.v[i];
+  if (!arg[2].flag) return SQ_OK;
+  sq_tensor *t;
+  SQ_TRY(sq_tensor_new(arg[3].dtype, self->ndim, self->shape, &t));
+  return sq_layer_add(l, t, false, "weight");
+}
+
+static sq_status reset_rms(sq_layer *l) { return fill(l, "weight", 1); }
+
+static sq_status forward_rms(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
+  const rms_norm *self = (const rms_norm *)l;
+  sq_arg shape = {.kind = SQ_ARG_SHAPE, .ints = {self->ndim, self->shape}};
+  sq_arg args[] = {arg[0], shape, SQ_T(sq_layer_get(l, "weight")), self->eps};
+  return sq_apply(SQ_OP_rms_norm, 4, args, out);
+}
+
+static void describe_rms(const sq_layer *l, char *buf, size_t n) {
+  const rms_norm *self = (const rms_norm *)l;
+  snprintf(buf, n, "%s%s", sq_shape_text(self->ndim, self->shape, SQ_SHAPE_BUF),
+           l->entries > 0 ? "" : ", elementwise_affine=false");
+}
+
+const sq_layer_class sq__layer_rms_norm = {
+    .name = "RMSNorm",
+    .signature =
+        "(normalized_shape: ints, eps: number? = nil, elementwise_affine: bool = true, "
+        "dtype: dtype = float32) -> RMSNorm",
+    .call = "(x: Tensor) -> Tensor",
+    .doc =
+        "x / sqrt(mean(x^2) + eps) weight over the last dims of x; eps nil: the dtype's rounding.",
+    .size = sizeof(rms_norm),
+    .init = init_rms,
+    .forward = forward_rms,
+    .describe = describe_rms,
+    .reset = reset_rms,
 };

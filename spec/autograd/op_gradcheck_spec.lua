@@ -497,6 +497,10 @@ function samples.group_norm()
   local s = some({2, 4}, {2, 4, 2}, {1, 4, 2, 2})
   return {apart(s), some(1, 2), some(real{4}, nil), some(real{4}, nil), 0.1}
 end
+function samples.rms_norm()
+  local s = full_shape(1, 2)
+  return {signed(real(s)), {s[#s]}, some(real{s[#s]}, nil), some(0.1, nil)}
+end
 function samples.dropout() return {real(shape()), some(0, 1, 0.5), false} end
 function samples.conv1d()
   local g = pick(2)

@@ -239,6 +239,12 @@ for r in ({}, dict(reduction="sum"), dict(reduction="none")):
 for log in (True, False):
     case("KLDivLoss", dict(reduction="batchmean", log_target=log), [number(4, 3, lo=-2, hi=0), number(4, 3, lo=0, hi=1)])
 
+# --- later ones: earlier cases keep what they drew --------------------------------------------------
+
+case("RMSNorm", dict(normalized_shape=[4]), [number(3, 4)])
+case("RMSNorm", dict(normalized_shape=[2, 3], eps=0.1), [number(2, 2, 3)])
+case("RMSNorm", dict(normalized_shape=[4], eps=1e-5, elementwise_affine=False), [number(2, 2, 4)])
+
 # --- writing --------------------------------------------------------------------------------------
 
 

@@ -705,6 +705,11 @@ for s, i, j, o in [((3,), 2, 3, 4), ((), 2, 2, 1), ((2, 3), 1, 2, 2), ((0,), 2, 
 # --- later ones: earlier cases keep what they drew --------------------------------------------------
 
 unary("atan", torch.atan, lo=-4)
+for s, n in [((4, 3), (3,)), ((2, 3, 4), (3, 4)), ((2, 3, 4), (4,)), ((5,), (5,)), ((0, 3), (3,)), ((2, 70), (70,))]:
+    case("rms_norm", [draw(*s), list(n), draw(*n, lo=0.5), 1e-5], lambda x, w: F.rms_norm(x, n, w, 1e-5), tol=20)
+    case("rms_norm", [draw(*s), list(n), None, 0.1], lambda x: F.rms_norm(x, n, None, 0.1), tol=20)
+case("rms_norm", [draw(3, 4), [4]], lambda x: F.rms_norm(x, (4,)), tol=20)
+case("rms_norm", [torch.zeros(1, 2).double(), [2]], lambda x: F.rms_norm(x, (2,)), only64=True)
 
 # --- writing --------------------------------------------------------------------------------------
 

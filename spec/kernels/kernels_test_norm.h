@@ -177,3 +177,54 @@ static void test_norm_rows_back(const sq_kern *kern, sq_dtype t) {
     }
   }
 }
+
+static real mean_square(sq_dtype t, const void *x, int64_t at, int64_t D) {
+  real sum = 0;
+  for (int64_t i = 0; i < D; i++) sum += get(t, x, at + i) * get(t, x, at + i);
+  return sum / (real)D;
+}
+
+static void test_rms_rows(const sq_kern *kern, sq_dtype t) {
+  double rstd[8];
+  for (int k = 0; k < 10; k++) {
+    const int64_t N = 3, D = (int64_t[]){1, 2, 31, 64, 133}[k / 2];
+    const void *w = k % 2 ? IN(1) : NULL;
+    fill(t, IN(0), N * D, -2, 2);
+    fill(t, IN(1), D, -2, 2);
+    kern->rms_rows(N, D, 0.01, IN(0), w, rstd, OUT(0));
+    for (int64_t i = 0; i < N * D; i++) {
+      const real want = 1 / sqrtl(mean_square(t, IN(0), i / D * D, D) + 0.01L);
+      check_near(SQ_F64, rstd, i / D, want, 64, 0);
+      check_near(t, OUT(0), i, get(t, IN(0), i) * want * (w ? get(t, w, i % D) : 1), 8, 0);
+    }
+  }
+}
+
+static void test_rms_rows_back(const sq_kern *kern, sq_dtype t) {
+  double rstd[8];
+  for (int k = 0; k < 10; k++) {
+    const int64_t N = 3, D = (int64_t[]){1, 2, 31, 64, 133}[k / 2];
+    const void *w = k % 2 ? IN(2) : NULL;
+    real dw[133] = {0};
+    for (int i = 0; i < 3; i++) fill(t, IN(i), N * D, -2, 2);
+    for (int64_t r = 0; r < N; r++)
+      rstd[r] = (double)(1 / sqrtl(mean_square(t, IN(1), r * D, D) + 0.01L));
+    kern->rms_rows_back(N, D, IN(0), IN(1), w, rstd, OUT(0), OUT(1));
+    for (int64_t r = 0; r < N; r++) {
+      real sum = 0;
+      for (int64_t i = 0; i < D; i++) {
+        const real g = get(t, IN(0), r * D + i), x = get(t, IN(1), r * D + i);
+        sum += g * (w ? get(t, w, i) : 1) * x;
+        dw[i] += g * x * rstd[r];
+      }
+      for (int64_t i = 0; i < D; i++) {
+        const real g = get(t, IN(0), r * D + i) * (w ? get(t, w, i) : 1);
+        const real x = get(t, IN(1), r * D + i), s = rstd[r];
+        check_near(t, OUT(0), r * D + i, s * g - x * s * s * s * sum / (real)D, 32, 8);
+      }
+    }
+    for (int64_t i = 0; i < D; i++) check_near(SQ_F64, OUT(1), i, dw[i], 64, 8);
+    kern->rms_rows_back(N, D, IN(0), IN(1), w, rstd, NULL, OUT(1));
+    for (int64_t i = 0; i < D; i++) check_near(SQ_F64, OUT(1), i, dw[i], 64, 8);
+  }
+}
