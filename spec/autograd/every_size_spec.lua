@@ -268,6 +268,11 @@ define("layer_norm", function()
     function(op, x, w, b) return op(x, {d}, w, b) end} end
   return {of(16383, 5), of(16385, 4), of(40001, 3), of(3, 16385), of(17, 20001)}
 end)
+define("rms_norm", function()
+  local function of(n, d) return {{real(n, d), real(d)}, {1, false}, 1,
+    function(op, x, w) return op(x, {d}, w) end} end
+  return {of(16383, 5), of(16385, 4), of(40001, 3), of(3, 16385), of(17, 20001)}
+end)
 define("group_norm", function()
   return {{{real(16385, 4, 2), real(4), real(4)}, {1, false, false}, 1, function(op, x, w, b) return op(x, 2, w, b) end}}
 end)
@@ -489,6 +494,7 @@ local layers = {
   GRUCell = {{3, 4}, of{16385, 3}},
   LSTMCell = {{3, 4}, of({16385, 3}, 1, {1, 1})},
   LayerNorm = {{5}, of{16385, 5}},
+  RMSNorm = {{5}, of{16385, 5}},
   GroupNorm = {{2, 4}, of{16385, 4}},
   BatchNorm1d = {{3}, of{16385, 3}},
   BatchNorm2d = {{3}, of{1001, 3, 4, 4}},

@@ -206,6 +206,7 @@ describe("PyTorch's dtypes", function()
     {"l1_loss", "bool", "^float"},
     {"clamp", "^bool bool$", "^bool"},
     {"cross_entropy", "^float%d+ float%d+$", "convert one with :to"},
+    {"rms_norm", "", "convert one with :to"}, -- as PyTorch's other norms; its own takes the weight in x's dtype
     {"binary_cross_entropy_with_logits", "^float64 float32$", "^float64"}, -- PyTorch: the target's
     {"group_norm", "^float32 float32$", "^float32 1,2"}, -- rounding
   }
