@@ -72,6 +72,7 @@ LAYERS = [
     ("BatchNorm1d", dict(num_features=4)),
     ("BatchNorm2d", dict(num_features=4)),
     ("LayerNorm", dict(normalized_shape=(3, 2))),
+    ("RMSNorm", dict(normalized_shape=(3, 2))),
     ("GroupNorm", dict(num_groups=2, num_channels=6)),
     ("MultiheadAttention", dict(embed_dim=8, num_heads=2)),
     ("MultiheadAttention", dict(embed_dim=8, num_heads=2, kdim=3, vdim=5)),
