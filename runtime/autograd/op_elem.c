@@ -320,9 +320,25 @@ static sq_status clamp_bounds(sq_call *c, double *p) {
   return SQ_OK;
 }
 
+/* The same of int64, whose bounds no double may hold: by a tensor of each. */
+static sq_status clamp_whole(const sq_call *c, sq_tensor **out) {
+  static const sq_elem kernels[] = {SQ_ELEM_maximum, SQ_ELEM_minimum};
+  SQ_OWN sq_tensor *y = sq_tensor_keep(c->in[0]);
+  for (int i = 0; i < 2; i++) {
+    const sq_arg *bound = &c->arg[1 + i];
+    if (bound->kind == SQ_ARG_NIL) continue;
+    SQ_OWN sq_tensor *limit = NULL, *x = sq_tensor_give(&y);
+    SQ_TRY(sq_fail_in(sq_tensor_number(SQ_I64, bound->value, &limit), "[clamp] bound: "));
+    SQ_TRY(sq_map("clamp", kernels[i], (sq_tensor *[]){x, limit}, NULL, &y));
+  }
+  *out = sq_tensor_give(&y);
+  return SQ_OK;
+}
+
 static sq_status clamp_forward(sq_call *c) {
   double p[2];
   SQ_TRY(clamp_bounds(c, p));
+  if (c->in[0]->dtype == SQ_I64) return clamp_whole(c, &c->out[0]);
   sq__save_number(c, p[0]);
   sq__save_number(c, p[1]);
   SQ_TRY(sq__save(c, c->in[0]));
@@ -332,6 +348,11 @@ static sq_status clamp_forward(sq_call *c) {
 static sq_status clamp_into(sq_call *c) {
   double p[2];
   SQ_TRY(clamp_bounds(c, p));
+  if (c->in[0]->dtype == SQ_I64) {
+    SQ_OWN sq_tensor *y = NULL;
+    SQ_TRY(clamp_whole(c, &y));
+    return sq_tensor_copy(c->in[0], y);
+  }
   return sq__elem_into(c, SQ_ELEM_clamp, p);
 }
 

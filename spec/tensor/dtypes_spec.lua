@@ -86,6 +86,18 @@ describe("dtypes", function()
     assert.equal(0, sq.ones(2, 0, {dtype = "int64"}):matmul(sq.ones(0, 2, {dtype = "int64"})):sum():item())
   end)
 
+  it("keep int64 exact between bounds that no double holds", function()
+    local x = sq.tensor {(1 << 60) + 1, -(1 << 60) - 1, 5}
+    assert.same({(1 << 60) - 1, -(1 << 60) - 1, 5}, x:clamp {max = (1 << 60) - 1}:tolist())
+    assert.same({(1 << 60) + 1, -(1 << 53) - 1, 5}, x:clamp {min = -(1 << 53) - 1}:tolist())
+    assert.same({7, 6, 6}, x:clamp(6, 7):tolist())
+    assert.same({3, 3, 3}, x:clamp(6, 3):tolist())
+    assert.same({math.maxinteger, math.mininteger}, sq.tensor {math.maxinteger, math.mininteger}
+      :clamp(math.mininteger, math.maxinteger):tolist())
+    x:t():clamp_(-(1 << 53) - 1, (1 << 53) + 1)
+    assert.same({(1 << 53) + 1, -(1 << 53) - 1, 5}, x:tolist())
+  end)
+
   it("compare integers with any number", function()
     local x = sq.tensor({0, 1, 2}, "uint8")
     assert.same({false, false, true}, x:gt(1.5):tolist())
