@@ -73,26 +73,22 @@ static void set_checked_range(lua_State *L, const sq_op *op) {
   lua_pop(L, 1);
 }
 
+/* An op's row, and those of what else it is: a method, in place, in nn.functional. */
+static void list_op(lua_State *L, const sq_op *op, const char *inplace) {
+  const char *signature = op->signature, *doc = op->doc;
+  add_row(L, "op", "sq", op->name, signature, doc);
+  set_checked_range(L, op);
+  if (sq_op_is_method(op)) add_row(L, "method", "Tensor", op->name, signature, doc);
+  if (sq_op_is_functional(op)) add_row(L, "function", "sq.nn.functional", op->name, signature, doc);
+  if (!sq_op_has_inplace(op)) return;
+  add_row(L, "function", "sq", inplace, signature, doc);
+  add_row(L, "method", "Tensor", inplace, signature, doc);
+}
+
 static void list_ops(lua_State *L) {
   for (int i = 0; i < SQ_OPS; i++) {
     const sq_op *op = sq_op_at((sq_op_id)i);
-    if (!!sq_op_is_hidden(op)) continue;
-    add_row(L, "op", "sq", op->name, op->signature, op->doc);
-    set_checked_range(L, op);
-    if (registry_op_is_method(i)) add_row(L, "method", "Tensor", op->name, op->signature, op->doc);
-    if (!sq_op_has_inplace(op)) continue;
-    add_row(L, "function", "sq", registry_inplace_name(i), op->signature, op->doc);
-    add_row(L, "method", "Tensor", registry_inplace_name(i), op->signature, op->doc);
-  }
-}
-
-static void list_op_tables(lua_State *L) {
-  const registry_ops *table;
-  for (int t = 0; (table = registry_ops_at(t)) != NULL; t++) {
-    for (int i = 0; i < table->n; i++) {
-      const sq_op *op = sq_op_at((sq_op_id)table->ops[i]);
-      add_row(L, "function", table->owner, op->name, op->signature, op->doc);
-    }
+    if (!sq_op_is_hidden(op)) list_op(L, op, registry_inplace_name(i));
   }
 }
 
@@ -148,7 +144,6 @@ static int api_list(lua_State *L) {
   load_parts(L);
   lua_newtable(L);
   list_ops(L);
-  list_op_tables(L);
   list_functions(L);
   list_classes(L);
   push_documented(L);

@@ -1,5 +1,5 @@
-/* registry.c: the list of all functions, classes and tables of ops that were opened, and the one
- * cache of signatures. */
+/* registry.c: the list of all functions and classes that were opened, and the one cache of
+ * signatures. */
 #include "bind/registry.h"
 
 #include <string.h>
@@ -51,9 +51,8 @@ sq_status registry_signature_copy(const char *text, const sq_signature **out) {
 /* --- the list ------------------------------------------------------------------------------- */
 
 static registry_functions *groups;
-static registry_ops *op_tables;
 static const bind_class **classes;
-static int group_count, op_table_count, class_count;
+static int group_count, class_count;
 
 /* Room for one more item of `size` bytes in a list that lives as long as the process. */
 static sq_status make_room(void **list, int n, size_t size) {
@@ -69,16 +68,6 @@ sq_status registry_add_functions(const char *owner, const bind_fn *fns) {
   SQ_TRY(make_room(&list, group_count, sizeof *groups));
   groups = list;
   groups[group_count++] = (registry_functions){owner, fns};
-  return SQ_OK;
-}
-
-sq_status registry_add_ops(const char *owner, const int *ops, int n) {
-  for (int i = 0; i < op_table_count; i++)
-    if (op_tables[i].ops == ops) return SQ_OK;
-  void *list = op_tables;
-  SQ_TRY(make_room(&list, op_table_count, sizeof *op_tables));
-  op_tables = list;
-  op_tables[op_table_count++] = (registry_ops){owner, ops, n};
   return SQ_OK;
 }
 
@@ -100,7 +89,6 @@ sq_status registry_add_class(const bind_class *class) {
 const registry_functions *registry_functions_at(int i) {
   return i < group_count ? &groups[i] : NULL;
 }
-const registry_ops *registry_ops_at(int i) { return i < op_table_count ? &op_tables[i] : NULL; }
 const bind_class *registry_class_at(int i) { return i < class_count ? classes[i] : NULL; }
 
 /* --- ops ------------------------------------------------------------------------------------ */
@@ -113,9 +101,4 @@ const char *registry_inplace_name(int op) {
     name[strlen(name)] = '_';
   }
   return name;
-}
-
-bool registry_op_is_method(int op) {
-  const char *text = strchr(sq_op_at((sq_op_id)op)->signature, ':');
-  return text && strncmp(text, ": Tensor", 8) == 0 && strncmp(text, ": Tensor[]", 10) != 0;
 }

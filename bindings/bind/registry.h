@@ -5,22 +5,14 @@
 
 #include "bind/bind.h"
 
-/* Functions of the table `owner`, ended by a name of NULL; and ops that a table holds under their
- * names. */
+/* Functions of the table `owner`, ended by a name of NULL. */
 typedef struct registry_functions {
   const char *owner;
   const bind_fn *fns;
 } registry_functions;
 
-typedef struct registry_ops {
-  const char *owner;
-  const int *ops;
-  int n;
-} registry_ops;
-
-/* Note functions, ops and a class; a second time is no harm. [keep | fails: nomem | Lua thread] */
+/* Note functions and a class; a second time is no harm. [keep | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status registry_add_functions(const char *owner, const bind_fn *fns);
-SQ_CHECKED sq_status registry_add_ops(const char *owner, const int *ops, int n);
 SQ_CHECKED sq_status registry_add_class(const bind_class *class);
 
 /* Whether that class was opened. [Lua thread] */
@@ -28,7 +20,6 @@ bool registry_is_class(const bind_class *class);
 
 /* Number i (from 0) of what was noted, NULL past the end. [borrow, until more is noted] */
 const registry_functions *registry_functions_at(int i);
-const registry_ops *registry_ops_at(int i);
 const bind_class *registry_class_at(int i);
 
 /* The signature of that text (a constant), read once; and the same for a text that will not live.
@@ -38,8 +29,5 @@ SQ_CHECKED sq_status registry_signature_copy(const char *text, const sq_signatur
 
 /* "exp_" for op exp. [borrow] */
 const char *registry_inplace_name(int op);
-
-/* True for an op whose first parameter is a tensor. */
-bool registry_op_is_method(int op);
 
 #endif

@@ -359,44 +359,13 @@ static void open_classes(lua_State *L) {
 
 /* nn.functional: the ops that stand for a layer or a loss, under PyTorch's names. */
 static void open_functional(lua_State *L) {
-  static const int ops[] = {SQ_OP_linear,
-                            SQ_OP_bilinear,
-                            SQ_OP_tanh,
-                            SQ_OP_sigmoid,
-                            SQ_OP_relu,
-                            SQ_OP_leaky_relu,
-                            SQ_OP_elu,
-                            SQ_OP_gelu,
-                            SQ_OP_silu,
-                            SQ_OP_softplus,
-                            SQ_OP_softmax,
-                            SQ_OP_log_softmax,
-                            SQ_OP_dropout,
-                            SQ_OP_embedding,
-                            SQ_OP_one_hot,
-                            SQ_OP_batch_norm,
-                            SQ_OP_layer_norm,
-                            SQ_OP_group_norm,
-                            SQ_OP_rms_norm,
-                            SQ_OP_conv1d,
-                            SQ_OP_conv2d,
-                            SQ_OP_conv_transpose2d,
-                            SQ_OP_max_pool2d,
-                            SQ_OP_avg_pool2d,
-                            SQ_OP_cross_entropy,
-                            SQ_OP_nll_loss,
-                            SQ_OP_binary_cross_entropy,
-                            SQ_OP_binary_cross_entropy_with_logits,
-                            SQ_OP_mse_loss,
-                            SQ_OP_l1_loss,
-                            SQ_OP_smooth_l1_loss,
-                            SQ_OP_kl_div};
   lua_newtable(L);
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-    bind_push_op(L, ops[i], false, 0);
-    lua_setfield(L, -2, sq_op_at((sq_op_id)ops[i])->name);
+  for (int i = 0; i < SQ_OPS; i++) {
+    const sq_op *op = sq_op_at((sq_op_id)i);
+    if (!sq_op_is_functional(op)) continue;
+    bind_push_op(L, i, false, 0);
+    lua_setfield(L, -2, op->name);
   }
-  BIND_TRY(L, registry_add_ops("sq.nn.functional", ops, (int)(sizeof ops / sizeof *ops)));
   bind_lazy(L, "nn.functional", NULL);
   lua_setfield(L, -2, "functional");
 }

@@ -121,9 +121,9 @@ static const bind_fn functions[] = {
 static void open_ops(lua_State *L) {
   for (int i = 0; i < SQ_OPS; i++) {
     const sq_op *op = sq_op_at((sq_op_id)i);
-    if (!!sq_op_is_hidden(op)) continue;
+    if (sq_op_is_hidden(op)) continue;
     bind_push_op(L, i, false, 0);
-    if (registry_op_is_method(i)) {
+    if (sq_op_is_method(op)) {
       lua_pushvalue(L, -1);
       bind_class_add(L, bind_tensor_class, op->name);
     }

@@ -22,3 +22,9 @@ sq_status sq_op_signature(const sq_op *op, const sq_signature **out) {
 bool sq_op_has_inplace(const sq_op *op) { return op->impl->inplace; }
 bool sq_op_has_backward(const sq_op *op) { return op->impl->backward != NULL; }
 bool sq_op_is_hidden(const sq_op *op) { return op->impl->hidden; }
+bool sq_op_is_functional(const sq_op *op) { return op->impl->functional; }
+
+bool sq_op_is_method(const sq_op *op) {
+  sq_arg_kind first = sq_signature_first(op->signature);
+  return first == SQ_ARG_TENSOR || first == SQ_ARG_OPERAND;
+}

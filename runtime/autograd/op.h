@@ -36,6 +36,12 @@ bool sq_op_has_backward(const sq_op *op);
 /* True for an op of the tape's own, which scripts do not call. */
 bool sq_op_is_hidden(const sq_op *op);
 
+/* True for an op that stands for a layer or a loss: PyTorch's nn.functional has it. */
+bool sq_op_is_functional(const sq_op *op);
+
+/* True for an op that is a method too: its first parameter is a Tensor. */
+bool sq_op_is_method(const sq_op *op);
+
 /* out[0..] = op(args), recorded when gradients are on and an input requires one. Trailing arguments
  * may be left out where the signature has a default. `out` has room for the signature's results.
  * Outputs are new references. [new | fails: shape, arg, type, state, nomem, intr, the op's name in

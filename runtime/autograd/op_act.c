@@ -4,13 +4,13 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
-SQ_ELEMENTWISE(tanh, SQ_ELEM_tanh, true, .grad = {{SQ_ELEM_tanh_back, "gy"}});
-SQ_ELEMENTWISE(sigmoid, SQ_ELEM_sigmoid, true, .grad = {{SQ_ELEM_sigmoid_back, "gy"}});
-SQ_ELEMENTWISE(relu, SQ_ELEM_relu, false, .grad = {{SQ_ELEM_relu_back, "gy"}});
-SQ_ELEMENTWISE(leaky_relu, SQ_ELEM_leaky_relu, false, .grad = {{SQ_ELEM_leaky_relu_back, "ga"}});
-SQ_ELEMENTWISE(elu, SQ_ELEM_elu, false, .grad = {{SQ_ELEM_elu_back, "ga"}});
-SQ_ELEMENTWISE(silu, SQ_ELEM_silu, false, .grad = {{SQ_ELEM_silu_back, "ga"}});
-SQ_ELEMENTWISE(softplus, SQ_ELEM_softplus, false, .grad = {{SQ_ELEM_softplus_back, "ga"}});
+SQ_ACTIVATION(tanh, SQ_ELEM_tanh, true, .grad = {{SQ_ELEM_tanh_back, "gy"}});
+SQ_ACTIVATION(sigmoid, SQ_ELEM_sigmoid, true, .grad = {{SQ_ELEM_sigmoid_back, "gy"}});
+SQ_ACTIVATION(relu, SQ_ELEM_relu, false, .grad = {{SQ_ELEM_relu_back, "gy"}});
+SQ_ACTIVATION(leaky_relu, SQ_ELEM_leaky_relu, false, .grad = {{SQ_ELEM_leaky_relu_back, "ga"}});
+SQ_ACTIVATION(elu, SQ_ELEM_elu, false, .grad = {{SQ_ELEM_elu_back, "ga"}});
+SQ_ACTIVATION(silu, SQ_ELEM_silu, false, .grad = {{SQ_ELEM_silu_back, "ga"}});
+SQ_ACTIVATION(softplus, SQ_ELEM_softplus, false, .grad = {{SQ_ELEM_softplus_back, "ga"}});
 
 /* y = x Phi(x), or x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel 2016). */
 static sq_status gelu_forward(sq_call *c) {
@@ -26,7 +26,7 @@ static sq_status gelu_backward(sq_back *b) {
   return sq_map("gelu", kernel, (sq_tensor *[]){b->dy[0], sq__saved(b, 0)}, NULL, &b->dx[0]);
 }
 const sq_op_impl sq__op_gelu = {
-    .forward = gelu_forward, .backward = gelu_backward, .inplace = true};
+    .forward = gelu_forward, .backward = gelu_backward, .inplace = true, .functional = true};
 
 /* --- along a dim ---------------------------------------------------------------------------- */
 
@@ -49,12 +49,14 @@ static sq_status along_dim_back(sq_back *b, sq_along kernel) {
 static sq_status softmax_forward(sq_call *c) { return along_dim(c, SQ_ALONG_SOFTMAX); }
 static sq_status softmax_backward(sq_back *b) { return along_dim_back(b, SQ_ALONG_SOFTMAX_BACK); }
 const sq_op_impl sq__op_softmax = {
-    .forward = softmax_forward, .backward = softmax_backward, .in_dtype = true};
+    .forward = softmax_forward, .backward = softmax_backward, .in_dtype = true, .functional = true};
 
 /* y = x - log sum e^x;  dx = dy - e^y sum dy */
 static sq_status log_softmax_forward(sq_call *c) { return along_dim(c, SQ_ALONG_LOG_SOFTMAX); }
 static sq_status log_softmax_backward(sq_back *b) {
   return along_dim_back(b, SQ_ALONG_LOG_SOFTMAX_BACK);
 }
-const sq_op_impl sq__op_log_softmax = {
-    .forward = log_softmax_forward, .backward = log_softmax_backward, .in_dtype = true};
+const sq_op_impl sq__op_log_softmax = {.forward = log_softmax_forward,
+                                       .backward = log_softmax_backward,
+                                       .in_dtype = true,
+                                       .functional = true};

@@ -110,4 +110,5 @@ static sq_status bilinear_backward(sq_back *b) {
   }
   return sq__needs(b, 3) ? sq_sum(g, 5, false, &b->dx[3]) : SQ_OK;
 }
-const sq_op_impl sq__op_bilinear = {.forward = bilinear_forward, .backward = bilinear_backward};
+const sq_op_impl sq__op_bilinear = {
+    .forward = bilinear_forward, .backward = bilinear_backward, .functional = true};

@@ -154,8 +154,10 @@ static sq_status conv_backward(sq_back *b) {
   SQ_TRY(sq_conv_weight(&g, x, dy, &dw));
   return sq_reshape(dw, sq__in_ndim(b, 1), sq__in_shape(b, 1), &b->dx[1]);
 }
-const sq_op_impl sq__op_conv1d = {.forward = conv1d_forward, .backward = conv_backward};
-const sq_op_impl sq__op_conv2d = {.forward = conv2d_forward, .backward = conv_backward};
+const sq_op_impl sq__op_conv1d = {
+    .forward = conv1d_forward, .backward = conv_backward, .functional = true};
+const sq_op_impl sq__op_conv2d = {
+    .forward = conv2d_forward, .backward = conv_backward, .functional = true};
 
 /* The convolution whose gradient a transposed one computes: its x is our y, its dy our x. */
 static sq_status transposed_shape(const settings *s, const sq_tensor *x, const sq_tensor *w,
@@ -225,8 +227,8 @@ static sq_status conv_transpose2d_backward(sq_back *b) {
   }
   return sq__needs(b, 1) ? sq_conv_weight(&g, dy, x, &b->dx[1]) : SQ_OK;
 }
-const sq_op_impl sq__op_conv_transpose2d = {.forward = conv_transpose2d_forward,
-                                            .backward = conv_transpose2d_backward};
+const sq_op_impl sq__op_conv_transpose2d = {
+    .forward = conv_transpose2d_forward, .backward = conv_transpose2d_backward, .functional = true};
 
 /* --- pooling -------------------------------------------------------------------------------- */
 
@@ -365,7 +367,8 @@ static sq_status max_pool2d_forward(sq_call *c) {
   SQ_TRY(read_windows(c, c->arg[4].ints.v, c->arg[5].flag, &w));
   return pool(c, &w, false, false);
 }
-const sq_op_impl sq__op_max_pool2d = {.forward = max_pool2d_forward, .backward = pool_backward};
+const sq_op_impl sq__op_max_pool2d = {
+    .forward = max_pool2d_forward, .backward = pool_backward, .functional = true};
 
 /* y = the mean of each window;  dx = dy shared by it */
 static sq_status avg_pool2d_forward(sq_call *c) {
@@ -373,4 +376,5 @@ static sq_status avg_pool2d_forward(sq_call *c) {
   SQ_TRY(read_windows(c, (int64_t[]){1, 1}, c->arg[4].flag, &w));
   return pool(c, &w, true, c->arg[5].flag);
 }
-const sq_op_impl sq__op_avg_pool2d = {.forward = avg_pool2d_forward, .backward = pool_backward};
+const sq_op_impl sq__op_avg_pool2d = {
+    .forward = avg_pool2d_forward, .backward = pool_backward, .functional = true};

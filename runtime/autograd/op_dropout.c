@@ -39,4 +39,5 @@ static sq_status dropout_backward(sq_back *b) {
   }
   return sq_map("dropout", SQ_ELEM_mul, (sq_tensor *[]){b->dy[0], noise}, NULL, &b->dx[0]);
 }
-const sq_op_impl sq__op_dropout = {.forward = dropout_forward, .backward = dropout_backward};
+const sq_op_impl sq__op_dropout = {
+    .forward = dropout_forward, .backward = dropout_backward, .functional = true};

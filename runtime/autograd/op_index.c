@@ -535,7 +535,7 @@ static sq_status one_hot_forward(sq_call *c) {
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
-const sq_op_impl sq__op_one_hot = {.forward = one_hot_forward};
+const sq_op_impl sq__op_one_hot = {.forward = one_hot_forward, .functional = true};
 
 /* y[...,:] = weight[input[...],:];  dweight[input[...],:] += dy[...,:], 0 for padding_idx */
 static sq_status embedding_forward(sq_call *c) {
@@ -578,5 +578,7 @@ static sq_status embedding_backward(sq_back *b) {
   b->dx[1] = sq_tensor_give(&dw);
   return SQ_OK;
 }
-const sq_op_impl sq__op_embedding = {
-    .forward = embedding_forward, .backward = embedding_backward, .mixed = true};
+const sq_op_impl sq__op_embedding = {.forward = embedding_forward,
+                                     .backward = embedding_backward,
+                                     .mixed = true,
+                                     .functional = true};

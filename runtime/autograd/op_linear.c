@@ -94,4 +94,5 @@ static sq_status linear_backward(sq_back *b) {
   return SQ_OK;
 }
 
-const sq_op_impl sq__op_linear = {.forward = linear_forward, .backward = linear_backward};
+const sq_op_impl sq__op_linear = {
+    .forward = linear_forward, .backward = linear_backward, .functional = true};

@@ -321,8 +321,10 @@ static sq_status cross_entropy_backward(sq_back *b) {
   if (p->numel > 0) SQ_TRY(run_rows(&j, backward_tile));
   return from_class_rows(dx, sq__in_ndim(b, 0), sq__in_shape(b, 0), &b->dx[0]);
 }
-const sq_op_impl sq__op_cross_entropy = {
-    .forward = cross_entropy_forward, .backward = cross_entropy_backward, .mixed = true};
+const sq_op_impl sq__op_cross_entropy = {.forward = cross_entropy_forward,
+                                         .backward = cross_entropy_backward,
+                                         .mixed = true,
+                                         .functional = true};
 
 /* --- negative log-likelihood ---------------------------------------------------------------- */
 
@@ -403,7 +405,7 @@ static sq_status nll_loss_backward(sq_back *b) {
   return from_class_rows(dx, sq__in_ndim(b, 0), sq__in_shape(b, 0), &b->dx[0]);
 }
 const sq_op_impl sq__op_nll_loss = {
-    .forward = nll_loss_forward, .backward = nll_loss_backward, .mixed = true};
+    .forward = nll_loss_forward, .backward = nll_loss_backward, .mixed = true, .functional = true};
 
 /* --- element by element: input and target of one shape -------------------------------------- */
 
@@ -488,8 +490,10 @@ static sq_status mse_loss_forward(sq_call *c) {
 static sq_status mse_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_squared_error_back);
 }
-const sq_op_impl sq__op_mse_loss = {
-    .forward = mse_loss_forward, .backward = mse_loss_backward, .promotes = SQ_ALL_INPUTS};
+const sq_op_impl sq__op_mse_loss = {.forward = mse_loss_forward,
+                                    .backward = mse_loss_backward,
+                                    .promotes = SQ_ALL_INPUTS,
+                                    .functional = true};
 
 /* |x - t|;  dx = sign(x - t) dy */
 static sq_status l1_loss_forward(sq_call *c) {
@@ -498,8 +502,10 @@ static sq_status l1_loss_forward(sq_call *c) {
 static sq_status l1_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_absolute_error_back);
 }
-const sq_op_impl sq__op_l1_loss = {
-    .forward = l1_loss_forward, .backward = l1_loss_backward, .promotes = SQ_ALL_INPUTS};
+const sq_op_impl sq__op_l1_loss = {.forward = l1_loss_forward,
+                                   .backward = l1_loss_backward,
+                                   .promotes = SQ_ALL_INPUTS,
+                                   .functional = true};
 
 /* d = |x - t|: d^2 / (2 beta) where d < beta, else d - beta/2 */
 static sq_status smooth_l1_loss_forward(sq_call *c) {
@@ -513,7 +519,8 @@ static sq_status smooth_l1_loss_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_smooth_l1_loss = {.forward = smooth_l1_loss_forward,
                                           .backward = smooth_l1_loss_backward,
-                                          .promotes = SQ_ALL_INPUTS};
+                                          .promotes = SQ_ALL_INPUTS,
+                                          .functional = true};
 
 /* y = kernel(a, b). */
 static sq_status two(sq_elem kernel, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
@@ -572,7 +579,8 @@ static sq_status binary_cross_entropy_backward(sq_back *b) {
   return sq__needs(b, 1) ? bce_target_back(g, x, &b->dx[1]) : SQ_OK;
 }
 const sq_op_impl sq__op_binary_cross_entropy = {.forward = binary_cross_entropy_forward,
-                                                .backward = binary_cross_entropy_backward};
+                                                .backward = binary_cross_entropy_backward,
+                                                .functional = true};
 
 /* What a positive target counts: 1 + (q - 1) t. */
 static sq_status positive_weight(sq_tensor *q, sq_tensor *t, sq_tensor **out) {
@@ -658,7 +666,8 @@ static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
 const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
     .forward = binary_cross_entropy_with_logits_forward,
     .backward = binary_cross_entropy_with_logits_backward,
-    .promotes = SQ_ALL_INPUTS};
+    .promotes = SQ_ALL_INPUTS,
+    .functional = true};
 
 /* t log t, 0 at 0. */
 static sq_status t_log_t(sq_tensor *t, sq_tensor **out) {
@@ -719,5 +728,7 @@ static sq_status kl_div_backward(sq_back *b) {
   }
   return two(SQ_ELEM_mul, each, g, &b->dx[1]);
 }
-const sq_op_impl sq__op_kl_div = {
-    .forward = kl_div_forward, .backward = kl_div_backward, .promotes = SQ_ALL_INPUTS};
+const sq_op_impl sq__op_kl_div = {.forward = kl_div_forward,
+                                  .backward = kl_div_backward,
+                                  .promotes = SQ_ALL_INPUTS,
+                                  .functional = true};

@@ -184,8 +184,8 @@ static sq_status batch_norm_backward(sq_back *b) {
   b->dx[4] = sq_tensor_give(&db);
   return SQ_OK;
 }
-const sq_op_impl sq__op_batch_norm = {.forward = batch_norm_forward,
-                                      .backward = batch_norm_backward};
+const sq_op_impl sq__op_batch_norm = {
+    .forward = batch_norm_forward, .backward = batch_norm_backward, .functional = true};
 
 /* --- layer norm and group norm -------------------------------------------------------------- */
 
@@ -329,7 +329,8 @@ static sq_status layer_norm_forward(sq_call *c) {
   cut_last_dims(c, &j);
   return rows_forward(c, &j);
 }
-const sq_op_impl sq__op_layer_norm = {.forward = layer_norm_forward, .backward = rows_backward};
+const sq_op_impl sq__op_layer_norm = {
+    .forward = layer_norm_forward, .backward = rows_backward, .functional = true};
 
 /* The same over each of G groups of channels and all of space; w and b (C). */
 static sq_status group_norm_forward(sq_call *c) {
@@ -348,7 +349,8 @@ static sq_status group_norm_forward(sq_call *c) {
   for (int i = 2; i < x->ndim; i++) j.L *= x->shape[i];
   return rows_forward(c, &j);
 }
-const sq_op_impl sq__op_group_norm = {.forward = group_norm_forward, .backward = rows_backward};
+const sq_op_impl sq__op_group_norm = {
+    .forward = group_norm_forward, .backward = rows_backward, .functional = true};
 
 /* --- RMS norm ------------------------------------------------------------------------------- */
 
@@ -406,4 +408,5 @@ static sq_status rms_norm_backward(sq_back *b) {
   b->dx[0] = sq_tensor_give(&dx);
   return SQ_OK;
 }
-const sq_op_impl sq__op_rms_norm = {.forward = rms_norm_forward, .backward = rms_norm_backward};
+const sq_op_impl sq__op_rms_norm = {
+    .forward = rms_norm_forward, .backward = rms_norm_backward, .functional = true};

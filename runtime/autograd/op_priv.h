@@ -55,6 +55,7 @@ typedef struct sq_op_impl {
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
   bool hidden;                       /* the tape's own: scripts do not call it */
+  bool functional;                   /* it stands for a layer or a loss: nn.functional has it too */
 } sq_op_impl;
 
 #define SQ_ALL_INPUTS ~0u /* for promotes */
@@ -115,12 +116,15 @@ SQ_CHECKED sq_status sq__elem_inplace(sq_call *c); /* as forward, written into i
 SQ_CHECKED sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p);
 
 /* An elementwise op's block in one line: its kernel, then the gradient of each input as {kernel,
- * operands}. */
-#define SQ_ELEMENTWISE(op, ...)                                  \
+ * operands}. An activation is one that nn.functional has. */
+#define SQ_ELEMENTWISE(op, ...) SQ__ELEMENTWISE(op, false, __VA_ARGS__)
+#define SQ_ACTIVATION(op, ...) SQ__ELEMENTWISE(op, true, __VA_ARGS__)
+#define SQ__ELEMENTWISE(op, in_functional, ...)                  \
   const sq_op_impl sq__op_##op = {.forward = sq__elem_forward,   \
                                   .backward = sq__elem_backward, \
                                   .inplace = true,               \
                                   .promotes = SQ_ALL_INPUTS,     \
+                                  .functional = in_functional,   \
                                   .elem = {__VA_ARGS__}}
 
 /* --- dims (op_common.c) --------------------------------------------------------------------- */

@@ -79,10 +79,11 @@ static const char *take_word(reader *r, const char *stop) {
   return begin;
 }
 
-static sq_arg_kind kind_of(const char *type, bool quoted) {
+static sq_arg_kind kind_of(const char *type, size_t length, bool quoted) {
   if (quoted) return SQ_ARG_CHOICE;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-    if (strcmp(type, kinds[i].type) == 0) return kinds[i].kind;
+    const char *known = kinds[i].type;
+    if (strlen(known) == length && memcmp(type, known, length) == 0) return kinds[i].kind;
   }
   return SQ_ARG_OBJECT;
 }
@@ -164,7 +165,7 @@ static sq_status read_param(reader *r, sq_param *p) {
   skip_blanks(r);
   bool quoted = *r->at == '"';
   p->type = take_word(r, "?=,)");
-  p->kind = kind_of(p->type, quoted);
+  p->kind = kind_of(p->type, strlen(p->type), quoted);
   p->optional = accept(r, "?");
   p->has_default = p->optional;
   return accept(r, "=") ? read_default(r, p) : SQ_OK;
@@ -206,6 +207,15 @@ sq_status sq_signature_parse(const char *text, sq_signature **out) {
   }
   *out = &p->sig;
   return SQ_OK;
+}
+
+sq_arg_kind sq_signature_first(const char *text) {
+  const char *type = text + strcspn(text, ":)");
+  if (*type != ':') return SQ_ARG_NIL;
+  type += 1 + strspn(type + 1, " ");
+  size_t length = strcspn(type, "?=,)");
+  while (length > 0 && type[length - 1] == ' ') length--;
+  return kind_of(type, length, *type == '"');
 }
 
 /* The signature is its block's first member. */

@@ -97,6 +97,10 @@ enum { SQ_MAX_PARAMS = 16 };
 SQ_CHECKED sq_status sq_signature_parse(const char *text, sq_signature **out);
 void sq_signature_drop(sq_signature *s);
 
+/* The kind of the first parameter, SQ_ARG_NIL without one; nothing else of the text is read.
+ * [any thread] */
+sq_arg_kind sq_signature_first(const char *text);
+
 /* full[i] = argument i, or its default where it is nil or left out; `full` has room for the
  * signature's parameters. A whole number stands for a number too. `what` begins the errors
  * ("nn.Linear"). [fails: arg, one is missing or there are too many; type, one of another kind | any

@@ -80,6 +80,30 @@ describe("the list of the API", function()
     end
   end)
 
+  it("has in nn.functional what PyTorch has there of the ops", function()
+    local names = {}
+    for _, row in ipairs(rows) do if row.owner == "sq.nn.functional" then names[#names + 1] = row.name end end
+    table.sort(names)
+    assert.equal("avg_pool2d batch_norm bilinear binary_cross_entropy binary_cross_entropy_with_logits conv1d conv2d "
+      .. "conv_transpose2d cross_entropy dropout elu embedding gelu group_norm kl_div l1_loss layer_norm leaky_relu linear "
+      .. "log_softmax max_pool2d mse_loss nll_loss one_hot relu rms_norm sigmoid silu smooth_l1_loss softmax softplus tanh",
+      table.concat(names, " "))
+    for _, name in ipairs(names) do assert.equal(name, api.describe(sq.nn.functional[name]).name) end
+  end)
+
+  it("has as a method each op whose first parameter is a Tensor, and no other", function()
+    local methods, others = 0, 0
+    for _, row in ipairs(rows) do
+      if row.kind == "op" then
+        local first = row.params[1] and row.params[1].type
+        local on_tensor = first == "Tensor" or first == "Tensor|number"
+        assert.equal(on_tensor, by_path["Tensor." .. row.name] ~= nil, row.name)
+        if on_tensor then methods = methods + 1 else others = others + 1 end
+      end
+    end
+    assert.is_true(methods > 100 and others >= 3, methods .. " " .. others)
+  end)
+
   it("has a signature, a meaning and, for what Lua defines, an example", function()
     for _, row in ipairs(rows) do
       assert.is_true(type(row.doc) == "string" and #row.doc > 2, path(row) .. " has no doc line")

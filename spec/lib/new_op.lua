@@ -32,14 +32,15 @@ if not io.open(block_file) then
   stop("there is no %s; FAMILY is one of %s", block_file, table.concat(families, " "))
 end
 
+local macro = family == "act" and "SQ_ACTIVATION" or "SQ_ELEMENTWISE"
 local elem = family == "elem" or family == "act"
 local places = {
   {file = "runtime/autograd/op.def", has = "\nOP%(" .. name .. ",", after = "\n/%* %-%-%- op_" .. family .. "%.c[:, ].-\n\n",
     add = ('OP(%s, "(x: Tensor) -> Tensor", "One line of doc.", -2, 2)'):format(name),
     why = "signature, doc, and where the gradient is checked; or {0, 0}: it has none"},
-  {file = block_file, has = "sq__op_" .. name .. "%f[^%w_]", other = "SQ_ELEMENTWISE%(" .. name .. ",",
-    like = elem and "SQ_ELEMENTWISE%([^\n]*true[^\n]*",
-    add = elem and ('SQ_ELEMENTWISE(%s, SQ_ELEM_%s, true, .grad = {{SQ_ELEM_%s_back, "ga"}});'):format(name, name, name)
+  {file = block_file, has = "sq__op_" .. name .. "%f[^%w_]", other = "SQ_%u+%(" .. name .. ",",
+    like = elem and "SQ_%u+%([^\n]*true[^\n]*",
+    add = elem and ('%s(%s, SQ_ELEM_%s, true, .grad = {{SQ_ELEM_%s_back, "ga"}});'):format(macro, name, name, name)
       or ("const sq_op_impl sq__op_%s = {.forward = %s_forward, .backward = %s_backward};"):format(name, name, name),
     why = "the block: formula in a comment, shapes, forward, backward"},
 }
