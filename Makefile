@@ -121,7 +121,10 @@ $(OUT)/obj/runtime/kernels/stamp_avx2.o:   FILE_FLAGS := -mavx2 -mfma
 $(OUT)/obj/runtime/kernels/stamp_avx512.o: FILE_FLAGS := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
 $(OUT)/obj/bindings/program/repl.o: FILE_FLAGS := $(REPL_FLAGS)
 
-# The Lua parts of the module, as one array each.
+# The Lua parts of the module, as one array each, and what they define: see bindings/bind/parts.h.
+DEFINES = sed -n -e 's/.*owner = "\(sq[a-z_.]*\)", name = "\([A-Za-z0-9_]*\)".*/  {"\1", "\2", "'$$n'"},/p' \
+                 -e 's/.*owner = "\(sq[a-z_.]*\)\.\([a-z_]*\)", name = name.*/  {"\1", "\2", "'$$n'"},/p'
+
 $(OUT)/lua_parts.list: FORCE
 	@mkdir -p $(@D)
 	@echo '$(LUA_SRC)' | cmp -s - $@ || echo '$(LUA_SRC)' > $@
@@ -134,6 +137,9 @@ $(OUT)/lua_parts.c: $(LUA_SRC) $(OUT)/lua_parts.list Makefile
 	  echo 'const lua_part lua_parts[] = {'; \
 	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); \
 	    echo "  {\"$$n\", (const char *)part_$$n, sizeof part_$$n - 1},"; done; \
+	  echo '  {0, 0, 0}};'; \
+	  echo 'const lua_value lua_values[] = {'; \
+	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); $(DEFINES) $$f; done; \
 	  echo '  {0, 0, 0}};'; } > $@
 
 $(OUT)/obj/lua_parts.o: $(OUT)/lua_parts.c $(OUT)/obj/flags

@@ -4,42 +4,53 @@
 
 #include <string.h>
 
+#include "bind/parts.h"
+
 void bind_require_part(lua_State *L, const char *part) {
   lua_getglobal(L, "require");
   lua_pushfstring(L, "seqrt.%s", part);
   lua_call(L, 1, 1);
 }
 
-/* __index of such a table. Upvalues: rows, owner. */
-static int lazy_index(lua_State *L) {
-  if (lua_type(L, 2) != LUA_TSTRING) return 0;
-  const char *key = lua_tostring(L, 2);
-  if (key[0] == '_') return 0; /* libraries look for names of their own */
-  const bind_lazy_row *row = lua_touserdata(L, lua_upvalueindex(1));
-  for (; row && row->key; row++) {
-    if (strcmp(row->key, key) != 0) continue;
-    bind_require_part(L, row->part);
-    if (lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, key) == LUA_TNIL) lua_pop(L, 1);
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, 1);
-    return 1;
-  }
-  return bind_unknown_member(L, lua_tostring(L, lua_upvalueindex(2)), 1);
+/* The part that defines `name` in the table `owner`, NULL where none does. [borrow] */
+static const char *part_of(const char *owner, const char *name) {
+  for (const lua_value *v = lua_values; v->owner; v++)
+    if (strcmp(v->owner, owner) == 0 && strcmp(v->name, name) == 0) return v->part;
+  return NULL;
 }
 
-void bind_lazy(lua_State *L, const char *owner, const bind_lazy_row *rows) {
-  lua_createtable(L, 0, 2);
-  lua_pushlightuserdata(L, (void *)(uintptr_t)rows);
-  lua_pushstring(L, owner);
-  lua_pushcclosure(L, lazy_index, 2);
-  lua_setfield(L, -2, "__index");
+/* __index of such a table. Upvalue: its path. */
+static int lazy_index(lua_State *L) {
+  if (lua_type(L, 2) != LUA_TSTRING) return 0;
+  const char *key = lua_tostring(L, 2), *owner = lua_tostring(L, lua_upvalueindex(1));
+  if (key[0] == '_') return 0; /* libraries look for names of their own */
+  const char *part = part_of(owner, key);
+  if (!part) return bind_unknown_member(L, strncmp(owner, "sq.", 3) == 0 ? owner + 3 : owner, 1);
+  bind_require_part(L, part);
+  if (lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, key) == LUA_TNIL) lua_pop(L, 1);
+  lua_pushvalue(L, 2);
+  lua_pushvalue(L, -2);
+  lua_rawset(L, 1);
+  return 1;
+}
+
+/* Pushes the list of what parts define in that table. */
+static void push_names(lua_State *L, const char *owner) {
   lua_newtable(L);
   int n = 0;
-  for (const bind_lazy_row *row = rows; row && row->key; row++) {
-    lua_pushstring(L, row->key);
+  for (const lua_value *v = lua_values; v->owner; v++) {
+    if (strcmp(v->owner, owner) != 0) continue;
+    lua_pushstring(L, v->name);
     lua_rawseti(L, -2, ++n);
   }
+}
+
+void bind_lazy(lua_State *L, const char *owner) {
+  lua_createtable(L, 0, 2);
+  lua_pushstring(L, owner);
+  lua_pushcclosure(L, lazy_index, 1);
+  lua_setfield(L, -2, "__index");
+  push_names(L, owner);
   lua_setfield(L, -2, "__dir");
   lua_setmetatable(L, -2);
 }

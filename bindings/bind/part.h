@@ -5,14 +5,10 @@
 
 #include "bind/bind.h"
 
-/* A value of a table that a Lua part makes at its first use. */
-typedef struct bind_lazy_row {
-  const char *key, *part; /* the part's value, or its field `key` if that is a table with one */
-} bind_lazy_row;
-
-/* Gives the table on the stack's top an __index that loads the parts and that raises on names that
- * do not exist, with the nearest one. `owner` is the table's name in the error. */
-void bind_lazy(lua_State *L, const char *owner, const bind_lazy_row *rows);
+/* Gives the table on the stack's top, which scripts call `owner` ("sq.nn"), an __index that loads
+ * the part that defines a name there, at the name's first use, and that raises on names that do not
+ * exist, with the nearest one. */
+void bind_lazy(lua_State *L, const char *owner);
 
 /* Pushes what the Lua part of that name returns: require "seqrt.<part>". */
 void bind_require_part(lua_State *L, const char *part);

@@ -10,6 +10,17 @@ typedef struct lua_part {
   size_t size;
 } lua_part;
 
+/* What a part defines for scripts: owner.name ("sq.nn", "Module"), which is the part's value, or
+ * the field of that name where the value is a table with one. Read off `owner = "sq.nn", name =
+ * "Module"` on one line of the part; by `owner = "sq.nn.init", name = name` the part itself is the
+ * table sq.nn.init. */
+typedef struct lua_value {
+  const char *owner, *name, *part;
+} lua_value;
+
+/* All of them, ended by an owner of NULL. */
+extern const lua_value lua_values[];
+
 /* All parts, ended by a name of NULL. */
 extern const lua_part lua_parts[];
 

@@ -116,13 +116,11 @@ static const bind_fn autograd[] = {
      grad},
     {NULL, NULL, NULL, NULL}};
 
-static const bind_lazy_row parts[] = {{"gradcheck", "gradcheck"}, {NULL, NULL}};
-
 void open_autograd(lua_State *L) {
   guard_open(L);
   bind_functions(L, "sq", functions);
   lua_newtable(L);
   bind_functions(L, "sq.autograd", autograd);
-  bind_lazy(L, "sq.autograd", parts);
+  bind_lazy(L, "sq.autograd");
   lua_setfield(L, -2, "autograd");
 }

@@ -133,7 +133,7 @@ void open_data(lua_State *L) {
   lua_newtable(L);
   bind_class_open(L, &palindrome_class);
   bind_functions(L, "sq.data", functions);
-  bind_lazy(L, "data", NULL);
+  bind_lazy(L, "sq.data");
 }
 
 /* --- seqrt.dataset: what data.lua needs of C ------------------------------------------------ */

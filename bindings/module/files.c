@@ -71,7 +71,7 @@ static const bind_fn npy_functions[] = {
 void open_npy(lua_State *L) {
   lua_newtable(L);
   bind_functions(L, "sq.npy", npy_functions);
-  bind_lazy(L, "npy", NULL);
+  bind_lazy(L, "sq.npy");
 }
 
 /* --- pictures ------------------------------------------------------------------------------- */
@@ -161,7 +161,7 @@ static const bind_fn image_functions[] = {
 void open_image(lua_State *L) {
   lua_newtable(L);
   bind_functions(L, "sq.image", image_functions);
-  bind_lazy(L, "image", NULL);
+  bind_lazy(L, "sq.image");
 }
 
 /* --- seqrt.store: what the Lua parts need of C ---------------------------------------------- */

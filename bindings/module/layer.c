@@ -366,21 +366,9 @@ static void open_functional(lua_State *L) {
     bind_push_op(L, i, false, 0);
     lua_setfield(L, -2, op->name);
   }
-  bind_lazy(L, "nn.functional", NULL);
+  bind_lazy(L, "sq.nn.functional");
   lua_setfield(L, -2, "functional");
 }
-
-static const bind_lazy_row utils_rows[] = {
-    {"parameters_to_vector", "vector"}, {"vector_to_parameters", "vector"}, {NULL, NULL}};
-
-static const bind_lazy_row nn_rows[] = {{"Module", "module"},
-                                        {"Parameter", "module"},
-                                        {"Sequential", "container"},
-                                        {"ModuleList", "container"},
-                                        {"Identity", "container"},
-                                        {"MultiheadAttention", "attention"},
-                                        {"init", "init"},
-                                        {NULL, NULL}};
 
 void open_nn(lua_State *L) {
   lua_newtable(L);
@@ -388,7 +376,7 @@ void open_nn(lua_State *L) {
   open_functional(L);
   lua_newtable(L);
   open_clip(L);
-  bind_lazy(L, "nn.utils", utils_rows);
+  bind_lazy(L, "sq.nn.utils");
   lua_setfield(L, -2, "utils");
-  bind_lazy(L, "nn", nn_rows);
+  bind_lazy(L, "sq.nn");
 }

@@ -555,6 +555,5 @@ void open_optim(lua_State *L) {
     bind_class_open(L, &classes[i]);
   }
   bind_functions(L, "sq.optim", constructors);
-  static const bind_lazy_row rows[] = {{"lr_scheduler", "lr_scheduler"}, {NULL, NULL}};
-  bind_lazy(L, "optim", rows);
+  bind_lazy(L, "sq.optim");
 }

@@ -279,5 +279,5 @@ void open_plot(lua_State *L) {
   bind_class_open(L, &figure_class);
   bind_class_open(L, &axes_class);
   bind_functions(L, "sq.plot", functions);
-  bind_lazy(L, "plot", NULL);
+  bind_lazy(L, "sq.plot");
 }

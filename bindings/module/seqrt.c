@@ -181,6 +181,13 @@ static int load_part(lua_State *L) {
   return 1;
 }
 
+/* Modules in C that the parts require. */
+static const luaL_Reg modules[] = {
+    {"seqrt.sys", luaopen_seqrt_sys},         {"seqrt.process", luaopen_seqrt_process},
+    {"seqrt.layer", luaopen_seqrt_layer},     {"seqrt.optimizer", luaopen_seqrt_optimizer},
+    {"seqrt.dataset", luaopen_seqrt_dataset}, {"seqrt.store", luaopen_seqrt_store},
+    {"seqrt.api", luaopen_seqrt_api},         {NULL, NULL}};
+
 static void open_parts(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
   for (const lua_part *part = lua_parts; part->name; part++) {
@@ -189,29 +196,11 @@ static void open_parts(lua_State *L) {
     lua_pushcclosure(L, load_part, 1);
     lua_settable(L, -3);
   }
-  lua_pushcfunction(L, luaopen_seqrt_sys);
-  lua_setfield(L, -2, "seqrt.sys");
-  lua_pushcfunction(L, luaopen_seqrt_process);
-  lua_setfield(L, -2, "seqrt.process");
-  lua_pushcfunction(L, luaopen_seqrt_layer);
-  lua_setfield(L, -2, "seqrt.layer");
-  lua_pushcfunction(L, luaopen_seqrt_optimizer);
-  lua_setfield(L, -2, "seqrt.optimizer");
-  lua_pushcfunction(L, luaopen_seqrt_dataset);
-  lua_setfield(L, -2, "seqrt.dataset");
-  lua_pushcfunction(L, luaopen_seqrt_store);
-  lua_setfield(L, -2, "seqrt.store");
-  lua_pushcfunction(L, luaopen_seqrt_api);
-  lua_setfield(L, -2, "seqrt.api");
+  luaL_setfuncs(L, modules, 0);
   lua_pop(L, 1);
 }
 
 /* --- the module ----------------------------------------------------------------------------- */
-
-/* What Lua parts add to `sq` itself. */
-static const bind_lazy_row parts[] = {
-    {"cli", "cli"},       {"progress", "progress"}, {"Log", "log"},      {"sweep", "sweep"},
-    {"report", "report"}, {"help", "help"},         {"on_stop", "stop"}, {NULL, NULL}};
 
 /* Those that add to the module's table, which is on the stack's top. A new file's opener goes
  * here. */
@@ -219,7 +208,7 @@ static void (*const openers[])(lua_State *L) = {open_tensor,    open_make,  open
                                                 open_autograd,  open_files, open_ops,
                                                 open_operators, open_dtypes};
 
-/* Sub-tables `sq.<name>`: each opener leaves its table; NULL: an empty one as yet. */
+/* Sub-tables `sq.<name>`: each opener leaves its table. */
 static const struct {
   const char *name;
   void (*opener)(lua_State *L);
@@ -228,11 +217,7 @@ static const struct {
 
 static void open_tables(lua_State *L) {
   for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
-    if (tables[i].opener) {
-      tables[i].opener(L);
-    } else {
-      lua_newtable(L);
-    }
+    tables[i].opener(L);
     lua_setfield(L, -2, tables[i].name);
   }
 }
@@ -260,6 +245,6 @@ int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   open_sys(L);
   lua_pushstring(L, SQ_VERSION);
   lua_setfield(L, -2, "_VERSION");
-  bind_lazy(L, "sq", parts);
+  bind_lazy(L, "sq");
   return 1;
 }

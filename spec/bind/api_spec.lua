@@ -62,6 +62,14 @@ describe("the list of the API", function()
     assert.is_true(count > 300)
   end)
 
+  it("is told by the build which part defines what, from the part's own line", function()
+    local dir = support.tmpdir()
+    support.write(dir .. "/timer.lua",
+      'return require "seqrt.api".define {owner = "sq", name = "timer", signature = "()", call = print}\n')
+    assert(os.execute(("make -s OUT=%s LUA_SRC=%s/timer.lua %s/lua_parts.c"):format(dir, dir, dir)))
+    assert.truthy(support.read(dir .. "/lua_parts.c"):find('{"sq", "timer", "timer"},', 1, true))
+  end)
+
   it("finds what is not listed", function()
     local missing
     walk({nn = {forgotten = function() end}}, "sq", function(full) missing = not by_path[full] and full end)
@@ -74,6 +82,7 @@ describe("the list of the API", function()
         local value = sq
         for word in path(row):sub(4):gmatch "[^.]+" do value = value[word] end
         assert.is_truthy(value, path(row))
+        if row.value then assert.equal(row.value, value, path(row)) end
       elseif row.kind == "method" and row.of then
         assert.is_function(row.of[row.name], path(row))
       end

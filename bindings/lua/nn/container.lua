@@ -116,15 +116,13 @@ local Identity = module.class "Identity"
 api.class {name = "Identity", owner = "Module", methods = Identity, doc = "Gives what it gets."}
 function Identity:forward(...) return ... end -- luacheck: ignore 212
 
-for _, row in ipairs {
-  {Sequential, "Sequential", "(...: any? = nil) -> Sequential", "The modules one after the other; as arguments or in a list.",
-    "nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))"},
-  {ModuleList, "ModuleList", "(...: any? = nil) -> ModuleList", "A list of modules, as arguments or in a list.",
-    "self.layers = nn.ModuleList {nn.Linear(8, 8), nn.Linear(8, 8)}"},
-  {Identity, "Identity", "(...: any? = nil) -> Identity", "A module that gives what it gets, whatever it is made with.",
-    "nn.Identity()"},
-} do
-  module.callable(table.unpack(row))
-end
+module.callable(Sequential, {owner = "sq.nn", name = "Sequential", signature = "(...: any? = nil) -> Sequential",
+  doc = "The modules one after the other; as arguments or in a list.",
+  example = "nn.Sequential(nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10))"})
+module.callable(ModuleList, {owner = "sq.nn", name = "ModuleList", signature = "(...: any? = nil) -> ModuleList",
+  doc = "A list of modules, as arguments or in a list.",
+  example = "self.layers = nn.ModuleList {nn.Linear(8, 8), nn.Linear(8, 8)}"})
+module.callable(Identity, {owner = "sq.nn", name = "Identity", signature = "(...: any? = nil) -> Identity",
+  doc = "A module that gives what it gets, whatever it is made with.", example = "nn.Identity()"})
 
 return {Sequential = Sequential, ModuleList = ModuleList, Identity = Identity}

@@ -330,18 +330,20 @@ local Parameter = api.define {owner = "sq.nn", name = "Parameter",
     return core.mark_parameter(data:detach():clone():requires_grad_(requires_grad))
   end}
 
--- Lists class_, made by class(), as nn.<name>, and checks what its instances are made with.
-local function callable(class_, name, signature, doc, example, make)
+-- Lists class_, made by class(), by its row of api.define, and checks what its instances are made with.
+local function callable(class_, row)
   local meta = getmetatable(class_)
-  local make_checked = api.define {owner = "sq.nn", name = name, signature = signature, doc = doc, example = example,
-    call = make or function(...) return meta.make(class_, ...) end, value = class_}
+  row.value = class_
+  row.call = row.call or function(...) return meta.make(class_, ...) end
+  local make_checked = api.define(row)
   meta.make = meta.__call
   meta.__call = function(_, ...) return make_checked(...) end
 end
 
 setmetatable(Module, {})
-callable(Module, "Module", "(name: string) -> any", "Makes a class of modules: give it init(self, ...) and "
-  .. "forward(self, ...), call it to make an instance.", "local Net = nn.Module \"Net\"", name_checked)
+callable(Module, {owner = "sq.nn", name = "Module", signature = "(name: string) -> any", call = name_checked,
+  doc = "Makes a class of modules: give it init(self, ...) and forward(self, ...), call it to make an instance.",
+  example = "local Net = nn.Module \"Net\""})
 
 return {
   Module = Module,
