@@ -133,12 +133,12 @@ $(OUT)/lua_parts.c: $(LUA_SRC) $(OUT)/lua_parts.list Makefile
 	@mkdir -p $(@D)
 	@{ echo '/* made by the Makefile from bindings/lua */'; echo '#include "bind/parts.h"'; \
 	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); \
-	    echo "static const unsigned char part_$$n[] = {"; od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo "0};"; done; \
-	  echo 'const lua_part lua_parts[] = {'; \
+	    echo "static const unsigned char text_$$n[] = {"; od -An -v -tu1 $$f | sed 's/[0-9][0-9]*/&,/g'; echo "0};"; done; \
+	  echo 'const part_file part_files[] = {'; \
 	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); \
-	    echo "  {\"$$n\", (const char *)part_$$n, sizeof part_$$n - 1},"; done; \
+	    echo "  {\"$$n\", (const char *)text_$$n, sizeof text_$$n - 1},"; done; \
 	  echo '  {0, 0, 0}};'; \
-	  echo 'const lua_value lua_values[] = {'; \
+	  echo 'const part_value part_values[] = {'; \
 	  for f in $(LUA_SRC); do n=$$(basename $$f .lua); $(DEFINES) $$f; done; \
 	  echo '  {0, 0, 0}};'; } > $@
 

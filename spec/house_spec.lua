@@ -260,6 +260,45 @@ function rules.workplace(path, text)
   return found
 end
 
+-- What a header of bindings/ declares begins with bind_ in bind/, with the name of a .c file of its room, as that file's
+-- do, or as what opens a table or a module; `stems` are those names.
+function rules.public_names(path, text, stems)
+  local found = {}
+  local prefixes = {"luaopen_seqrt", "open_", table.unpack(stems)}
+  if room_of(path) == "bind" then prefixes[#prefixes + 1] = "bind_" end
+  for line in bare(text):gmatch "[^\n]+" do
+    local name = line:find "^[%a_]" and not line:find "^typedef" and not line:find "^#" and line:match "([%a_][%w_]*)%("
+    if name == "SQ_PRINTF" then name = nil end
+    local known = not name
+    for _, prefix in ipairs(prefixes) do known = known or name:sub(1, #prefix) == prefix end
+    if not known then found[#found + 1] = ("%s declares %s: begin with the file's name"):format(path, name) end
+  end
+  return found
+end
+
+-- Class blocks of layers and optimizers are read side by side: the same slot has the same name.
+local SLOTS = {init = true, reset = true, forward = true, describe = true, read = true, update = true, uses = true}
+
+-- {[path] = text} -> the static functions that two files of one room define: one name, one meaning.
+local function statics_twice(sources)
+  local first, found, paths = {}, {}, {}
+  for path in pairs(sources) do paths[#paths + 1] = path end
+  table.sort(paths)
+  for _, path in ipairs(paths) do
+    local seen = {}
+    for head in ("\n" .. bare(sources[path])):gmatch "\nstatic ([^;{}=]-)%b()%s*{" do
+      local name = head:match "([%a_][%w_]*)%s*$"
+      local key = name and room_of(path) .. " " .. name
+      if key and not SLOTS[name] and not seen[key] then
+        seen[key] = true
+        if first[key] then found[#found + 1] = ("%s and %s define %s"):format(first[key], path, name) end
+        first[key] = first[key] or path
+      end
+    end
+  end
+  return found
+end
+
 -- --- what the pages say -----------------------------------------------------------------------------
 
 local ROOM_NAMES = {"", "runtime/", "bindings/", "spec/", "scripts/"}
@@ -444,6 +483,34 @@ describe("the house", function()
     end
     assert.same({}, circles(include_graph(sources)))
     assert.same({}, circles(name_graph(sources)))
+  end)
+
+  it("names what is public in bindings by its file", function()
+    local function named(path, text) return rules.public_names(path, text, {"pause_", "repl_"}) end
+    fails(named, "bindings/program/a.h", "int sq_pause_seen(void);\n", "declares sq_pause_seen")
+    fails(named, "bindings/module/a.h", "void bind_it(lua_State *L);\n", "declares bind_it")
+    passes(named, "bindings/program/pause.h", "int pause_seen(void);\ntypedef int act(int n);\nint luaopen_seqrt_a(void *L);\n")
+    passes(named, "bindings/bind/a.h", "int bind_error(lua_State *L, ...) SQ_PRINTF(2, 3);\n")
+    local stems = {}
+    for _, path in ipairs(files) do
+      local room, stem = path:match "^bindings/(%w+)/(%w+)[%w_]*%.c$"
+      if room then stems[room] = stems[room] or {}; table.insert(stems[room], stem .. "_") end
+    end
+    check(function(path, text) return rules.public_names(path, text, stems[room_of(path)]) end,
+      function(path) return path:find "^bindings/%w+/[%w_]+%.h$" end)
+  end)
+
+  it("has one static function of a name in a room", function()
+    local a, b = "static int f(int x) {\n  return x;\n}\n", "static sq_status SQ_X f(\n    int y) {\n}\n"
+    assert.same({"runtime/a/a.c and runtime/a/b.c define f"}, statics_twice {["runtime/a/a.c"] = a, ["runtime/a/b.c"] = b})
+    assert.same({}, statics_twice {["runtime/a/a.c"] = a .. a, ["runtime/b/b.c"] = b, ["runtime/a/c.c"] = "static int f(int);"})
+    assert.same({}, statics_twice {["runtime/a/a.c"] = a:gsub("f", "init"), ["runtime/a/b.c"] = b:gsub("f", "init")})
+    local sources = {}
+    for _, path in ipairs(files) do
+      local room = path:find "%.c$" and room_of(path)
+      if room and room ~= "autograd" and room ~= "layers" and support.exists(path) then sources[path] = support.read(path) end
+    end
+    assert.same({}, statics_twice(sources))
   end)
 
   it("keeps each library behind its door", function()

@@ -120,7 +120,7 @@ static void list_classes(lua_State *L) {
 
 static const char documented;
 
-/* The rows that document() added. */
+/* The rows that api.define and api.class added. */
 static void push_documented(lua_State *L) {
   if (lua_rawgetp(L, LUA_REGISTRYINDEX, &documented) == LUA_TTABLE) return;
   lua_pop(L, 1);
@@ -131,8 +131,8 @@ static void push_documented(lua_State *L) {
 
 /* Parts list what they offer when they are loaded. */
 static void load_parts(lua_State *L) {
-  for (const lua_part *part = lua_parts; part->name; part++) {
-    bind_require_part(L, part->name);
+  for (const part_file *part = part_files; part->name; part++) {
+    part_require(L, part->name);
     lua_pop(L, 1);
   }
 }
@@ -181,7 +181,7 @@ static int api_describe(lua_State *L) {
 
 /* Lists a row {owner=, name=, kind=, signature=, doc=, example=, value=} of what is written in Lua.
  * The signature is read. */
-static int document_row(lua_State *L) {
+static int api_document(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
   if (lua_getfield(L, 1, "signature") == LUA_TSTRING) {
@@ -239,7 +239,7 @@ static void push_open(const bind_args *a, int p) {
 }
 
 /* The checked value of parameter p, as the script wrote it; several numbers as a list. */
-static void push_value(const bind_args *a, int p) {
+static void push_checked_value(const bind_args *a, int p) {
   lua_State *L = a->L;
   if (a->sig->param[p].name[0] == '.') {
     push_open(a, p);
@@ -273,14 +273,14 @@ static int call_defined(lua_State *L) {
   luaL_checkstack(L, a.sig->params + 4, NULL);
   int top = lua_gettop(L);
   lua_pushvalue(L, lua_upvalueindex(3));
-  for (int p = 0; p < a.sig->params; p++) push_value(&a, p);
+  for (int p = 0; p < a.sig->params; p++) push_checked_value(&a, p);
   lua_call(L, lua_gettop(L) - top - 1, LUA_MULTRET);
   return lua_gettop(L) - top;
 }
 
 /* Lists the row at `row`, an absolute index. */
-static void document(lua_State *L, int row) {
-  lua_pushcfunction(L, document_row);
+static void list_row(lua_State *L, int row) {
+  lua_pushcfunction(L, api_document);
   lua_pushvalue(L, row);
   lua_call(L, 1, 0);
 }
@@ -315,7 +315,7 @@ static int api_define(lua_State *L) {
   set_string_at(L, 1, "kind", "function");
   lua_pushnil(L);
   lua_setfield(L, 1, "call");
-  document(L, 1);
+  list_row(L, 1);
   return 1;
 }
 
@@ -326,7 +326,7 @@ static void push_with_self(lua_State *L, const char *class, const char *text) {
 }
 
 /* Lists the call of an object, which is its forward; arguments as add_method's. */
-static void document_call(lua_State *L, const char *class) {
+static void list_call(lua_State *L, const char *class) {
   lua_createtable(L, 0, 8);
   int row = lua_gettop(L);
   set_string(L, "kind", "call");
@@ -338,7 +338,7 @@ static void document_call(lua_State *L, const char *class) {
   lua_setfield(L, row, "doc");
   lua_pushvalue(L, 4);
   lua_setfield(L, row, "example");
-  document(L, row);
+  list_row(L, row);
 }
 
 /* What class() gives: method(name, signature without self, doc, [example,] fn). Upvalues: the
@@ -367,13 +367,13 @@ static int add_method(lua_State *L) {
   lua_setfield(L, 6, "of");
   push_defined(L, 6, 5);
   lua_setfield(L, lua_upvalueindex(2), name);
-  document(L, 6);
-  if (strcmp(name, "forward") == 0) document_call(L, class);
+  list_row(L, 6);
+  if (strcmp(name, "forward") == 0) list_call(L, class);
   return 0;
 }
 
 /* Lists the fields of a class, {{name, type, doc}, ...}, which are on the top. */
-static void document_fields(lua_State *L) {
+static void list_fields(lua_State *L) {
   static const char *const keys[] = {"name", "type", "doc"};
   int fields = lua_gettop(L);
   lua_Integer n = (lua_Integer)lua_rawlen(L, fields);
@@ -388,7 +388,7 @@ static void document_fields(lua_State *L) {
       lua_rawgeti(L, row - 1, k + 1);
       lua_setfield(L, row, keys[k]);
     }
-    document(L, row);
+    list_row(L, row);
     lua_settop(L, fields);
   }
 }
@@ -404,8 +404,8 @@ static int api_class(lua_State *L) {
   luaL_checktype(L, 2, LUA_TTABLE);
   lua_pushvalue(L, 2);
   lua_setfield(L, 1, "value");
-  document(L, 1);
-  if (lua_getfield(L, 1, "fields") == LUA_TTABLE) document_fields(L);
+  list_row(L, 1);
+  if (lua_getfield(L, 1, "fields") == LUA_TTABLE) list_fields(L);
   lua_getfield(L, 1, "name");
   luaL_checkstring(L, -1);
   lua_pushvalue(L, 2);

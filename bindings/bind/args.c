@@ -9,23 +9,23 @@
 /* --- errors --------------------------------------------------------------------------------- */
 
 /* "it is called as sum(x: Tensor, ...) -> Tensor", pushed. */
-static const char *usage(const bind_args *a) {
+static const char *usage_text(const bind_args *a) {
   return lua_pushfstring(a->L, "it is called as %s%s", a->name, a->sig->text);
 }
 
 static int wrong_kind(const bind_args *a, int p, int at, const char *expected) {
   const char *got = bind_describe(a->L, at);
   return bind_error(a->L, "[%s] %s: expected %s, got %s; %s", a->name, a->sig->param[p].name,
-                    expected, got, usage(a));
+                    expected, got, usage_text(a));
 }
 
-static int missing(const bind_args *a, int p) {
-  return bind_error(a->L, "[%s] %s is missing; %s", a->name, a->sig->param[p].name, usage(a));
+static int raise_missing(const bind_args *a, int p) {
+  return bind_error(a->L, "[%s] %s is missing; %s", a->name, a->sig->param[p].name, usage_text(a));
 }
 
 /* --- memory for lists ----------------------------------------------------------------------- */
 
-static void *room(bind_args *a, int64_t n) {
+static void *list_room(bind_args *a, int64_t n) {
   if (n <= SQ_FEW_WORDS - a->used) {
     void *at = a->few + a->used;
     a->used += (int)n;
@@ -64,7 +64,7 @@ int64_t bind_args_int(lua_State *L, int at, const char *op, const char *what) {
 }
 
 /* A position that a script counts from 1, or from -1 at the end. */
-static int64_t position(const bind_args *a, int at, const char *what) {
+static int64_t position_at(const bind_args *a, int at, const char *what) {
   int64_t n = bind_args_int(a->L, at, a->name, what);
   if (n == 0) {
     bind_error(a->L, "[%s] %s is 0: positions count from 1 (or from -1, at the end)", a->name,
@@ -79,7 +79,7 @@ static bool is_index(lua_State *L, int at) {
   return box && box->tensor && box->tensor->ndim == 0 && box->tensor->dtype == SQ_I64;
 }
 
-static sq_number number(const bind_args *a, int p, int at) {
+static sq_number number_at(const bind_args *a, int p, int at) {
   if (lua_type(a->L, at) != LUA_TNUMBER) {
     bool one = bind_test(a->L, at, bind_tensor_class) != NULL;
     wrong_kind(a, p, at, one ? "a number (a Tensor's is x:item())" : "a number");
@@ -89,9 +89,9 @@ static sq_number number(const bind_args *a, int p, int at) {
 
 /* --- lists ---------------------------------------------------------------------------------- */
 
-static int64_t one_int(const bind_args *a, int at, const sq_param *p) {
+static int64_t int_at(const bind_args *a, int at, const sq_param *p) {
   bool counts_from_1 = p->kind == SQ_ARG_DIMS;
-  return counts_from_1 ? position(a, at, p->name) : bind_args_int(a->L, at, a->name, p->name);
+  return counts_from_1 ? position_at(a, at, p->name) : bind_args_int(a->L, at, a->name, p->name);
 }
 
 /* The integers of a list, or of `count` arguments. */
@@ -103,14 +103,14 @@ static void read_ints(bind_args *a, int p, int at, int count) {
     wrong_kind(a, p, at, param->kind == SQ_ARG_SHAPE ? "sizes" : "a whole number or a list");
   lua_Unsigned n = list ? lua_rawlen(L, at) : (lua_Unsigned)count;
   if (n > 1 << 24) bind_error(L, "[%s] %s: the list is too long", a->name, param->name);
-  int64_t *v = room(a, (int64_t)n);
+  int64_t *v = list_room(a, (int64_t)n);
   for (lua_Unsigned i = 0; i < n; i++) {
     if (list) {
       lua_rawgeti(L, at, (lua_Integer)i + 1);
-      v[i] = one_int(a, lua_gettop(L), param);
+      v[i] = int_at(a, lua_gettop(L), param);
       lua_pop(L, 1);
     } else {
-      v[i] = one_int(a, at + (int)i, param);
+      v[i] = int_at(a, at + (int)i, param);
     }
   }
   a->arg[p].kind = param->kind;
@@ -127,7 +127,7 @@ static void read_pair(bind_args *a, int p, int at, int count) {
     bind_error(a->L, "[%s] %s: expected one number or two, got %d", a->name, a->sig->param[p].name,
                arg->ints.n);
   }
-  int64_t *v = room(a, 2);
+  int64_t *v = list_room(a, 2);
   v[0] = v[1] = arg->ints.v[0];
   arg->ints.n = 2;
   arg->ints.v = v;
@@ -147,17 +147,17 @@ static void read_lone(bind_args *a, int p, int at) {
 static void read_numbers(bind_args *a, int p, int at, int count) {
   lua_State *L = a->L;
   bool list = lua_type(L, at) == LUA_TTABLE;
-  if (!list) number(a, p, at);
+  if (!list) number_at(a, p, at);
   lua_Unsigned n = list ? lua_rawlen(L, at) : (lua_Unsigned)count;
   if (n > 1 << 24) bind_error(L, "[%s] %s: the list is too long", a->name, a->sig->param[p].name);
-  double *v = room(a, (int64_t)n);
+  double *v = list_room(a, (int64_t)n);
   for (lua_Unsigned i = 0; i < n; i++) {
     if (list) {
       lua_rawgeti(L, at, (lua_Integer)i + 1);
-      v[i] = number(a, p, lua_gettop(L)).real;
+      v[i] = number_at(a, p, lua_gettop(L)).real;
       lua_pop(L, 1);
     } else {
-      v[i] = number(a, p, at + (int)i).real;
+      v[i] = number_at(a, p, at + (int)i).real;
     }
   }
   a->arg[p].kind = SQ_ARG_NUMBERS;
@@ -167,7 +167,7 @@ static void read_numbers(bind_args *a, int p, int at, int count) {
 
 /* --- tensors and other objects -------------------------------------------------------------- */
 
-static sq_tensor *tensor(const bind_args *a, int p, int at, const char *expected) {
+static sq_tensor *tensor_at(const bind_args *a, int p, int at, const char *expected) {
   bind_box *box = bind_test(a->L, at, bind_tensor_class);
   if (!box) wrong_kind(a, p, at, expected);
   if (!box->tensor)
@@ -180,8 +180,8 @@ static void read_tensors(bind_args *a, int p, int at, int count) {
   lua_State *L = a->L;
   a->arg[p].kind = SQ_ARG_TENSORS;
   if (count > 1 || bind_test(L, at, bind_tensor_class)) {
-    sq_tensor **some = room(a, count);
-    for (int i = 0; i < count; i++) some[i] = tensor(a, p, at + i, "a list of Tensors");
+    sq_tensor **some = list_room(a, count);
+    for (int i = 0; i < count; i++) some[i] = tensor_at(a, p, at + i, "a list of Tensors");
     a->arg[p].tensors.n = count;
     a->arg[p].tensors.v = some;
     return;
@@ -189,10 +189,10 @@ static void read_tensors(bind_args *a, int p, int at, int count) {
   if (lua_type(L, at) != LUA_TTABLE) wrong_kind(a, p, at, "a list of Tensors");
   lua_Unsigned n = lua_rawlen(L, at);
   if (n > 1 << 24) bind_error(L, "[%s] %s: the list is too long", a->name, a->sig->param[p].name);
-  sq_tensor **v = room(a, (int64_t)n);
+  sq_tensor **v = list_room(a, (int64_t)n);
   for (lua_Unsigned i = 0; i < n; i++) {
     lua_rawgeti(L, at, (lua_Integer)i + 1);
-    v[i] = tensor(a, p, lua_gettop(L), "a list of Tensors");
+    v[i] = tensor_at(a, p, lua_gettop(L), "a list of Tensors");
     lua_pop(L, 1); /* the list holds it */
   }
   a->arg[p].tensors.n = (int)n;
@@ -213,7 +213,7 @@ static bool is_lua_object(lua_State *L, int at, const char *type) {
          (field_is(L, at, "__name", type) || field_is(L, at, "__base", type));
 }
 
-static void *object(const bind_args *a, int p, int at, const char *type) {
+static void *object_at(const bind_args *a, int p, int at, const char *type) {
   bind_box *box = bind_box_at(a->L, at);
   bool fits = false;
   for (const bind_class *c = box ? box->class : NULL; c && !fits; c = c->base)
@@ -229,14 +229,14 @@ static void *object(const bind_args *a, int p, int at, const char *type) {
 
 /* --- strings -------------------------------------------------------------------------------- */
 
-static const char *string(const bind_args *a, int p, int at, const char *expected) {
+static const char *string_at(const bind_args *a, int p, int at, const char *expected) {
   if (lua_type(a->L, at) != LUA_TSTRING) wrong_kind(a, p, at, expected);
   return lua_tostring(a->L, at);
 }
 
-static sq_dtype dtype(const bind_args *a, int p, int at) {
+static sq_dtype dtype_at(const bind_args *a, int p, int at) {
   sq_dtype found;
-  const char *name = string(a, p, at, "a dtype, as \"float32\"");
+  const char *name = string_at(a, p, at, "a dtype, as \"float32\"");
   if (sq_dtype_parse(name, &found) != SQ_OK)
     bind_error(a->L, "[%s] %s: %s", a->name, a->sig->param[p].name, sq_error_text());
   return found;
@@ -255,11 +255,11 @@ static int cut_choices(char *text, const char **words, int most) {
   return n;
 }
 
-static const char *choice(const bind_args *a, int p, int at) {
+static const char *choice_at(const bind_args *a, int p, int at) {
   const sq_param *param = &a->sig->param[p];
   const char *words[24];
   char text[256];
-  const char *given = string(a, p, at, param->type);
+  const char *given = string_at(a, p, at, param->type);
   snprintf(text, sizeof text, "%s", param->type);
   int n = cut_choices(text, words, 24);
   for (int i = 0; i < n; i++)
@@ -297,7 +297,7 @@ static void read_padding(bind_args *a, int p, int at, int count) {
 
 /* --- one argument --------------------------------------------------------------------------- */
 
-static bool callable(lua_State *L, int at) {
+static bool is_callable(lua_State *L, int at) {
   if (lua_type(L, at) == LUA_TFUNCTION) return true;
   if (luaL_getmetafield(L, at, "__call") == LUA_TNIL) return false;
   lua_pop(L, 1);
@@ -307,7 +307,7 @@ static bool callable(lua_State *L, int at) {
 /* Kinds that stay on Lua's stack. */
 static void read_value(bind_args *a, int p, int at) {
   sq_arg_kind kind = a->sig->param[p].kind;
-  if (kind == SQ_ARG_FUNCTION && !callable(a->L, at)) wrong_kind(a, p, at, "a function");
+  if (kind == SQ_ARG_FUNCTION && !is_callable(a->L, at)) wrong_kind(a, p, at, "a function");
   if (kind == SQ_ARG_TABLE && lua_type(a->L, at) != LUA_TTABLE) wrong_kind(a, p, at, "a table");
   a->arg[p].kind = kind;
   a->arg[p].stack = at;
@@ -319,18 +319,18 @@ static void read_operand(bind_args *a, int p, int at) {
     a->arg[p].value = bind_number(a->L, at);
   } else {
     a->arg[p].kind = SQ_ARG_TENSOR;
-    a->arg[p].tensor = tensor(a, p, at, "a Tensor or a number");
+    a->arg[p].tensor = tensor_at(a, p, at, "a Tensor or a number");
   }
 }
 
-static void read_one(bind_args *a, int p) {
+static void read_parameter(bind_args *a, int p) {
   const sq_param *param = &a->sig->param[p];
   sq_arg *arg = &a->arg[p];
   int at = a->place[p];
   arg->kind = param->kind;
   switch (param->kind) {
     case SQ_ARG_TENSOR:
-      arg->tensor = tensor(a, p, at, "a Tensor");
+      arg->tensor = tensor_at(a, p, at, "a Tensor");
       break;
     case SQ_ARG_OPERAND:
       read_operand(a, p, at);
@@ -339,7 +339,7 @@ static void read_one(bind_args *a, int p) {
       read_tensors(a, p, at, a->count[p]);
       break;
     case SQ_ARG_NUMBER:
-      arg->value = number(a, p, at);
+      arg->value = number_at(a, p, at);
       break;
     case SQ_ARG_INT:
       arg->integer = bind_args_int(a->L, at, a->name, param->name);
@@ -351,31 +351,31 @@ static void read_one(bind_args *a, int p) {
       }
       /* fall through */
     case SQ_ARG_DIM:
-      arg->integer = position(a, at, param->name);
+      arg->integer = position_at(a, at, param->name);
       break;
     case SQ_ARG_BOOL:
       if (lua_type(a->L, at) != LUA_TBOOLEAN) wrong_kind(a, p, at, "true or false");
       arg->flag = lua_toboolean(a->L, at);
       break;
     case SQ_ARG_STRING:
-      arg->string = string(a, p, at, "a string");
+      arg->string = string_at(a, p, at, "a string");
       break;
     case SQ_ARG_CHOICE:
-      arg->string = choice(a, p, at);
+      arg->string = choice_at(a, p, at);
       arg->kind = SQ_ARG_STRING;
       break;
     case SQ_ARG_DTYPE:
-      arg->dtype = dtype(a, p, at);
+      arg->dtype = dtype_at(a, p, at);
       break;
     case SQ_ARG_GENERATOR:
-      arg->generator = object(a, p, at, "Generator");
+      arg->generator = object_at(a, p, at, "Generator");
       break;
     case SQ_ARG_OBJECT:
       if (a->in_lua && is_lua_object(a->L, at, param->type)) {
         arg->kind = SQ_ARG_ANY;
         arg->stack = at;
       } else {
-        arg->object = object(a, p, at, param->type);
+        arg->object = object_at(a, p, at, param->type);
       }
       break;
     case SQ_ARG_LONE:
@@ -475,9 +475,9 @@ static int place_in_order(bind_args *a, int n) {
   return p;
 }
 
-static void too_many(const bind_args *a) {
+static void raise_too_many(const bind_args *a) {
   bind_error(a->L, "[%s] takes %d argument%s, got %d; %s", a->name, a->sig->params,
-             a->sig->params == 1 ? "" : "s", a->given, usage(a));
+             a->sig->params == 1 ? "" : "s", a->given, usage_text(a));
 }
 
 /* Raises unless each name in the table is a parameter's; items 1..n are left to a list. */
@@ -488,7 +488,7 @@ static void check_names(const bind_args *a, int table, bool list) {
     if (lua_type(L, -2) != LUA_TSTRING) {
       const char *key = bind_describe(L, -2);
       bind_error(L, "[%s] the options table has %s as a key: options go by name; %s", a->name, key,
-                 usage(a));
+                 usage_text(a));
     }
     size_t length;
     const char *name = lua_tolstring(L, -2, &length);
@@ -497,7 +497,7 @@ static void check_names(const bind_args *a, int table, bool list) {
     for (int i = 0; i < a->sig->params; i++) names[i] = a->sig->param[i].name;
     const char *near = sq_nearest(name, names);
     const char *hint = near ? lua_pushfstring(L, " (did you mean '%s'?)", near) : "";
-    bind_error(L, "[%s] there is no option '%s'%s; %s", a->name, name, hint, usage(a));
+    bind_error(L, "[%s] there is no option '%s'%s; %s", a->name, name, hint, usage_text(a));
   }
 }
 
@@ -524,7 +524,7 @@ static void place_by_name(bind_args *a, int table, bool list) {
       continue;
     }
     if (a->place[p])
-      bind_error(L, "[%s] %s is given twice; %s", a->name, a->sig->param[p].name, usage(a));
+      bind_error(L, "[%s] %s is given twice; %s", a->name, a->sig->param[p].name, usage_text(a));
     a->place[p] = lua_gettop(L);
     a->count[p] = 1;
   }
@@ -590,10 +590,10 @@ static table_use use_of_table(const bind_args *a, int p, int table) {
 static void place_with_table(bind_args *a) {
   int last = a->given;
   int p = place_in_order(a, last - 1);
-  if (p > a->sig->params) too_many(a);
+  if (p > a->sig->params) raise_too_many(a);
   while (p < a->sig->params && skips_to_list(a, p, last)) p++;
   table_use use = use_of_table(a, p, last);
-  if (use.value && p >= a->sig->params) too_many(a);
+  if (use.value && p >= a->sig->params) raise_too_many(a);
   if (use.value) {
     a->place[p] = last;
     a->count[p] = 1;
@@ -616,19 +616,19 @@ void bind_args_read(bind_args *a) {
   if (!open && !a->plain && a->given > 0 && lua_type(L, a->given) == LUA_TTABLE) {
     place_with_table(a);
   } else if (place_in_order(a, a->given) > s->params) {
-    too_many(a);
+    raise_too_many(a);
   }
   for (int p = 0; p < s->params; p++) {
     const sq_param *param = &s->param[p];
     bool nil = a->place[p] == 0 || lua_type(L, a->place[p]) <= LUA_TNIL;
     if (!nil) {
-      read_one(a, p);
+      read_parameter(a, p);
     } else if (param->has_default) {
       a->arg[p] = param->fallback;
     } else if (a->place[p] && !param->optional && param->kind != SQ_ARG_ANY) {
-      read_one(a, p); /* an explicit nil: the error says what was expected */
+      read_parameter(a, p); /* an explicit nil: the error says what was expected */
     } else if (!param->optional && !(a->place[p] && param->kind == SQ_ARG_ANY)) {
-      missing(a, p);
+      raise_missing(a, p);
     } else {
       a->arg[p].kind = SQ_ARG_NIL;
     }

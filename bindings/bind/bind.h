@@ -161,10 +161,14 @@ void bind_push_tensor(lua_State *L, sq_tensor *t);
  * one: for keeping it alive in a user value. */
 void bind_push_argument(lua_State *L, const void *object);
 
-/* --- around a call -------------------------------------------------------------------------- */
+/* For methods that give their object back, so that calls chain: the value at 1 is the result. */
+int bind_give_self(lua_State *L);
 
-/* The generator of an argument, the default one where it is nil. [borrow] */
-sq_rng *bind_rng(const sq_arg *arg);
+/* Pushes `bytes`, which came from sq_alloc, as a string; they are freed whatever happens. Needs 4
+ * free slots of the stack. [take | Lua thread] */
+int bind_give_bytes(lua_State *L, void *bytes, int64_t size);
+
+/* --- around a call -------------------------------------------------------------------------- */
 
 /* Says which state calls the runtime now; reading arguments does it too. */
 void bind_enter(lua_State *L);

@@ -35,7 +35,7 @@ static bool is_running(lua_State *L, lua_State *owner) {
 }
 
 /* The guard that decides, NULL without one. */
-static guard *deciding(lua_State *L, const guard_switch *s) {
+static guard *deciding_guard(lua_State *L, const guard_switch *s) {
   for (guard *g = top; g; g = g->below)
     if (g->of == s && g->owner == L) return g;
   for (guard *g = top; g; g = g->below)
@@ -43,16 +43,16 @@ static guard *deciding(lua_State *L, const guard_switch *s) {
   return NULL;
 }
 
-static void settle(lua_State *L, guard_switch *s) {
-  const guard *g = deciding(L, s);
+static void settle_switch(lua_State *L, guard_switch *s) {
+  const guard *g = deciding_guard(L, s);
   s->set(g ? g->on : s->base);
 }
 
 /* Every call of the module comes here while there are guards. */
-static void settle_all(lua_State *L) {
+static void settle_switches(lua_State *L) {
   if (!lua_checkstack(L, 1)) return;
   for (guard_switch *s = switches; s; s = s->next)
-    if (s->live) settle(L, s);
+    if (s->live) settle_switch(L, s);
 }
 
 static void add_switch(guard_switch *s) {
@@ -62,18 +62,18 @@ static void add_switch(guard_switch *s) {
   switches = s;
 }
 
-static void begin(lua_State *L, guard *g, guard_switch *s, bool on) {
+static void begin_guard(lua_State *L, guard *g, guard_switch *s, bool on) {
   add_switch(s);
   if (s->live++ == 0) s->base = s->set(on);
   *g = (guard){.of = s, .below = top, .owner = L, .on = on};
   g->line = bind_locate(&g->source);
   if (top) top->above = g;
   top = g;
-  settle(L, s);
-  bind_on_enter(settle_all);
+  settle_switch(L, s);
+  bind_on_enter(settle_switches);
 }
 
-static void finish(lua_State *L, guard *g) {
+static void end_guard(lua_State *L, guard *g) {
   guard_switch *s = g->of;
   if (!s) return;
   g->of = NULL;
@@ -81,7 +81,7 @@ static void finish(lua_State *L, guard *g) {
   if (g->above) g->above->below = g->below;
   if (g == top) top = g->below;
   s->live--;
-  settle(L, s);
+  settle_switch(L, s);
   if (!top) bind_on_enter(NULL);
 }
 
@@ -94,7 +94,7 @@ static guard *to_guard(lua_State *L) {
 
 static int close_guard(lua_State *L) {
   guard *g = to_guard(L);
-  if (g) finish(L, g);
+  if (g) end_guard(L, g);
   return 0;
 }
 
@@ -113,7 +113,7 @@ static int collect_guard(lua_State *L) {
   guard *g = to_guard(L);
   if (!g) return 0;
   tell_forgotten(L, g);
-  finish(L, g);
+  end_guard(L, g);
   return 0;
 }
 
@@ -124,7 +124,7 @@ static void push_guard(lua_State *L, guard_switch *s, bool on) {
   lua_setiuservalue(L, -2, 1);
   lua_rawgetp(L, LUA_REGISTRYINDEX, &guard_key);
   lua_setmetatable(L, -2);
-  begin(L, g, s, on);
+  begin_guard(L, g, s, on);
 }
 
 int guard_with(lua_State *L, const sq_arg *arg, guard_switch *s, bool on) {
@@ -137,7 +137,7 @@ int guard_with(lua_State *L, const sq_arg *arg, guard_switch *s, bool on) {
 }
 
 void guard_turn(lua_State *L, guard_switch *s, bool on) {
-  guard *g = deciding(L, s);
+  guard *g = deciding_guard(L, s);
   if (g) {
     g->on = on;
   } else {

@@ -8,7 +8,7 @@
 #include "bind/bind.h"
 
 /* Upvalue: the function that it calls with a point. */
-static int pointed(lua_State *L) {
+static int call_with_point(lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   void *before = sq_point_begin();
@@ -20,7 +20,7 @@ static int pointed(lua_State *L) {
 /* Sets table.name on the top to the function `name` of the table at `from`, with a point. */
 static void set_pointed(lua_State *L, int from, const char *name) {
   lua_getfield(L, from, name);
-  lua_pushcclosure(L, pointed, 1);
+  lua_pushcclosure(L, call_with_point, 1);
   lua_setfield(L, -2, name);
 }
 
@@ -41,7 +41,7 @@ static void push_library(lua_State *L, const char *name, lua_CFunction opener) {
 void bind_push_format(lua_State *L) {
   push_library(L, LUA_STRLIBNAME, luaopen_string);
   lua_getfield(L, -1, "format");
-  lua_pushcclosure(L, pointed, 1);
+  lua_pushcclosure(L, call_with_point, 1);
   lua_remove(L, -2);
 }
 

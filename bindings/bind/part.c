@@ -6,7 +6,7 @@
 
 #include "bind/parts.h"
 
-void bind_require_part(lua_State *L, const char *part) {
+void part_require(lua_State *L, const char *part) {
   lua_getglobal(L, "require");
   lua_pushfstring(L, "seqrt.%s", part);
   lua_call(L, 1, 1);
@@ -14,7 +14,7 @@ void bind_require_part(lua_State *L, const char *part) {
 
 /* The part that defines `name` in the table `owner`, NULL where none does. [borrow] */
 static const char *part_of(const char *owner, const char *name) {
-  for (const lua_value *v = lua_values; v->owner; v++)
+  for (const part_value *v = part_values; v->owner; v++)
     if (strcmp(v->owner, owner) == 0 && strcmp(v->name, name) == 0) return v->part;
   return NULL;
 }
@@ -26,7 +26,7 @@ static int lazy_index(lua_State *L) {
   if (key[0] == '_') return 0; /* libraries look for names of their own */
   const char *part = part_of(owner, key);
   if (!part) return bind_unknown_member(L, strncmp(owner, "sq.", 3) == 0 ? owner + 3 : owner, 1);
-  bind_require_part(L, part);
+  part_require(L, part);
   if (lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, key) == LUA_TNIL) lua_pop(L, 1);
   lua_pushvalue(L, 2);
   lua_pushvalue(L, -2);
@@ -35,22 +35,22 @@ static int lazy_index(lua_State *L) {
 }
 
 /* Pushes the list of what parts define in that table. */
-static void push_names(lua_State *L, const char *owner) {
+static void push_value_names(lua_State *L, const char *owner) {
   lua_newtable(L);
   int n = 0;
-  for (const lua_value *v = lua_values; v->owner; v++) {
+  for (const part_value *v = part_values; v->owner; v++) {
     if (strcmp(v->owner, owner) != 0) continue;
     lua_pushstring(L, v->name);
     lua_rawseti(L, -2, ++n);
   }
 }
 
-void bind_lazy(lua_State *L, const char *owner) {
+void part_open_table(lua_State *L, const char *owner) {
   lua_createtable(L, 0, 2);
   lua_pushstring(L, owner);
   lua_pushcclosure(L, lazy_index, 1);
   lua_setfield(L, -2, "__index");
-  push_names(L, owner);
+  push_value_names(L, owner);
   lua_setfield(L, -2, "__dir");
   lua_setmetatable(L, -2);
 }
@@ -109,7 +109,7 @@ static void push_argument(lua_State *L, const sq_arg *arg) {
 }
 
 static void push_function(lua_State *L, const char *part) {
-  bind_require_part(L, part);
+  part_require(L, part);
   lua_getfield(L, -1, bind_running(L));
   lua_remove(L, -2);
 }

@@ -8,10 +8,10 @@
 /* Gives the table on the stack's top, which scripts call `owner` ("sq.nn"), an __index that loads
  * the part that defines a name there, at the name's first use, and that raises on names that do not
  * exist, with the nearest one. */
-void bind_lazy(lua_State *L, const char *owner);
+void part_open_table(lua_State *L, const char *owner);
 
 /* Pushes what the Lua part of that name returns: require "seqrt.<part>". */
-void bind_require_part(lua_State *L, const char *part);
+void part_require(lua_State *L, const char *part);
 
 /* Calls the part's function of the running function's name with all checked arguments; its results
  * are the results. For bind_fn.call. [Lua thread] */

@@ -43,7 +43,7 @@ static frame frames[FRAMES];
 static int depth;
 static int64_t started;
 
-static int64_t now(void) {
+static int64_t clock_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -81,10 +81,11 @@ static record *record_of(record key) {
 }
 
 /* Calls of the same or a greater depth on the C stack, which grows down, were left by an error. */
-static void begin(record key, uintptr_t place) {
+static void push_frame(record key, uintptr_t place) {
   while (depth > 0 && frames[depth - 1].place <= place) depth--;
   if (depth == FRAMES) depth--;
-  frames[depth++] = (frame){record_of(key), place, now(), bytes_so_far(), 0, 0, sq_blas_load_ns()};
+  frames[depth++] =
+      (frame){record_of(key), place, clock_ns(), bytes_so_far(), 0, 0, sq_blas_load_ns()};
 }
 
 /* The first product loads the BLAS, which may take longer than all products: a row of its own. */
@@ -99,12 +100,12 @@ static void take_load_apart(frame *f) {
   for (frame *outer = frames; outer < f; outer++) outer->loading += ns;
 }
 
-static void end(uintptr_t place) {
+static void pop_frame(uintptr_t place) {
   while (depth > 0 && frames[depth - 1].place < place) depth--;
   if (depth == 0) return;
   frame *f = &frames[--depth];
   take_load_apart(f);
-  int64_t ns = now() - f->begin, bytes = bytes_so_far() - f->bytes;
+  int64_t ns = clock_ns() - f->begin, bytes = bytes_so_far() - f->bytes;
   f->record->calls++;
   f->record->ns += ns - f->inner_ns;
   f->record->bytes += bytes - f->inner_bytes;
@@ -116,13 +117,13 @@ static void end(uintptr_t place) {
 
 static void op_begin(const sq_op *op, bool backward, const char *source, int line) {
   if (!backward) line = bind_locate(&source);
-  begin(
+  push_frame(
       (record){
           .name = op->name, .source = source, .line = line, .kind = backward ? BACKWARD : FORWARD},
       (uintptr_t)__builtin_frame_address(0));
 }
 
-static void op_end(void) { end((uintptr_t)__builtin_frame_address(0)); }
+static void op_end(void) { pop_frame((uintptr_t)__builtin_frame_address(0)); }
 
 static const sq_observer op_observer = {op_begin, op_end};
 
@@ -130,10 +131,10 @@ void profile_begin(lua_State *L, const char *name) {
   const bind_box *box = bind_box_at(L, 1);
   record key = {.class = box ? box->class->name : NULL, .name = name, .kind = FUNCTION};
   key.line = bind_locate(&key.source);
-  begin(key, (uintptr_t)__builtin_frame_address(0));
+  push_frame(key, (uintptr_t)__builtin_frame_address(0));
 }
 
-void profile_end(void) { end((uintptr_t)__builtin_frame_address(0)); }
+void profile_end(void) { pop_frame((uintptr_t)__builtin_frame_address(0)); }
 
 /* --- printing ------------------------------------------------------------------------------- */
 
@@ -147,7 +148,7 @@ static sum sums[RECORDS];
 
 static int64_t total_ns(const sum *s) { return s->ns[FORWARD] + s->ns[BACKWARD] + s->ns[FUNCTION]; }
 
-static void add(sum *to, const record *r) {
+static void add_record(sum *to, const record *r) {
   to->ns[r->kind] += r->ns;
   to->calls[r->kind] += r->calls;
   to->bytes += r->bytes;
@@ -172,7 +173,7 @@ static int by_time(const void *a, const void *b) {
 }
 
 /* Fills sums, the longest first, and *all; returns how many. */
-static int gather(bool (*same)(const record *a, const record *b), sum *all) {
+static int gather_sums(bool (*same)(const record *a, const record *b), sum *all) {
   int n = 0;
   *all = (sum){0};
   for (const record *r = records; r < records + RECORDS; r++) {
@@ -180,14 +181,14 @@ static int gather(bool (*same)(const record *a, const record *b), sum *all) {
     int at = 0;
     while (at < n && !same(sums[at].key, r)) at++;
     if (at == n) sums[n++] = (sum){.key = r};
-    add(&sums[at], r);
-    add(all, r);
+    add_record(&sums[at], r);
+    add_record(all, r);
   }
   qsort(sums, (size_t)n, sizeof *sums, by_time);
   return n;
 }
 
-static void SQ_PRINTF(1, 2) print(const char *format, ...) {
+static void SQ_PRINTF(1, 2) print_text(const char *format, ...) {
   char text[1024];
   va_list args;
   va_start(args, format);
@@ -197,7 +198,7 @@ static void SQ_PRINTF(1, 2) print(const char *format, ...) {
 }
 
 /* "12.3": milliseconds; "-" for what never ran. */
-static const char *ms(int64_t ns, int64_t calls, char *out) {
+static const char *ms_text(int64_t ns, int64_t calls, char *out) {
   if (calls == 0) return "-";
   sq_format(out, 24, "%.1f", (double)ns * 1e-6);
   return out;
@@ -205,13 +206,15 @@ static const char *ms(int64_t ns, int64_t calls, char *out) {
 
 static void print_numbers(const sum *s, int64_t wall) {
   char a[24], b[24], c[24];
-  print("%10s %10s %10s %9.1f %6.1f", ms(s->ns[FORWARD], s->calls[FORWARD], a),
-        ms(s->ns[BACKWARD], s->calls[BACKWARD], b), ms(s->ns[FUNCTION], s->calls[FUNCTION], c),
-        (double)s->bytes / (1 << 20), 100.0 * (double)total_ns(s) / (double)wall);
+  print_text("%10s %10s %10s %9.1f %6.1f", ms_text(s->ns[FORWARD], s->calls[FORWARD], a),
+             ms_text(s->ns[BACKWARD], s->calls[BACKWARD], b),
+             ms_text(s->ns[FUNCTION], s->calls[FUNCTION], c), (double)s->bytes / (1 << 20),
+             100.0 * (double)total_ns(s) / (double)wall);
 }
 
 static void print_head(const char *what) {
-  print("\n%-28s %10s %10s %10s %9s %6s", what, "forward ms", "backward", "function", "MB", "%");
+  print_text("\n%-28s %10s %10s %10s %9s %6s", what, "forward ms", "backward", "function", "MB",
+             "%");
 }
 
 enum { LEAST_ROWS = 12, MOST_ROWS = 24 };
@@ -238,27 +241,27 @@ static void print_rest(int from, int n, int64_t wall) {
     rest.bytes += sums[i].bytes;
   }
   snprintf(label, sizeof label, "(%d more)", n - from);
-  print("\n%-28s ", label);
+  print_text("\n%-28s ", label);
   print_numbers(&rest, wall);
 }
 
 static void print_ops(int64_t wall) {
   sum all;
-  int n = gather(same_op, &all), shown = rows_shown(n, wall);
+  int n = gather_sums(same_op, &all), shown = rows_shown(n, wall);
   print_head("op or function");
-  print(" %9s", "calls");
+  print_text(" %9s", "calls");
   for (int i = 0; i < shown; i++) {
     const record *r = sums[i].key;
     char label[64];
     snprintf(label, sizeof label, "%s%s%s", r->class ? r->class : "", r->class ? ":" : "", r->name);
-    print("\n%-28.28s ", label);
+    print_text("\n%-28.28s ", label);
     print_numbers(&sums[i], wall);
-    print(" %9" PRId64, sums[i].calls[is_op(r) ? FORWARD : FUNCTION]);
+    print_text(" %9" PRId64, sums[i].calls[is_op(r) ? FORWARD : FUNCTION]);
   }
   print_rest(shown, n, wall);
-  print("\n%-28s ", "all");
+  print_text("\n%-28s ", "all");
   print_numbers(&all, wall);
-  print("\n");
+  print_text("\n");
 }
 
 /* The text of that line of a file without its indent, cut to the room; "" when it can't be read. */
@@ -282,7 +285,7 @@ static const char *line_text(const char *path, int line, char *out, size_t room)
 
 static void print_lines(int64_t wall) {
   sum all;
-  int n = gather(same_line, &all), shown = rows_shown(n, wall);
+  int n = gather_sums(same_line, &all), shown = rows_shown(n, wall);
   print_head("line");
   for (int i = 0; i < shown; i++) {
     const record *r = sums[i].key;
@@ -293,28 +296,28 @@ static void print_lines(int64_t wall) {
     else
       snprintf(label, sizeof label, "%s", source);
     size_t length = strlen(label);
-    print("\n%-28s ", length > 28 ? label + length - 28 : label);
+    print_text("\n%-28s ", length > 28 ? label + length - 28 : label);
     print_numbers(&sums[i], wall);
-    print("  %s", line_text(r->source, r->line, code, sizeof code));
+    print_text("  %s", line_text(r->source, r->line, code, sizeof code));
   }
   print_rest(shown, n, wall);
-  print("\n%-28s ", "all");
+  print_text("\n%-28s ", "all");
   print_numbers(&all, wall);
-  print("\n");
+  print_text("\n");
 }
 
 static void print_profile(void) {
-  int64_t wall = now() - started;
+  int64_t wall = clock_ns() - started;
   sum all;
   fflush(stdout);
-  if (gather(same_op, &all) == 0) {
-    print("\nprofile of %.3f s: nothing of seqrt ran\n", (double)wall * 1e-9);
+  if (gather_sums(same_op, &all) == 0) {
+    print_text("\nprofile of %.3f s: nothing of seqrt ran\n", (double)wall * 1e-9);
     return;
   }
-  print("\nprofile of %.3f s: forward %.3f, backward %.3f, functions %.3f, the rest %.3f\n",
-        (double)wall * 1e-9, (double)all.ns[FORWARD] * 1e-9, (double)all.ns[BACKWARD] * 1e-9,
-        (double)all.ns[FUNCTION] * 1e-9, (double)(wall - total_ns(&all)) * 1e-9);
-  print("(a backward counts for the line where its op ran; MB is memory asked for)\n");
+  print_text("\nprofile of %.3f s: forward %.3f, backward %.3f, functions %.3f, the rest %.3f\n",
+             (double)wall * 1e-9, (double)all.ns[FORWARD] * 1e-9, (double)all.ns[BACKWARD] * 1e-9,
+             (double)all.ns[FUNCTION] * 1e-9, (double)(wall - total_ns(&all)) * 1e-9);
+  print_text("(a backward counts for the line where its op ran; MB is memory asked for)\n");
   print_ops(wall);
   print_lines(wall);
 }
@@ -330,6 +333,6 @@ bool profile_enable(bool on) {
   }
   memset(records, 0, sizeof records);
   used = depth = 0;
-  started = now();
+  started = clock_ns();
   return was;
 }

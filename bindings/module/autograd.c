@@ -121,6 +121,6 @@ void open_autograd(lua_State *L) {
   bind_functions(L, "sq", functions);
   lua_newtable(L);
   bind_functions(L, "sq.autograd", autograd);
-  bind_lazy(L, "sq.autograd");
+  part_open_table(L, "sq.autograd");
   lua_setfield(L, -2, "autograd");
 }

@@ -30,7 +30,7 @@ static int new_palindrome(lua_State *L, const sq_arg *arg) {
   bind_box *box = bind_new(L, &palindrome_class, 1);
   BIND_TRY(L, sq_alloc_zero(sizeof(palindrome), &box->object));
   palindrome *p = box->object;
-  *p = (palindrome){arg[0].integer, arg[1].flag, bind_rng(&arg[2])};
+  *p = (palindrome){arg[0].integer, arg[1].flag, random_generator(&arg[2])};
   if (arg[2].kind == SQ_ARG_GENERATOR) { /* the box keeps it alive */
     bind_push_argument(L, arg[2].generator);
     lua_setiuservalue(L, -2, 1);
@@ -133,7 +133,7 @@ void open_data(lua_State *L) {
   lua_newtable(L);
   bind_class_open(L, &palindrome_class);
   bind_functions(L, "sq.data", functions);
-  bind_lazy(L, "sq.data");
+  part_open_table(L, "sq.data");
 }
 
 /* --- seqrt.dataset: what data.lua needs of C ------------------------------------------------ */

@@ -71,7 +71,7 @@ static const bind_fn npy_functions[] = {
 void open_npy(lua_State *L) {
   lua_newtable(L);
   bind_functions(L, "sq.npy", npy_functions);
-  bind_lazy(L, "sq.npy");
+  part_open_table(L, "sq.npy");
 }
 
 /* --- pictures ------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static sq_status load_png(const char *path, bool deep, sq_tensor **out) {
 }
 
 /* Whole numbers up to 65535 in place as uint16: each lands before the next float is read. */
-static void narrow(void *pixels, int64_t n) {
+static void narrow_to_bytes(void *pixels, int64_t n) {
   char *bytes = pixels;
   for (int64_t i = 0; i < n; i++) {
     float v;
@@ -116,12 +116,12 @@ static void narrow(void *pixels, int64_t n) {
 }
 
 /* t: as to_planes gives, C 1, 3 or 4. [new, *bytes with sq_free] */
-static sq_status encode_png(sq_tensor *t, void **bytes, int64_t *size) {
+static sq_status encode_tensor(sq_tensor *t, void **bytes, int64_t *size) {
   SQ_OWN sq_tensor *view = NULL, *flat = NULL;
   SQ_TRY(sq_permute(t, (int[]){1, 2, 0}, &view));
   SQ_TRY(sq_tensor_clone(view, &flat));
   int64_t width = t->dtype == SQ_U8 ? 1 : 2;
-  if (width == 2) narrow(sq_data(flat), flat->numel);
+  if (width == 2) narrow_to_bytes(sq_data(flat), flat->numel);
   sq_png picture = {t->shape[1], t->shape[2], t->shape[0], width, sq_data(flat)};
   return sq_png_encode(&picture, bytes, size);
 }
@@ -129,7 +129,7 @@ static sq_status encode_png(sq_tensor *t, void **bytes, int64_t *size) {
 static sq_status save_png(const char *path, sq_tensor *t) {
   void *bytes;
   int64_t size;
-  SQ_TRY(encode_png(t, &bytes, &size));
+  SQ_TRY(encode_tensor(t, &bytes, &size));
   sq_status st = sq_file_write(path, bytes, size);
   sq_free(bytes);
   return st;
@@ -161,7 +161,7 @@ static const bind_fn image_functions[] = {
 void open_image(lua_State *L) {
   lua_newtable(L);
   bind_functions(L, "sq.image", image_functions);
-  bind_lazy(L, "sq.image");
+  part_open_table(L, "sq.image");
 }
 
 /* --- seqrt.store: what the Lua parts need of C ---------------------------------------------- */
@@ -178,7 +178,7 @@ static int core_png_read(lua_State *L) {
 }
 
 /* The picture at a stack index: of bytes, or of whole numbers up to 65535 in float32. */
-static sq_tensor *check_picture(lua_State *L, int at) {
+static sq_tensor *picture_at(lua_State *L, int at) {
   sq_tensor *t = bind_tensor(L, at);
   bool fits = (t->dtype == SQ_U8 || t->dtype == SQ_F32) && t->ndim == 3 &&
               (t->shape[0] == 1 || t->shape[0] == 3 || t->shape[0] == 4);
@@ -190,33 +190,18 @@ static sq_tensor *check_picture(lua_State *L, int at) {
 
 static int core_png_write(lua_State *L) {
   const char *path = path_at(L, 1);
-  BIND_TRY(L, save_png(path, check_picture(L, 2)));
+  BIND_TRY(L, save_png(path, picture_at(L, 2)));
   return 0;
-}
-
-/* Bytes that the runtime made, as a string; they are freed whatever happens. */
-static int push_bytes(lua_State *L) {
-  lua_pushlstring(L, lua_touserdata(L, 1), (size_t)lua_tointeger(L, 2));
-  return 1;
-}
-
-static int give_bytes(lua_State *L, void *bytes, int64_t size) {
-  lua_pushcfunction(L, push_bytes);
-  lua_pushlightuserdata(L, bytes);
-  lua_pushinteger(L, size);
-  int failed = lua_pcall(L, 2, 1, 0);
-  sq_free(bytes);
-  return failed ? lua_error(L) : 1;
 }
 
 /* png_bytes(picture) -> the bytes of a PNG file */
 static int core_png_bytes(lua_State *L) {
-  sq_tensor *t = check_picture(L, 1);
+  sq_tensor *t = picture_at(L, 1);
   void *bytes = NULL;
   int64_t size = 0;
   luaL_checkstack(L, 4, NULL);
-  BIND_TRY(L, encode_png(t, &bytes, &size));
-  return give_bytes(L, bytes, size);
+  BIND_TRY(L, encode_tensor(t, &bytes, &size));
+  return bind_give_bytes(L, bytes, size);
 }
 
 /* --- seqrt.store: TensorBoard's records ----------------------------------------------------- */
@@ -246,7 +231,7 @@ static int core_event(lua_State *L) {
   if (e.kind == SQ_EVENT_SCALAR) e.scalar = luaL_checknumber(L, 5);
   if (e.kind == SQ_EVENT_HISTOGRAM) e.histogram.v = check_values(L, 5, &e.histogram.n);
   if (e.kind == SQ_EVENT_IMAGE) {
-    const sq_tensor *t = check_picture(L, 5);
+    const sq_tensor *t = picture_at(L, 5);
     e.image.channels = t->shape[0];
     e.image.height = t->shape[1];
     e.image.width = t->shape[2];
@@ -258,7 +243,7 @@ static int core_event(lua_State *L) {
     e.image.size = (int64_t)n;
   }
   BIND_TRY(L, sq_event_encode(&e, &bytes, &size));
-  return give_bytes(L, bytes, size);
+  return bind_give_bytes(L, bytes, size);
 }
 
 /* A file being read, so that whatever raises it is freed. */

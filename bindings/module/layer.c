@@ -26,21 +26,21 @@ static bind_fn constructors[CLASSES + 1];
 
 static void drop_layer(void *object) { sq_layer_drop(object); }
 
-static sq_layer *check_layer(lua_State *L, int at) { return bind_check(L, at, &bind_layer_class); }
+static sq_layer *check_layer(lua_State *L, int at) { return bind_check(L, at, &layer_class); }
 
-static const bind_class *class_of(const char *name) {
+static const bind_class *lua_class_of(const char *name) {
   const bind_class *c = classes;
   while (strcmp(c->name, name) != 0) c++;
   return c;
 }
 
 /* nn.Linear(...) and the like: the running function's name tells which. */
-static int construct(lua_State *L, const sq_arg *arg) {
+static int construct_layer(lua_State *L, const sq_arg *arg) {
   const char *name = bind_running(L);
   const sq_layer_class *class;
   BIND_TRY(L, sq_layer_class_of(name, &class));
-  bind_require_part(L, "module"); /* gives the classes their methods, the first time */
-  bind_box *box = bind_new(L, class_of(name), 0);
+  part_require(L, "module"); /* gives the classes their methods, the first time */
+  bind_box *box = bind_new(L, lua_class_of(name), 0);
   sq_layer *l = NULL;
   BIND_TRY(L, sq_layer_new(class, bind_running_params(L), arg, &l));
   box->object = l;
@@ -55,7 +55,7 @@ static int raise_in_layer(lua_State *L, const sq_layer *l, int self, sq_status s
   char text[2048], what[256] = "";
   snprintf(text, sizeof text, "%s", sq_error_text());
   if (l->class->describe) l->class->describe(l, what, sizeof what);
-  bind_require_part(L, "module");
+  part_require(L, "module");
   lua_getfield(L, -1, "path");
   lua_pushvalue(L, self);
   lua_call(L, 1, 1);
@@ -65,7 +65,7 @@ static int raise_in_layer(lua_State *L, const sq_layer *l, int self, sq_status s
   return bind_error(L, "%s (in %s, nn.%s%s%s)", text, path, l->class->name, space, what);
 }
 
-static sq_status run_layer(lua_State *L, sq_layer *l, const sq_arg *arg, sq_tensor **out) {
+static sq_status call_forward(lua_State *L, sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   sq_status st = l->class->forward(l, arg, out);
   if (st == SQ_ENOMEM && bind_collect(L)) st = l->class->forward(l, arg, out);
   return st;
@@ -110,7 +110,7 @@ static int call_layer(lua_State *L) {
   luaL_checkstack(L, SQ_MAX_OUT + 2, NULL);
   sq_tensor **box[SQ_MAX_OUT], *out[SQ_MAX_OUT] = {0};
   for (int k = 0; k < a.sig->returns; k++) box[k] = bind_new_tensor(L);
-  sq_status st = run_layer(L, l, a.arg, out);
+  sq_status st = call_forward(L, l, a.arg, out);
   if (st != SQ_OK) return raise_in_layer(L, l, self, st);
   for (int k = 0; k < a.sig->returns; k++) *box[k] = out[k];
   bind_account(L);
@@ -150,7 +150,7 @@ static int unknown_field(lua_State *L, const sq_layer *l, int members) {
 }
 
 /* layer.weight; nil for a bias that the layer was made without. */
-static int lookup(lua_State *L, void *self) {
+static int lookup_tensor(lua_State *L, void *self) {
   const char *name = lua_tostring(L, 2);
   sq_tensor *t = sq_layer_get(self, name);
   if (!t && !sq_layer_lacks(self, name))
@@ -166,7 +166,7 @@ static bool is_buffer(const sq_layer *l, const char *name) {
 }
 
 /* layer.weight = other.weight: shares it. */
-static bool assign(lua_State *L, void *self, int value) {
+static bool assign_tensor(lua_State *L, void *self, int value) {
   const sq_layer *l = self;
   const char *name = lua_tostring(L, 2), *class = l->class->name;
   if (sq_layer_lacks(l, name))
@@ -191,8 +191,8 @@ static const bind_field fields[] = {
     {"training", "bool", "True in training, false in evaluation.", get_training, set_training},
     {0}};
 
-static int to_text(lua_State *L) {
-  bind_require_part(L, "module");
+static int layer_to_text(lua_State *L) {
+  part_require(L, "module");
   lua_getfield(L, -1, "Module");
   lua_getfield(L, -1, "__tostring");
   lua_pushvalue(L, 1);
@@ -201,8 +201,8 @@ static int to_text(lua_State *L) {
 }
 
 /* pairs(layer): its parameters by name, as module.lua goes over them. */
-static int go_over(lua_State *L) {
-  bind_require_part(L, "module");
+static int layer_pairs(lua_State *L) {
+  part_require(L, "module");
   lua_getfield(L, -1, "pairs");
   lua_pushvalue(L, 1);
   lua_call(L, 1, 3);
@@ -210,20 +210,20 @@ static int go_over(lua_State *L) {
 }
 
 static const luaL_Reg meta[] = {
-    {"__call", call_layer}, {"__tostring", to_text}, {"__pairs", go_over}, {NULL, NULL}};
+    {"__call", call_layer}, {"__tostring", layer_to_text}, {"__pairs", layer_pairs}, {NULL, NULL}};
 
 /* What module.lua makes and lists; layers are modules too. */
 static const bind_class module_class = {.name = "Module"};
 
-const bind_class bind_layer_class = {
+const bind_class layer_class = {
     .name = "Layer",
     .doc = "A layer: call it with its inputs; parameters are fields.",
     .base = &module_class,
     .fields = fields,
     .meta = meta,
     .drop = drop_layer,
-    .lookup = lookup,
-    .assign = assign,
+    .lookup = lookup_tensor,
+    .assign = assign_tensor,
 };
 
 /* --- seqrt.layer: what module.lua needs of C layers ----------------------------------------- */
@@ -272,7 +272,7 @@ static int core_convert(lua_State *L) {
   return 0;
 }
 
-static int core_set(lua_State *L) {
+static int core_set_tensor(lua_State *L) {
   BIND_TRY(L, sq_layer_set(check_layer(L, 1), luaL_checkstring(L, 2), bind_tensor(L, 3)));
   return 0;
 }
@@ -301,7 +301,7 @@ static int core_id(lua_State *L) {
 }
 
 static int core_is_layer(lua_State *L) {
-  lua_pushboolean(L, bind_test(L, 1, &bind_layer_class) != NULL);
+  lua_pushboolean(L, bind_test(L, 1, &layer_class) != NULL);
   return 1;
 }
 
@@ -326,7 +326,7 @@ int luaopen_seqrt_layer(lua_State *L) {
                                   {"describe", core_describe},
                                   {"class", core_class},
                                   {"convert", core_convert},
-                                  {"set", core_set},
+                                  {"set", core_set_tensor},
                                   {"is_parameter", core_is_parameter},
                                   {"mark_parameter", core_mark_parameter},
                                   {"train", core_train},
@@ -342,16 +342,16 @@ int luaopen_seqrt_layer(lua_State *L) {
 
 static void open_classes(lua_State *L) {
   const sq_layer_class *const *c = sq_layer_classes();
-  BIND_TRY(L, registry_add_class(&bind_layer_class));
+  BIND_TRY(L, registry_add_class(&layer_class));
   for (int i = 0; c[i]; i++) {
-    classes[i] = bind_layer_class;
+    classes[i] = layer_class;
     classes[i].fields = NULL;
     classes[i].name = c[i]->name;
     classes[i].doc = c[i]->doc;
     classes[i].call = c[i]->call;
     classes[i].call_doc = c[i]->call_doc ? c[i]->call_doc : "The layer at work.";
-    classes[i].base = &bind_layer_class;
-    constructors[i] = (bind_fn){c[i]->name, c[i]->signature, c[i]->doc, construct};
+    classes[i].base = &layer_class;
+    constructors[i] = (bind_fn){c[i]->name, c[i]->signature, c[i]->doc, construct_layer};
     bind_class_open(L, &classes[i]);
   }
   bind_functions(L, "sq.nn", constructors);
@@ -366,7 +366,7 @@ static void open_functional(lua_State *L) {
     bind_push_op(L, i, false, 0);
     lua_setfield(L, -2, op->name);
   }
-  bind_lazy(L, "sq.nn.functional");
+  part_open_table(L, "sq.nn.functional");
   lua_setfield(L, -2, "functional");
 }
 
@@ -376,7 +376,7 @@ void open_nn(lua_State *L) {
   open_functional(L);
   lua_newtable(L);
   open_clip(L);
-  bind_lazy(L, "sq.nn.utils");
+  part_open_table(L, "sq.nn.utils");
   lua_setfield(L, -2, "utils");
-  bind_lazy(L, "sq.nn");
+  part_open_table(L, "sq.nn");
 }

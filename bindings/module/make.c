@@ -10,8 +10,8 @@
 /* --- what all of them share ----------------------------------------------------------------- */
 
 /* A new contiguous tensor in a new box; `name` names the function in errors. */
-static sq_tensor *make(lua_State *L, const char *name, sq_dtype dtype, int ndim,
-                       const int64_t *shape) {
+static sq_tensor *make_tensor(lua_State *L, const char *name, sq_dtype dtype, int ndim,
+                              const int64_t *shape) {
   int64_t numel;
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_shape_numel(name, ndim, shape, &numel));
@@ -20,7 +20,7 @@ static sq_tensor *make(lua_State *L, const char *name, sq_dtype dtype, int ndim,
 }
 
 /* The end of a constructor: requires_grad as asked. */
-static int finish(lua_State *L, sq_tensor *t, const sq_arg *requires_grad) {
+static int finish_tensor(lua_State *L, sq_tensor *t, const sq_arg *requires_grad) {
   if (requires_grad->flag) BIND_TRY(L, sq_set_requires_grad(t, true));
   return 1;
 }
@@ -52,7 +52,7 @@ static int wrong_item(const nest *n, int depth, int at, const char *expected) {
 }
 
 /* The shape is that of the first item of each level; leaves the first element on the stack. */
-static void measure(nest *n) {
+static void measure_nest(nest *n) {
   lua_State *L = n->L;
   while (lua_type(L, -1) == LUA_TTABLE) {
     if (n->ndim == SQ_MAX_DIMS)
@@ -67,7 +67,7 @@ static void measure(nest *n) {
   }
 }
 
-static sq_number read_number(const nest *n, int depth) {
+static sq_number read_item(const nest *n, int depth) {
   lua_State *L = n->L;
   if (lua_type(L, -1) == LUA_TBOOLEAN) return sq_whole(lua_toboolean(L, -1));
   if (lua_type(L, -1) != LUA_TNUMBER) {
@@ -79,9 +79,9 @@ static sq_number read_number(const nest *n, int depth) {
 }
 
 /* Writes the value on the stack's top. */
-static void put(nest *n, int depth) {
+static void put_item(nest *n, int depth) {
   char path[256];
-  sq_number value = read_number(n, depth);
+  sq_number value = read_item(n, depth);
   if (!sq_number_fits(n->dtype, value))
     bind_error(n->L, "[tensor] %s is %.14g: that is no %s", path_text(n, depth, path, sizeof path),
                value.real, sq_dtype_name(n->dtype));
@@ -90,7 +90,7 @@ static void put(nest *n, int depth) {
 }
 
 /* The dtype that the values on the stack's top meet in: bool, int64, float32. */
-static sq_dtype infer(lua_State *L, int depth) {
+static sq_dtype infer_dtype(lua_State *L, int depth) {
   if (lua_type(L, -1) == LUA_TBOOLEAN) return SQ_BOOL;
   if (lua_type(L, -1) != LUA_TTABLE || depth == SQ_MAX_DIMS)
     return lua_isinteger(L, -1) ? SQ_I64 : SQ_F32;
@@ -99,18 +99,18 @@ static sq_dtype infer(lua_State *L, int depth) {
   luaL_checkstack(L, 4, NULL);
   for (lua_Integer i = 1; i <= n && dtype != SQ_F32; i++) {
     lua_rawgeti(L, -1, i);
-    dtype = sq_promote(dtype, infer(L, depth + 1));
+    dtype = sq_promote(dtype, infer_dtype(L, depth + 1));
     lua_pop(L, 1);
   }
   return dtype;
 }
 
 /* Writes the table (or, at the last level, the value) on the stack's top. Depth is at most 8. */
-static void fill(nest *n, int depth) {
+static void fill_from_nest(nest *n, int depth) {
   lua_State *L = n->L;
   char path[256];
   if (depth == n->ndim) {
-    put(n, depth);
+    put_item(n, depth);
     return;
   }
   if (lua_type(L, -1) != LUA_TTABLE) wrong_item(n, depth, -1, "a table, as its neighbours are");
@@ -122,7 +122,7 @@ static void fill(nest *n, int depth) {
   for (int64_t i = 1; i <= n->shape[depth]; i++) {
     n->path[depth] = i;
     lua_rawgeti(L, -1, i);
-    fill(n, depth + 1);
+    fill_from_nest(n, depth + 1);
     lua_pop(L, 1);
   }
 }
@@ -133,7 +133,7 @@ static int tensor_from_tensor(lua_State *L, sq_tensor *from, const sq_arg *arg) 
   sq_dtype dtype = arg[1].kind == SQ_ARG_NIL ? from->dtype : arg[1].dtype;
   BIND_TRY(L, sq_tensor_new_like(from, dtype, slot));
   BIND_TRY(L, sq_tensor_copy(*slot, from));
-  return finish(L, *slot, &arg[2]);
+  return finish_tensor(L, *slot, &arg[2]);
 }
 
 static int tensor(lua_State *L, const sq_arg *arg) {
@@ -143,15 +143,15 @@ static int tensor(lua_State *L, const sq_arg *arg) {
   if (box) return tensor_from_tensor(L, bind_tensor(L, arg[0].stack), arg);
   nest n = {.L = L};
   lua_pushvalue(L, arg[0].stack);
-  measure(&n);
+  measure_nest(&n);
   lua_pushvalue(L, arg[0].stack);
-  n.dtype = arg[1].kind == SQ_ARG_DTYPE ? arg[1].dtype : infer(L, 0);
-  sq_tensor *t = make(L, "tensor", n.dtype, n.ndim, n.shape);
+  n.dtype = arg[1].kind == SQ_ARG_DTYPE ? arg[1].dtype : infer_dtype(L, 0);
+  sq_tensor *t = make_tensor(L, "tensor", n.dtype, n.ndim, n.shape);
   lua_pushvalue(L, arg[0].stack);
   n.to = sq_data(t);
-  fill(&n, 0);
+  fill_from_nest(&n, 0);
   lua_pop(L, 1);
-  return finish(L, t, &arg[2]);
+  return finish_tensor(L, t, &arg[2]);
 }
 
 /* --- of one value --------------------------------------------------------------------------- */
@@ -171,29 +171,29 @@ static int fill_with(lua_State *L, const char *name, sq_tensor *t, sq_number val
   } else {
     BIND_TRY(L, sq_tensor_fill_number(t, value));
   }
-  return finish(L, t, requires_grad);
+  return finish_tensor(L, t, requires_grad);
 }
 
 static int zeros(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make(L, "zeros", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
+  sq_tensor *t = make_tensor(L, "zeros", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
   return fill_with(L, "zeros", t, sq_whole(0), &arg[2]);
 }
 
 static int ones(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make(L, "ones", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
+  sq_tensor *t = make_tensor(L, "ones", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
   return fill_with(L, "ones", t, sq_whole(1), &arg[2]);
 }
 
 static int full(lua_State *L, const sq_arg *arg) {
   sq_dtype dtype = arg[1].value.is_whole ? SQ_I64 : SQ_F32;
   if (arg[2].kind == SQ_ARG_DTYPE) dtype = arg[2].dtype;
-  sq_tensor *t = make(L, "full", dtype, arg[0].ints.n, arg[0].ints.v);
+  sq_tensor *t = make_tensor(L, "full", dtype, arg[0].ints.n, arg[0].ints.v);
   return fill_with(L, "full", t, arg[1].value, &arg[3]);
 }
 
 /* Memory of a tensor is never handed out with another's content in it. */
 static int empty(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make(L, "empty", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
+  sq_tensor *t = make_tensor(L, "empty", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
   return fill_with(L, "empty", t, sq_whole(0), &arg[2]);
 }
 
@@ -203,7 +203,7 @@ static sq_dtype like_dtype(const sq_arg *arg, int at) {
 
 static sq_tensor *make_like(lua_State *L, const char *name, const sq_arg *arg, int dtype_at) {
   const sq_tensor *x = arg[0].tensor;
-  return make(L, name, like_dtype(arg, dtype_at), x->ndim, x->shape);
+  return make_tensor(L, name, like_dtype(arg, dtype_at), x->ndim, x->shape);
 }
 
 static int zeros_like(lua_State *L, const sq_arg *arg) {
@@ -287,9 +287,9 @@ static int arange(lua_State *L, const sq_arg *arg) {
                       sq_dtype_name(dtype));
   if (n > 0) check_holds(L, "arange", "the first element", dtype, s.start);
   if (n > 0) check_holds(L, "arange", "the last element", dtype, step_at(&s, n - 1));
-  sq_tensor *t = make(L, "arange", dtype, 1, &n);
+  sq_tensor *t = make_tensor(L, "arange", dtype, 1, &n);
   write_range(t, step_at, &s);
-  return finish(L, t, &arg[4]);
+  return finish_tensor(L, t, &arg[4]);
 }
 
 typedef struct span {
@@ -316,14 +316,14 @@ static int linspace(lua_State *L, const sq_arg *arg) {
                       s.stop, s.step, sq_dtype_name(dtype));
   check_holds(L, "linspace", "start", dtype, arg[0].value);
   check_holds(L, "linspace", "stop", dtype, arg[1].value);
-  sq_tensor *t = make(L, "linspace", dtype, 1, &s.n);
+  sq_tensor *t = make_tensor(L, "linspace", dtype, 1, &s.n);
   write_range(t, span_at, &s);
-  return finish(L, t, &arg[4]);
+  return finish_tensor(L, t, &arg[4]);
 }
 
 static int eye(lua_State *L, const sq_arg *arg) {
   int64_t rows = arg[0].integer, columns = arg[1].kind == SQ_ARG_NIL ? rows : arg[1].integer;
-  sq_tensor *t = make(L, "eye", arg[2].dtype, 2, (int64_t[]){rows, columns});
+  sq_tensor *t = make_tensor(L, "eye", arg[2].dtype, 2, (int64_t[]){rows, columns});
   fill_with(L, "eye", t, sq_whole(0), &arg[3]);
   char *to = sq_data(t);
   size_t size = sq_dtype_size(t->dtype);
@@ -335,24 +335,24 @@ static int eye(lua_State *L, const sq_arg *arg) {
 
 /* --- chance --------------------------------------------------------------------------------- */
 
-static int draw(lua_State *L, const char *what, sq_tensor *t, sq_law law, const sq_arg *generator,
-                const sq_arg *requires_grad) {
+static int draw_tensor(lua_State *L, const char *what, sq_tensor *t, sq_law law,
+                       const sq_arg *generator, const sq_arg *requires_grad) {
   sq_number a = sq_whole(0), b = sq_whole(1); /* uniform in 0 to 1, normal with mean 0, std 1 */
   if (!sq_is_float(t->dtype))
     return bind_error(L, "[%s] dtype is %s: it must be float32 or float64", what,
                       sq_dtype_name(t->dtype));
-  BIND_TRY(L, tensor_draw(what, t, law, a, b, bind_rng(generator)));
-  return finish(L, t, requires_grad);
+  BIND_TRY(L, random_draw(what, t, law, a, b, random_generator(generator)));
+  return finish_tensor(L, t, requires_grad);
 }
 
 static int rand_(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make(L, "rand", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return draw(L, "rand", t, SQ_LAW_UNIFORM, &arg[3], &arg[2]);
+  sq_tensor *t = make_tensor(L, "rand", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
+  return draw_tensor(L, "rand", t, SQ_LAW_UNIFORM, &arg[3], &arg[2]);
 }
 
 static int randn(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make(L, "randn", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return draw(L, "randn", t, SQ_LAW_NORMAL, &arg[3], &arg[2]);
+  sq_tensor *t = make_tensor(L, "randn", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
+  return draw_tensor(L, "randn", t, SQ_LAW_NORMAL, &arg[3], &arg[2]);
 }
 
 /* Drawn in the order of x's elements in memory, as PyTorch's. */
@@ -360,9 +360,9 @@ static int draw_like(lua_State *L, const char *what, sq_law law, const sq_arg *a
   sq_tensor **laid = bind_new_tensor(L), **like = bind_new_tensor(L), **out = bind_new_tensor(L);
   BIND_TRY(L, sq_tensor_laid_like(arg[0].tensor, laid));
   BIND_TRY(L, sq_tensor_cast(*laid, like_dtype(arg, 1), like));
-  BIND_TRY(L, tensor_draw(what, *like, law, sq_whole(0), sq_whole(1), bind_rng(&arg[3])));
+  BIND_TRY(L, random_draw(what, *like, law, sq_whole(0), sq_whole(1), random_generator(&arg[3])));
   BIND_TRY(L, sq_tensor_contiguous(*like, out));
-  return finish(L, *out, &arg[2]);
+  return finish_tensor(L, *out, &arg[2]);
 }
 
 static int rand_like(lua_State *L, const sq_arg *arg) {
@@ -377,8 +377,8 @@ static int randint(lua_State *L, const sq_arg *arg) {
   bool one = arg[1].kind == SQ_ARG_NIL;
   sq_number low = sq_whole(one ? 0 : arg[0].integer);
   sq_number high = sq_whole(one ? arg[0].integer : arg[1].integer);
-  sq_tensor *t = make(L, "randint", arg[3].dtype, arg[2].ints.n, arg[2].ints.v);
-  BIND_TRY(L, tensor_draw("randint", t, SQ_LAW_INTEGERS, low, high, bind_rng(&arg[4])));
+  sq_tensor *t = make_tensor(L, "randint", arg[3].dtype, arg[2].ints.n, arg[2].ints.v);
+  BIND_TRY(L, random_draw("randint", t, SQ_LAW_INTEGERS, low, high, random_generator(&arg[4])));
   return 1;
 }
 
@@ -388,8 +388,8 @@ static int randperm(lua_State *L, const sq_arg *arg) {
     return bind_error(L, "[randperm] n is %lld: %s does not hold such numbers",
                       (long long)arg[0].integer, sq_dtype_name(dtype));
   }
-  sq_tensor *t = make(L, "randperm", SQ_I64, 1, (int64_t[]){arg[0].integer});
-  sq_rng_randperm(bind_rng(&arg[1]), t->numel, sq_data(t));
+  sq_tensor *t = make_tensor(L, "randperm", SQ_I64, 1, (int64_t[]){arg[0].integer});
+  sq_rng_randperm(random_generator(&arg[1]), t->numel, sq_data(t));
   if (dtype == SQ_I64) return 1;
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_tensor_cast(t, dtype, slot));

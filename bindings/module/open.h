@@ -34,7 +34,7 @@ int luaopen_seqrt_dataset(lua_State *L);
 int luaopen_seqrt_store(lua_State *L);
 
 /* Classes that others derive from or look for. */
-extern const bind_class bind_layer_class, bind_optim_class;
+extern const bind_class layer_class, optim_class;
 
 /* Indexing, for the class Tensor. */
 int tensor_index(lua_State *L);    /* x[key]: pushes one result */
@@ -55,8 +55,11 @@ void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t
 /* Pushes sizes as a list that prints like "(2,3)". */
 void tensor_push_shape(lua_State *L, int n, const int64_t *shape);
 
+/* The generator of an argument, the default one where it is nil. [borrow] */
+sq_rng *random_generator(const sq_arg *arg);
+
 /* sq_tensor_draw into a tensor that requires no gradient. [fails: as that, state | Lua thread] */
-SQ_CHECKED sq_status tensor_draw(const char *what, sq_tensor *t, sq_law law, sq_number a,
+SQ_CHECKED sq_status random_draw(const char *what, sq_tensor *t, sq_law law, sq_number a,
                                  sq_number b, sq_rng *rng);
 
 #endif

@@ -25,7 +25,7 @@ static bind_fn constructors[CLASSES + 1];
 
 static void drop_optim(void *object) { sq_optim_drop(object); }
 
-static sq_optim *check_optim(lua_State *L, int at) { return bind_check(L, at, &bind_optim_class); }
+static sq_optim *check_optim(lua_State *L, int at) { return bind_check(L, at, &optim_class); }
 
 static int index_of(const char *name) {
   int i = 0;
@@ -98,18 +98,18 @@ static int unknown_option(lua_State *L, const sq_optim_class *c, const char *nam
   return bind_error(L, "[optim.%s] a group has no option '%s'%s", c->name, name, hint);
 }
 
-static int wrong_kind(lua_State *L, const sq_optim_class *c, const char *name, const char *kind,
-                      int at) {
+static int wrong_option_kind(lua_State *L, const sq_optim_class *c, const char *name,
+                             const char *kind, int at) {
   const char *got = bind_describe(L, at);
   return bind_error(L, "[optim.%s] %s is %s: it must be %s", c->name, name, got, kind);
 }
 
 /* The value at `at` of one option, checked; a flag is 0 or 1. */
-static double check_value(lua_State *L, const sq_optim_class *c, int i, int at) {
+static double check_option_value(lua_State *L, const sq_optim_class *c, int i, int at) {
   const char *name = sq_optim_option(c, i);
   bool flag = i < SQ_MAX_HYPERS && c->hyper[i].flag;
   if (lua_type(L, at) != (flag ? LUA_TBOOLEAN : LUA_TNUMBER))
-    wrong_kind(L, c, name, flag ? "true or false" : "a number", at);
+    wrong_option_kind(L, c, name, flag ? "true or false" : "a number", at);
   double value = flag ? lua_toboolean(L, at) : lua_tonumber(L, at);
   BIND_TRY(L, sq_optim_check(c, i, value));
   return value;
@@ -120,21 +120,21 @@ static void read_option(lua_State *L, const sq_optim_class *c, const char *name,
                         double *to) {
   at = lua_absindex(L, at);
   if (!o.list) {
-    to[o.first] = check_value(L, c, o.first, at);
+    to[o.first] = check_option_value(L, c, o.first, at);
     return;
   }
   if (lua_type(L, at) != LUA_TTABLE || (int)lua_rawlen(L, at) != o.n)
-    wrong_kind(L, c, name, lua_pushfstring(L, "a list of %d numbers", o.n), at);
+    wrong_option_kind(L, c, name, lua_pushfstring(L, "a list of %d numbers", o.n), at);
   double value[SQ_MAX_HYPERS];
   for (int k = 0; k < o.n; k++) {
     lua_rawgeti(L, at, k + 1);
-    value[k] = check_value(L, c, o.first + k, -1);
+    value[k] = check_option_value(L, c, o.first + k, -1);
     lua_pop(L, 1);
   }
   memcpy(to + o.first, value, (size_t)o.n * sizeof *value);
 }
 
-static void push_value(lua_State *L, const sq_optim_class *c, int i, double value) {
+static void push_option_value(lua_State *L, const sq_optim_class *c, int i, double value) {
   if (i < SQ_MAX_HYPERS && c->hyper[i].flag) {
     lua_pushboolean(L, value != 0);
   } else {
@@ -149,12 +149,12 @@ static void push_option(lua_State *L, const sq_optim_class *c, option o, const d
     return;
   }
   if (!o.list) {
-    push_value(L, c, o.first, from[o.first]);
+    push_option_value(L, c, o.first, from[o.first]);
     return;
   }
   lua_createtable(L, o.n, 0);
   for (int k = 0; k < o.n; k++) {
-    push_value(L, c, o.first + k, from[o.first + k]);
+    push_option_value(L, c, o.first + k, from[o.first + k]);
     lua_rawseti(L, -2, k + 1);
   }
 }
@@ -217,7 +217,7 @@ static bool is_list_of_groups(lua_State *L, int at) {
 }
 
 /* optim.Adam(params, ...): the running function's name tells which. */
-static int construct(lua_State *L, const sq_arg *arg) {
+static int construct_optim(lua_State *L, const sq_arg *arg) {
   int which = index_of(bind_running(L)), list = arg[0].stack;
   bind_box *box = bind_new(L, &classes[which], 0);
   sq_optim *o = NULL;
@@ -237,7 +237,7 @@ static int construct(lua_State *L, const sq_arg *arg) {
 
 /* --- methods -------------------------------------------------------------------------------- */
 
-static int step(lua_State *L, const sq_arg *arg) {
+static int optim_step(lua_State *L, const sq_arg *arg) {
   sq_optim *o = arg[0].object;
   sq_tensor **grads = lua_newuserdatauv(L, (size_t)(o->params + 1) * sizeof *grads, 0);
   for (int i = 0; i < o->params; i++) grads[i] = sq_grad(o->param[i].w);
@@ -245,7 +245,7 @@ static int step(lua_State *L, const sq_arg *arg) {
   return 0;
 }
 
-static int zero_grad(lua_State *L, const sq_arg *arg) {
+static int optim_zero_grad(lua_State *L, const sq_arg *arg) {
   sq_optim *o = arg[0].object;
   for (int i = 0; i < o->params; i++) {
     sq_tensor *g = sq_grad(o->param[i].w);
@@ -258,14 +258,14 @@ static int zero_grad(lua_State *L, const sq_arg *arg) {
   return 0;
 }
 
-static int add_param_group(lua_State *L, const sq_arg *arg) {
+static int optim_add_param_group(lua_State *L, const sq_arg *arg) {
   add_group(L, arg[0].object, arg[1].stack);
   return 0;
 }
 
 /* Methods that optim.lua has: found there at each call. */
-static int call_part(lua_State *L, const char *name, const sq_arg *second) {
-  bind_require_part(L, "optim");
+static int call_optim_part(lua_State *L, const char *name, const sq_arg *second) {
+  part_require(L, "optim");
   lua_getfield(L, -1, name);
   lua_pushvalue(L, 1);
   if (second) {
@@ -277,34 +277,34 @@ static int call_part(lua_State *L, const char *name, const sq_arg *second) {
   return 1;
 }
 
-static int state_dict(lua_State *L, const sq_arg *arg) {
+static int optim_state_dict(lua_State *L, const sq_arg *arg) {
   (void)arg;
-  return call_part(L, "state_dict", NULL);
+  return call_optim_part(L, "state_dict", NULL);
 }
 
-static int load_state_dict(lua_State *L, const sq_arg *arg) {
-  call_part(L, "load_state_dict", &arg[1]);
+static int optim_load_state_dict(lua_State *L, const sq_arg *arg) {
+  call_optim_part(L, "load_state_dict", &arg[1]);
   return 0;
 }
 
 static const bind_fn methods[] = {
     {"step", "(self: Optimizer)",
-     "Changes the parameters by their gradients; those without one stay.", step},
+     "Changes the parameters by their gradients; those without one stay.", optim_step},
     {"zero_grad", "(self: Optimizer, set_to_none: bool = true)",
-     "Clears the parameters' gradients.", zero_grad},
+     "Clears the parameters' gradients.", optim_zero_grad},
     {"add_param_group", "(self: Optimizer, group: table)",
      "Adds a group: {params = list, lr = ..., betas = ...}; options left out are the "
      "constructor's.",
-     add_param_group},
+     optim_add_param_group},
     {"state_dict", "(self: Optimizer) -> table",
-     "State and options, for a checkpoint; tensors are shared.", state_dict},
+     "State and options, for a checkpoint; tensors are shared.", optim_state_dict},
     {"load_state_dict", "(self: Optimizer, state: table)",
      "Takes over what state_dict gave: of the same number and shapes of parameters, or nothing "
      "changes.",
-     load_state_dict},
+     optim_load_state_dict},
     {0}};
 
-static int to_text(lua_State *L) {
+static int optim_to_text(lua_State *L) {
   const sq_optim *o = check_optim(L, 1);
   lua_pushfstring(L, "%s(%d parameters", o->class->name, o->params);
   for (int i = 0; o->class->hyper[i].name; i++) {
@@ -317,9 +317,9 @@ static int to_text(lua_State *L) {
   return 1;
 }
 
-static const luaL_Reg meta[] = {{"__tostring", to_text}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__tostring", optim_to_text}, {NULL, NULL}};
 
-const bind_class bind_optim_class = {
+const bind_class optim_class = {
     .name = "Optimizer",
     .doc = "Changes parameters by their gradients.",
     .methods = methods,
@@ -348,7 +348,7 @@ static void set_option(lua_State *L, void *self, int value) {
 
 static int get_groups(lua_State *L, void *self) {
   (void)self;
-  return call_part(L, "param_groups", NULL);
+  return call_optim_part(L, "param_groups", NULL);
 }
 
 /* --- seqrt.optimizer: what optim.lua needs -------------------------------------------------- */
@@ -376,7 +376,7 @@ static int core_param(lua_State *L) {
   return 1;
 }
 
-static void push_names(lua_State *L, const char *const *names, int n) {
+static void push_name_list(lua_State *L, const char *const *names, int n) {
   lua_createtable(L, n, 0);
   for (int i = 0; i < n; i++) {
     lua_pushstring(L, names[i]);
@@ -389,8 +389,8 @@ static int core_options(lua_State *L) {
   const sq_optim *o = check_optim(L, 1);
   const char *names[SQ_MAX_OPTIONS + 1];
   int n = option_names(o->class, names) - SQ_PLANS;
-  push_names(L, names, n);
-  push_names(L, names + n, SQ_PLANS);
+  push_name_list(L, names, n);
+  push_name_list(L, names + n, SQ_PLANS);
   return 2;
 }
 
@@ -415,7 +415,7 @@ static int core_states(lua_State *L) {
 }
 
 /* get(opt, group, name) -> value, nil for a name it does not have */
-static int core_get(lua_State *L) {
+static int core_get_option(lua_State *L) {
   const sq_optim *o = check_optim(L, 1);
   int group = check_place(L, 2, o->groups);
   option which;
@@ -425,7 +425,7 @@ static int core_get(lua_State *L) {
 }
 
 /* set(opt, group, name, value); nil clears a plan */
-static int core_set(lua_State *L) {
+static int core_set_option(lua_State *L) {
   sq_optim *o = check_optim(L, 1);
   int group = check_place(L, 2, o->groups);
   const char *name = luaL_checkstring(L, 3);
@@ -481,10 +481,10 @@ static int core_adopt(lua_State *L) {
 
 int luaopen_seqrt_optimizer(lua_State *L) {
   static const luaL_Reg core[] = {
-      {"sizes", core_sizes},   {"param", core_param}, {"options", core_options},
-      {"states", core_states}, {"check", core_check}, {"get", core_get},
-      {"set", core_set},       {"state", core_state}, {"copied", core_copied},
-      {"adopt", core_adopt},   {NULL, NULL}};
+      {"sizes", core_sizes},    {"param", core_param}, {"options", core_options},
+      {"states", core_states},  {"check", core_check}, {"get", core_get_option},
+      {"set", core_set_option}, {"state", core_state}, {"copied", core_copied},
+      {"adopt", core_adopt},    {NULL, NULL}};
   luaL_newlib(L, core);
   return 1;
 }
@@ -542,18 +542,18 @@ static void fill_fields(int i, const sq_optim_class *c) {
 void open_optim(lua_State *L) {
   lua_newtable(L);
   const sq_optim_class *const *c = sq_optim_classes();
-  BIND_TRY(L, registry_add_class(&bind_optim_class));
+  BIND_TRY(L, registry_add_class(&optim_class));
   for (int i = 0; c[i]; i++) {
     fill_fields(i, c[i]);
-    classes[i] = bind_optim_class;
+    classes[i] = optim_class;
     classes[i].name = c[i]->name;
     classes[i].doc = c[i]->doc;
-    classes[i].base = &bind_optim_class;
+    classes[i].base = &optim_class;
     classes[i].methods = NULL;
     classes[i].fields = fields[i];
-    constructors[i] = (bind_fn){c[i]->name, c[i]->signature, c[i]->doc, construct};
+    constructors[i] = (bind_fn){c[i]->name, c[i]->signature, c[i]->doc, construct_optim};
     bind_class_open(L, &classes[i]);
   }
   bind_functions(L, "sq.optim", constructors);
-  bind_lazy(L, "sq.optim");
+  part_open_table(L, "sq.optim");
 }

@@ -24,20 +24,20 @@ typedef struct series {
   double *v;
 } series;
 
-static double *new_doubles(lua_State *L, int64_t n) {
+static double *push_doubles(lua_State *L, int64_t n) {
   luaL_checkstack(L, 4, NULL);
   return lua_newuserdatauv(L, (size_t)(n + 1) * sizeof(double), 0);
 }
 
 static series from_tensor(lua_State *L, const sq_tensor *t) {
-  series s = {t->numel, new_doubles(L, t->numel)};
+  series s = {t->numel, push_doubles(L, t->numel)};
   for (int64_t i = 0; i < s.n; i++) s.v[i] = sq_tensor_get(t, i);
   return s;
 }
 
 static series from_list(lua_State *L, int at, const char *what) {
   series s = {(int64_t)lua_rawlen(L, at), NULL};
-  s.v = new_doubles(L, s.n);
+  s.v = push_doubles(L, s.n);
   for (int64_t i = 0; i < s.n; i++) {
     if (lua_rawgeti(L, at, i + 1) != LUA_TNUMBER) {
       const char *got = bind_describe(L, -1);
@@ -88,28 +88,22 @@ static sq_plot_style read_style(const sq_arg *arg) {
                          arg[6].number};
 }
 
-/* Methods give the axes back, so that calls chain. */
-static int give_self(lua_State *L) {
-  lua_settop(L, 1);
-  return 1;
-}
-
 /* --- Axes ----------------------------------------------------------------------------------- */
 
-static int line(lua_State *L, const sq_arg *arg) {
+static int axes_line(lua_State *L, const sq_arg *arg) {
   series x, y;
   read_xy(L, arg + 1, "line", &x, &y);
   sq_plot_style style = read_style(arg + 3);
   BIND_TRY(L, sq_axes_line(arg[0].object, y.n, x.v, y.v, &style));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
-static int scatter(lua_State *L, const sq_arg *arg) {
+static int axes_scatter(lua_State *L, const sq_arg *arg) {
   series x, y;
   read_xy(L, arg + 1, "scatter", &x, &y);
   sq_plot_style style = read_style(arg + 3);
   BIND_TRY(L, sq_axes_scatter(arg[0].object, y.n, x.v, y.v, &style));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
 /* Texts of a list, in a userdata on the stack; NULL for nil. */
@@ -128,23 +122,23 @@ static const char **read_names(lua_State *L, const sq_arg *arg, int64_t n) {
   return names;
 }
 
-static int bar(lua_State *L, const sq_arg *arg) {
+static int axes_bar(lua_State *L, const sq_arg *arg) {
   series x, y;
   read_xy(L, arg + 1, "bar", &x, &y);
   sq_plot_style style = read_style(arg + 4);
   const char **names = read_names(L, &arg[3], y.n);
   BIND_TRY(L, sq_axes_bar(arg[0].object, y.n, x.v, y.v, names, &style));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
-static int hist(lua_State *L, const sq_arg *arg) {
+static int axes_hist(lua_State *L, const sq_arg *arg) {
   series values = read_series(L, &arg[1], "hist");
   sq_plot_style style = read_style(arg + 3);
   BIND_TRY(L, sq_axes_hist(arg[0].object, values.n, values.v, arg[2].integer, &style));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
-static int band(lua_State *L, const sq_arg *arg) {
+static int axes_band(lua_State *L, const sq_arg *arg) {
   series x = read_series(L, &arg[1], "band"), lo = read_series(L, &arg[2], "band"),
          hi = read_series(L, &arg[3], "band");
   if (lo.n != hi.n || x.n != lo.n) {
@@ -153,11 +147,11 @@ static int band(lua_State *L, const sq_arg *arg) {
   }
   sq_plot_style style = read_style(arg + 4);
   BIND_TRY(L, sq_axes_band(arg[0].object, lo.n, x.v, lo.v, hi.v, &style));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
 /* (Y,X), or (C,Y,X) with C = 1, 3, 4, as the C API's (Y,X,C). */
-static int image(lua_State *L, const sq_arg *arg) {
+static int axes_image(lua_State *L, const sq_arg *arg) {
   const sq_tensor *t = arg[1].tensor;
   int64_t C = t->ndim == 3 ? t->shape[0] : 1;
   if (t->ndim < 2 || t->ndim > 3 || (C != 1 && C != 3 && C != 4)) {
@@ -165,61 +159,61 @@ static int image(lua_State *L, const sq_arg *arg) {
                       sq_tensor_shape_text(t, SQ_SHAPE_BUF));
   }
   int64_t Y = t->shape[t->ndim - 2], X = t->shape[t->ndim - 1];
-  double *v = new_doubles(L, t->numel);
+  double *v = push_doubles(L, t->numel);
   for (int64_t i = 0; i < Y * X; i++) {
     for (int64_t c = 0; c < C; c++) v[i * C + c] = sq_tensor_get(t, c * Y * X + i);
   }
   BIND_TRY(L, sq_axes_image(arg[0].object, Y, X, C, v, arg[2].number, arg[3].number,
                             text_or_null(&arg[4])));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
-static void set_limits(lua_State *L, sq_axes *axes, const sq_arg *arg, const char *what,
-                       sq_status (*set)(sq_axes *axes, double lo, double hi)) {
+static void read_axis_limits(lua_State *L, sq_axes *axes, const sq_arg *arg, const char *what,
+                             sq_status (*set)(sq_axes *axes, double lo, double hi)) {
   if (arg->kind == SQ_ARG_NIL) return;
   if (arg->numbers.n != 2)
     bind_error(L, "[set] %s has %d numbers: it must be {lo, hi}", what, arg->numbers.n);
   BIND_TRY(L, set(axes, arg->numbers.v[0], arg->numbers.v[1]));
 }
 
-static int set(lua_State *L, const sq_arg *arg) {
+static int axes_set(lua_State *L, const sq_arg *arg) {
   sq_axes *axes = arg[0].object;
   if (text_or_null(&arg[1])) BIND_TRY(L, sq_axes_set_title(axes, arg[1].string));
   if (text_or_null(&arg[2])) BIND_TRY(L, sq_axes_set_xlabel(axes, arg[2].string));
   if (text_or_null(&arg[3])) BIND_TRY(L, sq_axes_set_ylabel(axes, arg[3].string));
-  set_limits(L, axes, &arg[4], "xlim", sq_axes_set_xlim);
-  set_limits(L, axes, &arg[5], "ylim", sq_axes_set_ylim);
+  read_axis_limits(L, axes, &arg[4], "xlim", sq_axes_set_xlim);
+  read_axis_limits(L, axes, &arg[5], "ylim", sq_axes_set_ylim);
   if (text_or_null(&arg[6])) BIND_TRY(L, sq_axes_set_xscale(axes, arg[6].string));
   if (text_or_null(&arg[7])) BIND_TRY(L, sq_axes_set_yscale(axes, arg[7].string));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
-static int legend(lua_State *L, const sq_arg *arg) {
+static int axes_legend(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, sq_axes_legend(arg[0].object, text_or_null(&arg[1])));
-  return give_self(L);
+  return bind_give_self(L);
 }
 
 static const bind_fn axes_methods[] = {
     {"line", "(self: Axes, x: any, y: any? = nil, " STYLE ") -> Axes",
-     "A line through (x, y), lists or tensors; with y left out, x holds the heights.", line},
+     "A line through (x, y), lists or tensors; with y left out, x holds the heights.", axes_line},
     {"scatter", "(self: Axes, x: any, y: any? = nil, " STYLE ") -> Axes",
-     "A marker at each (x, y).", scatter},
+     "A marker at each (x, y).", axes_scatter},
     {"bar", "(self: Axes, x: any, y: any? = nil, names: table? = nil, " STYLE ") -> Axes",
-     "A bar from 0 to each y; names stand under them.", bar},
+     "A bar from 0 to each y; names stand under them.", axes_bar},
     {"hist", "(self: Axes, values: any, bins: int = 0, " STYLE ") -> Axes",
-     "How many values fall in each of `bins` equal ranges; 0 chooses.", hist},
+     "How many values fall in each of `bins` equal ranges; 0 chooses.", axes_hist},
     {"band", "(self: Axes, x: any, lo: any, hi: any, " STYLE ") -> Axes",
-     "The area between lo and hi.", band},
+     "The area between lo and hi.", axes_band},
     {"image",
      "(self: Axes, x: Tensor, lo: number = 0, hi: number = 0, cmap: string? = nil) -> Axes",
-     "A picture (Y,X) or (C,Y,X); lo to hi is its range, both 0: found from it.", image},
+     "A picture (Y,X) or (C,Y,X); lo to hi is its range, both 0: found from it.", axes_image},
     {"set",
      "(self: Axes, title: string? = nil, xlabel: string? = nil, ylabel: string? = nil, xlim: "
      "numbers? = nil, "
      "ylim: numbers? = nil, xscale: string? = nil, yscale: string? = nil) -> Axes",
-     "Texts, ranges {lo, hi} and scales (linear or log).", set},
+     "Texts, ranges {lo, hi} and scales (linear or log).", axes_set},
     {"legend", "(self: Axes, place: string? = nil) -> Axes",
-     "Shows the labels, where they hide least unless told.", legend},
+     "Shows the labels, where they hide least unless told.", axes_legend},
     {0}};
 
 static const bind_class axes_class = {
@@ -227,7 +221,7 @@ static const bind_class axes_class = {
 
 /* --- Figure --------------------------------------------------------------------------------- */
 
-static int figure(lua_State *L, const sq_arg *arg) {
+static int plot_figure(lua_State *L, const sq_arg *arg) {
   bind_box *box = bind_new(L, &figure_class, 0);
   sq_figure_spec spec = {arg[0].integer, arg[1].integer, arg[2].number, arg[3].number,
                          text_or_null(&arg[4])};
@@ -238,7 +232,7 @@ static int figure(lua_State *L, const sq_arg *arg) {
 }
 
 /* axes(row, col): positions from 1. */
-static int axes(lua_State *L, const sq_arg *arg) {
+static int figure_axes(lua_State *L, const sq_arg *arg) {
   sq_axes *a = NULL;
   BIND_TRY(L, sq_figure_axes(arg[0].object, arg[1].integer, arg[2].integer, &a));
   bind_box *box = bind_new(L, &axes_class, 1);
@@ -248,18 +242,20 @@ static int axes(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-static int save(lua_State *L, const sq_arg *arg) {
+static int figure_save(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, sq_figure_save(arg[0].object, arg[1].string));
   return 0;
 }
 
-static int show(lua_State *L, const sq_arg *arg) { return part_call(L, "show", arg); }
+static int figure_show(lua_State *L, const sq_arg *arg) { return part_call(L, "show", arg); }
 
 static const bind_fn figure_methods[] = {
     {"axes", "(self: Figure, row: position = 1, col: position = 1) -> Axes",
-     "The panel in that row and column.", axes},
-    {"save", "(self: Figure, path: string)", "Writes the figure as .png, .svg or .pdf.", save},
-    {"show", "(self: Figure)", "Shows the figure in the terminal, as image.show does.", show},
+     "The panel in that row and column.", figure_axes},
+    {"save", "(self: Figure, path: string)", "Writes the figure as .png, .svg or .pdf.",
+     figure_save},
+    {"show", "(self: Figure)", "Shows the figure in the terminal, as image.show does.",
+     figure_show},
     {0}};
 
 static const bind_class figure_class = {.name = "Figure",
@@ -271,7 +267,7 @@ static const bind_fn functions[] = {
     {"figure",
      "(rows: int = 1, cols: int = 1, width: number = 0, height: number = 0, title: string? = nil) "
      "-> Figure",
-     "An empty figure; width and height in points, 0: what it needs.", figure},
+     "An empty figure; width and height in points, 0: what it needs.", plot_figure},
     {0}};
 
 void open_plot(lua_State *L) {
@@ -279,5 +275,5 @@ void open_plot(lua_State *L) {
   bind_class_open(L, &figure_class);
   bind_class_open(L, &axes_class);
   bind_functions(L, "sq.plot", functions);
-  bind_lazy(L, "sq.plot");
+  part_open_table(L, "sq.plot");
 }

@@ -75,7 +75,7 @@ static char **push_environment(lua_State *L, int at) {
 }
 
 /* 0 or an error number. The child's input is empty, both its outputs go to the file. */
-static int start(process *p, char **argv, char **env, const char *output, int report) {
+static int start_child(process *p, char **argv, char **env, const char *output, int report) {
   posix_spawn_file_actions_t a;
   int code = posix_spawn_file_actions_init(&a);
   if (code != 0) return code;
@@ -104,7 +104,7 @@ static int process_spawn(lua_State *L) {
   char **env = push_environment(L, 2);
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return push_failure(L, "pipe", errno);
   p->fd = ends[0];
-  int code = start(p, argv, env, output, ends[1]);
+  int code = start_child(p, argv, env, output, ends[1]);
   close(ends[1]);
   if (code != 0) return push_failure(L, output, code);
   lua_settop(L, at);

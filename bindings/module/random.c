@@ -10,13 +10,13 @@
 /* PyTorch's seed where none is given. */
 #define DEFAULT_SEED 67280421310721u
 
-sq_rng *bind_rng(const sq_arg *arg) {
+sq_rng *random_generator(const sq_arg *arg) {
   return arg && arg->kind == SQ_ARG_GENERATOR ? arg->generator : sq_rng_default();
 }
 
 /* --- draws ---------------------------------------------------------------------------------- */
 
-sq_status tensor_draw(const char *what, sq_tensor *t, sq_law law, sq_number a, sq_number b,
+sq_status random_draw(const char *what, sq_tensor *t, sq_law law, sq_number a, sq_number b,
                       sq_rng *rng) {
   if (sq_grad_enabled() && sq_requires_grad(t)) {
     return sq_fail(SQ_ESTATE,
@@ -29,14 +29,9 @@ sq_status tensor_draw(const char *what, sq_tensor *t, sq_law law, sq_number a, s
 
 /* --- the class ------------------------------------------------------------------------------ */
 
-static int self_again(lua_State *L) {
-  lua_settop(L, 1);
-  return 1;
-}
-
 static int generator_manual_seed(lua_State *L, const sq_arg *arg) {
   sq_rng_seed(arg[0].generator, (uint64_t)arg[1].integer);
-  return self_again(L);
+  return bind_give_self(L);
 }
 
 static int generator_initial_seed(lua_State *L, const sq_arg *arg) {
@@ -67,7 +62,7 @@ static int generator_get_state(lua_State *L, const sq_arg *arg) {
 
 static int generator_set_state(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, load_state(arg[0].generator, arg[1].tensor));
-  return self_again(L);
+  return bind_give_self(L);
 }
 
 static int generator_state_dict(lua_State *L, const sq_arg *arg) {
@@ -83,7 +78,7 @@ static int generator_load_state_dict(lua_State *L, const sq_arg *arg) {
   if (!box || !box->tensor)
     return bind_error(L, "[load_state_dict] state_dict.state: expected a Tensor");
   BIND_TRY(L, load_state(arg[0].generator, box->tensor));
-  return self_again(L);
+  return bind_give_self(L);
 }
 
 static sq_rng *push_generator(lua_State *L) {
@@ -168,7 +163,7 @@ static int manual_seed(lua_State *L, const sq_arg *arg) {
 
 /* As math.random: () a float in [0, 1), (n) an integer of 1..n, (m, n) of m..n, (0) of all. */
 static int random_number(lua_State *L, const sq_arg *arg) {
-  sq_rng *rng = bind_rng(&arg[2]);
+  sq_rng *rng = random_generator(&arg[2]);
   bool one = arg[1].kind == SQ_ARG_NIL;
   if (arg[0].kind == SQ_ARG_NIL && !one) return bind_error(L, "[random] n is given, m is nil");
   if (arg[0].kind == SQ_ARG_NIL) {

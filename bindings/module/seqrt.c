@@ -24,7 +24,7 @@ static int is_tensor(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-static void set_count(lua_State *L, const char *key, int64_t n) {
+static void set_count_field(lua_State *L, const char *key, int64_t n) {
   lua_pushinteger(L, n);
   lua_setfield(L, -2, key);
 }
@@ -34,13 +34,13 @@ static int memory_stats(lua_State *L, const sq_arg *arg) {
   sq_mem_stats s;
   sq_mem_get_stats(&s);
   lua_createtable(L, 0, 6);
-  set_count(L, "live_bytes", s.live_bytes);
-  set_count(L, "live_blocks", s.live_blocks);
-  set_count(L, "peak_bytes", s.peak_bytes);
-  set_count(L, "cached_bytes", s.cached_bytes);
-  set_count(L, "limit_bytes", s.limit_bytes);
-  set_count(L, "total_blocks", s.total_blocks);
-  set_count(L, "total_bytes", s.total_bytes);
+  set_count_field(L, "live_bytes", s.live_bytes);
+  set_count_field(L, "live_blocks", s.live_blocks);
+  set_count_field(L, "peak_bytes", s.peak_bytes);
+  set_count_field(L, "cached_bytes", s.cached_bytes);
+  set_count_field(L, "limit_bytes", s.limit_bytes);
+  set_count_field(L, "total_blocks", s.total_blocks);
+  set_count_field(L, "total_bytes", s.total_bytes);
   return 1;
 }
 
@@ -68,7 +68,7 @@ static int get_num_threads(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-static void set_text(lua_State *L, const char *key, const char *text) {
+static void set_text_field(lua_State *L, const char *key, const char *text) {
   lua_pushstring(L, text);
   lua_setfield(L, -2, key);
 }
@@ -78,12 +78,12 @@ static int info(lua_State *L, const sq_arg *arg) {
   sq_isa isa;
   BIND_TRY(L, sq_isa_select(&isa));
   lua_createtable(L, 0, 6);
-  set_text(L, "version", SQ_VERSION);
-  set_text(L, "lua", LUA_RELEASE);
-  set_text(L, "isa", sq_isa_name(isa));
-  set_text(L, "cpu", sq_cpu_name());
-  set_text(L, "blas", sq_blas_name());
-  set_count(L, "threads", sq_threads());
+  set_text_field(L, "version", SQ_VERSION);
+  set_text_field(L, "lua", LUA_RELEASE);
+  set_text_field(L, "isa", sq_isa_name(isa));
+  set_text_field(L, "cpu", sq_cpu_name());
+  set_text_field(L, "blas", sq_blas_name());
+  set_count_field(L, "threads", sq_threads());
   return 1;
 }
 
@@ -171,7 +171,7 @@ static void open_dtypes(lua_State *L) {
 
 /* The loader of a part. Upvalue: its row. */
 static int load_part(lua_State *L) {
-  const lua_part *part = lua_touserdata(L, lua_upvalueindex(1));
+  const part_file *part = lua_touserdata(L, lua_upvalueindex(1));
   const char *chunk = lua_pushfstring(L, "=seqrt:%s", part->name);
   if (luaL_loadbufferx(L, part->text, part->size, chunk, "t") != LUA_OK) return lua_error(L);
   bind_push_environment(L);
@@ -190,7 +190,7 @@ static const luaL_Reg modules[] = {
 
 static void open_parts(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-  for (const lua_part *part = lua_parts; part->name; part++) {
+  for (const part_file *part = part_files; part->name; part++) {
     lua_pushfstring(L, "seqrt.%s", part->name);
     lua_pushlightuserdata(L, (void *)(uintptr_t)part);
     lua_pushcclosure(L, load_part, 1);
@@ -245,6 +245,6 @@ int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   open_sys(L);
   lua_pushstring(L, SQ_VERSION);
   lua_setfield(L, -2, "_VERSION");
-  bind_lazy(L, "sq");
+  part_open_table(L, "sq");
   return 1;
 }

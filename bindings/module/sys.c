@@ -170,24 +170,14 @@ static int sys_write(lua_State *L) {
   return push_status(L, sq_file_write(check_path(L, 1), text, (int64_t)n));
 }
 
-static int push_bytes(lua_State *L) {
-  lua_pushlstring(L, lua_touserdata(L, 1), (size_t)lua_tointeger(L, 2));
-  return 1;
-}
-
 /* read(path): the whole file. */
 static int sys_read(lua_State *L) {
   void *data = NULL;
   int64_t size = 0;
   const char *path = check_path(L, 1);
-  lua_pushcfunction(L, push_bytes);
   sq_status status = sq_file_read(path, MAX_READ, &data, &size);
   if (status != SQ_OK) return push_status(L, status);
-  lua_pushlightuserdata(L, data);
-  lua_pushinteger(L, size);
-  int failed = lua_pcall(L, 2, 1, 0);
-  sq_free(data);
-  return failed ? lua_error(L) : 1;
+  return bind_give_bytes(L, data, size);
 }
 
 /* probe(folder): can files be made there? */

@@ -79,7 +79,7 @@ static int get_grad(lua_State *L, void *self) {
 }
 
 /* The Tensor that is assigned to a field. */
-static sq_tensor *assigned(lua_State *L, const char *field, int value) {
+static sq_tensor *assigned_tensor(lua_State *L, const char *field, int value) {
   if (!bind_test(L, value, bind_tensor_class)) {
     const char *got = bind_describe(L, value);
     bind_error(L, "[%s] expected a Tensor, got %s", field, got);
@@ -88,7 +88,7 @@ static sq_tensor *assigned(lua_State *L, const char *field, int value) {
 }
 
 static void set_grad(lua_State *L, void *self, int value) {
-  sq_tensor *grad = lua_isnil(L, value) ? NULL : assigned(L, "grad", value);
+  sq_tensor *grad = lua_isnil(L, value) ? NULL : assigned_tensor(L, "grad", value);
   BIND_TRY(L, sq_set_grad(self, grad));
 }
 
@@ -112,7 +112,7 @@ static int get_data(lua_State *L, void *self) {
 }
 
 static void set_data(lua_State *L, void *self, int value) {
-  BIND_TRY(L, sq_set_data(self, assigned(L, "data", value)));
+  BIND_TRY(L, sq_set_data(self, assigned_tensor(L, "data", value)));
 }
 
 static int get_is_leaf(lua_State *L, void *self) {
@@ -174,12 +174,7 @@ static const bind_field fields[] = {
 
 /* --- sizes ---------------------------------------------------------------------------------- */
 
-static int self_again(lua_State *L) {
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int size(lua_State *L, const sq_arg *arg) {
+static int tensor_size(lua_State *L, const sq_arg *arg) {
   const sq_tensor *t = arg[0].tensor;
   if (arg[1].kind == SQ_ARG_NIL) return get_shape(L, arg[0].tensor);
   int dim;
@@ -189,22 +184,22 @@ static int size(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-static int dim(lua_State *L, const sq_arg *arg) {
+static int tensor_dim(lua_State *L, const sq_arg *arg) {
   lua_pushinteger(L, arg[0].tensor->ndim);
   return 1;
 }
 
-static int numel(lua_State *L, const sq_arg *arg) {
+static int tensor_numel(lua_State *L, const sq_arg *arg) {
   lua_pushinteger(L, arg[0].tensor->numel);
   return 1;
 }
 
-static int is_contiguous(lua_State *L, const sq_arg *arg) {
+static int tensor_is_contiguous(lua_State *L, const sq_arg *arg) {
   lua_pushboolean(L, sq_tensor_is_contiguous(arg[0].tensor));
   return 1;
 }
 
-static int length(lua_State *L) {
+static int tensor_length(lua_State *L) {
   const sq_tensor *t = bind_tensor(L, 1);
   if (t->ndim == 0) return bind_error(L, "[#] x is 0-d: it has no length");
   lua_pushinteger(L, t->shape[0]);
@@ -213,7 +208,7 @@ static int length(lua_State *L) {
 
 /* --- values --------------------------------------------------------------------------------- */
 
-static int item(lua_State *L, const sq_arg *arg) {
+static int tensor_item_value(lua_State *L, const sq_arg *arg) {
   const sq_tensor *t = arg[0].tensor;
   if (t->numel != 1)
     return bind_error(L,
@@ -239,7 +234,7 @@ static void push_nested(lua_State *L, const sq_tensor *t, int depth, int64_t at,
   }
 }
 
-static int tolist(lua_State *L, const sq_arg *arg) {
+static int tensor_tolist(lua_State *L, const sq_arg *arg) {
   sq_tensor **flat = bind_new_tensor(L);
   BIND_TRY(L, sq_tensor_contiguous(arg[0].tensor, flat));
   push_nested(L, *flat, 0, 0, (*flat)->numel);
@@ -249,7 +244,7 @@ static int tolist(lua_State *L, const sq_arg *arg) {
 /* Text of the runtime's while it is copied. */
 static const bind_class text_class = {.name = "text", .drop = sq_free};
 
-static int to_string(lua_State *L) {
+static int tensor_to_string(lua_State *L) {
   bind_box *box = bind_test(L, 1, bind_tensor_class);
   if (!box || !box->tensor) {
     lua_pushliteral(L, "Tensor (closed)");
@@ -265,63 +260,69 @@ static int to_string(lua_State *L) {
 
 /* --- gradients ------------------------------------------------------------------------------ */
 
-static int requires_grad_(lua_State *L, const sq_arg *arg) {
+static int tensor_requires_grad_(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, sq_set_requires_grad(arg[0].tensor, arg[1].flag));
-  return self_again(L);
+  return bind_give_self(L);
 }
 
-static int retain_grad(lua_State *L, const sq_arg *arg) {
+static int tensor_retain_grad(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, sq_retain_grad(arg[0].tensor));
-  return self_again(L);
+  return bind_give_self(L);
 }
 
-static int backward(lua_State *L, const sq_arg *arg) {
+static int tensor_backward(lua_State *L, const sq_arg *arg) {
   sq_tensor *gradient = arg[1].kind == SQ_ARG_NIL ? NULL : arg[1].tensor;
   /* not tried again without memory: what is done is done */
   sq_status st = sq_backward(arg[0].tensor, gradient, arg[2].flag);
   return st == SQ_OK ? 0 : bind_raise(L, st);
 }
 
-static int detach(lua_State *L, const sq_arg *arg) {
+static int tensor_detach(lua_State *L, const sq_arg *arg) {
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_tensor_alias(arg[0].tensor, slot));
   return 1;
 }
 
-static int detach_(lua_State *L, const sq_arg *arg) {
+static int tensor_detach_(lua_State *L, const sq_arg *arg) {
   BIND_TRY(L, sq_detach(arg[0].tensor));
-  return self_again(L);
+  return bind_give_self(L);
 }
 
 /* --- other dtypes --------------------------------------------------------------------------- */
 
-static int convert(lua_State *L, sq_tensor *t, sq_dtype dtype) {
+static int convert_to(lua_State *L, sq_tensor *t, sq_dtype dtype) {
   sq_tensor **slot = bind_new_tensor(L);
   sq_arg to = {.kind = SQ_ARG_DTYPE, .dtype = dtype};
   BIND_TRY(L, sq_apply(SQ_OP_to, 2, (sq_arg[]){SQ_T(t), to}, slot));
   return 1;
 }
 
-static int to_float(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_F32); }
-static int to_double(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_F64); }
-static int to_long(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_I64); }
-static int to_byte(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_U8); }
-static int to_bool(lua_State *L, const sq_arg *arg) { return convert(L, arg[0].tensor, SQ_BOOL); }
+static int to_float(lua_State *L, const sq_arg *arg) {
+  return convert_to(L, arg[0].tensor, SQ_F32);
+}
+static int to_double(lua_State *L, const sq_arg *arg) {
+  return convert_to(L, arg[0].tensor, SQ_F64);
+}
+static int to_long(lua_State *L, const sq_arg *arg) { return convert_to(L, arg[0].tensor, SQ_I64); }
+static int to_byte(lua_State *L, const sq_arg *arg) { return convert_to(L, arg[0].tensor, SQ_U8); }
+static int to_bool(lua_State *L, const sq_arg *arg) {
+  return convert_to(L, arg[0].tensor, SQ_BOOL);
+}
 
-static int type_as(lua_State *L, const sq_arg *arg) {
-  return convert(L, arg[0].tensor, arg[1].tensor->dtype);
+static int tensor_type_as(lua_State *L, const sq_arg *arg) {
+  return convert_to(L, arg[0].tensor, arg[1].tensor->dtype);
 }
 
 /* --- two tensors as a whole ----------------------------------------------------------------- */
 
-static int equal(lua_State *L, const sq_arg *arg) {
+static int tensor_equal(lua_State *L, const sq_arg *arg) {
   bool same;
   BIND_TRY(L, sq_equal(arg[0].tensor, arg[1].tensor, &same));
   lua_pushboolean(L, same);
   return 1;
 }
 
-static int allclose(lua_State *L, const sq_arg *arg) {
+static int tensor_allclose(lua_State *L, const sq_arg *arg) {
   bool close;
   BIND_TRY(L, sq_allclose(arg[0].tensor, arg[1].tensor, arg[2].number, arg[3].number, arg[4].flag,
                           &close));
@@ -331,34 +332,34 @@ static int allclose(lua_State *L, const sq_arg *arg) {
 
 /* --- draws in place ------------------------------------------------------------------------- */
 
-static int draw(lua_State *L, const char *what, const sq_arg *x, sq_law law, sq_number a,
-                sq_number b, const sq_arg *generator) {
-  BIND_TRY(L, tensor_draw(what, x->tensor, law, a, b, bind_rng(generator)));
-  return self_again(L);
+static int draw_into(lua_State *L, const char *what, const sq_arg *x, sq_law law, sq_number a,
+                     sq_number b, const sq_arg *generator) {
+  BIND_TRY(L, random_draw(what, x->tensor, law, a, b, random_generator(generator)));
+  return bind_give_self(L);
 }
 
-static int uniform_(lua_State *L, const sq_arg *arg) {
-  return draw(L, "uniform_", arg, SQ_LAW_UNIFORM, arg[1].value, arg[2].value, &arg[3]);
+static int tensor_uniform_(lua_State *L, const sq_arg *arg) {
+  return draw_into(L, "uniform_", arg, SQ_LAW_UNIFORM, arg[1].value, arg[2].value, &arg[3]);
 }
 
-static int normal_(lua_State *L, const sq_arg *arg) {
-  return draw(L, "normal_", arg, SQ_LAW_NORMAL, arg[1].value, arg[2].value, &arg[3]);
+static int tensor_normal_(lua_State *L, const sq_arg *arg) {
+  return draw_into(L, "normal_", arg, SQ_LAW_NORMAL, arg[1].value, arg[2].value, &arg[3]);
 }
 
-static int random_(lua_State *L, const sq_arg *arg) {
+static int tensor_random_(lua_State *L, const sq_arg *arg) {
   sq_number from = sq_whole(arg[1].integer), to = sq_whole(arg[2].integer);
-  return draw(L, "random_", arg, SQ_LAW_INTEGERS, from, to, &arg[3]);
+  return draw_into(L, "random_", arg, SQ_LAW_INTEGERS, from, to, &arg[3]);
 }
 
-static int bernoulli_(lua_State *L, const sq_arg *arg) {
-  return draw(L, "bernoulli_", arg, SQ_LAW_BERNOULLI, arg[1].value, sq_whole(0), &arg[2]);
+static int tensor_bernoulli_(lua_State *L, const sq_arg *arg) {
+  return draw_into(L, "bernoulli_", arg, SQ_LAW_BERNOULLI, arg[1].value, sq_whole(0), &arg[2]);
 }
 
 /* --- the class ------------------------------------------------------------------------------ */
 
 /* Pushes the value of a number or a 0-d tensor as a Lua number, true counting as 1; raises for
  * anything else. */
-static void push_ordered(lua_State *L, int at) {
+static void push_comparable(lua_State *L, int at) {
   if (lua_type(L, at) == LUA_TNUMBER) {
     lua_pushvalue(L, at);
     return;
@@ -376,20 +377,20 @@ static void push_ordered(lua_State *L, int at) {
   if (lua_isboolean(L, -1)) lua_pushinteger(L, lua_toboolean(L, -1));
 }
 
-static int ordered(lua_State *L, int op) {
+static int compare_values(lua_State *L, int op) {
   lua_settop(L, 2);
-  push_ordered(L, 1);
+  push_comparable(L, 1);
   int left = lua_gettop(L);
-  push_ordered(L, 2);
+  push_comparable(L, 2);
   lua_pushboolean(L, lua_compare(L, left, -1, op));
   return 1;
 }
 
-static int less(lua_State *L) { return ordered(L, LUA_OPLT); }
-static int less_or_equal(lua_State *L) { return ordered(L, LUA_OPLE); }
+static int tensor_less(lua_State *L) { return compare_values(L, LUA_OPLT); }
+static int tensor_less_or_equal(lua_State *L) { return compare_values(L, LUA_OPLE); }
 
 /* Lua asks here for two boxes only, and never for a tensor beside a number. */
-static int same(lua_State *L) {
+static int tensor_same(lua_State *L) {
   bind_box *a = bind_test(L, 1, bind_tensor_class), *b = bind_test(L, 2, bind_tensor_class);
   if (a && b && a->tensor != b->tensor)
     return bind_error(
@@ -400,38 +401,42 @@ static int same(lua_State *L) {
   return 1;
 }
 
-static int no_concat(lua_State *L) {
+static int tensor_no_concat(lua_State *L) {
   return bind_error(L,
                     "a Tensor can't be joined to a string: use tostring(x), or x:item() for one "
                     "element");
 }
 
-static const luaL_Reg meta[] = {
-    {"__len", length}, {"__tostring", to_string}, {"__lt", less}, {"__le", less_or_equal},
-    {"__eq", same},    {"__concat", no_concat},   {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__len", tensor_length},
+                                {"__tostring", tensor_to_string},
+                                {"__lt", tensor_less},
+                                {"__le", tensor_less_or_equal},
+                                {"__eq", tensor_same},
+                                {"__concat", tensor_no_concat},
+                                {NULL, NULL}};
 
 static const bind_fn methods[] = {
     {"size", "(x: Tensor, dim: dim? = nil) -> int", "The size of a dim, or all sizes as a list.",
-     size},
-    {"dim", "(x: Tensor) -> int", "How many dims it has.", dim},
-    {"numel", "(x: Tensor) -> int", "How many elements it has.", numel},
+     tensor_size},
+    {"dim", "(x: Tensor) -> int", "How many dims it has.", tensor_dim},
+    {"numel", "(x: Tensor) -> int", "How many elements it has.", tensor_numel},
     {"is_contiguous", "(x: Tensor) -> bool", "True when elements lie in row-major order, no gaps.",
-     is_contiguous},
-    {"item", "(x: Tensor) -> number", "The value of a tensor with one element.", item},
+     tensor_is_contiguous},
+    {"item", "(x: Tensor) -> number", "The value of a tensor with one element.", tensor_item_value},
     {"tolist", "(x: Tensor) -> table", "The values as nested tables; a number for a 0-d tensor.",
-     tolist},
+     tensor_tolist},
     {"requires_grad_", "(x: Tensor, requires_grad: bool = true) -> Tensor",
-     "Makes it a leaf that collects its gradient.", requires_grad_},
+     "Makes it a leaf that collects its gradient.", tensor_requires_grad_},
     {"retain_grad", "(x: Tensor) -> Tensor", "Asks that a result keep its gradient too.",
-     retain_grad},
+     tensor_retain_grad},
     {"backward", "(x: Tensor, gradient: Tensor? = nil, retain_graph: bool = false)",
      "Adds dx/dleaf to the .grad of every leaf behind x; `gradient` is what comes from above, 1 "
      "for "
      "one element.",
-     backward},
-    {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", detach},
+     tensor_backward},
+    {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", tensor_detach},
     {"detach_", "(x: Tensor) -> Tensor", "Takes x out of the graph: a leaf without gradient.",
-     detach_},
+     tensor_detach_},
     {"chunk", "(x: Tensor, chunks: int, dim: dim = 1) -> Tensor, Tensor",
      "That many parts of one size along dim (the last may be smaller), each a result.",
      tensor_chunk},
@@ -444,26 +449,26 @@ static const bind_fn methods[] = {
     {"long", "(x: Tensor) -> Tensor", "x as int64, rounded towards 0.", to_long},
     {"byte", "(x: Tensor) -> Tensor", "x as uint8.", to_byte},
     {"bool", "(x: Tensor) -> Tensor", "x as bool: true where it is not 0.", to_bool},
-    {"type_as", "(x: Tensor, other: Tensor) -> Tensor", "x in other's dtype.", type_as},
+    {"type_as", "(x: Tensor, other: Tensor) -> Tensor", "x in other's dtype.", tensor_type_as},
     {"equal", "(x: Tensor, other: Tensor) -> bool",
-     "True when shapes and all elements are equal; NaN equals nothing.", equal},
+     "True when shapes and all elements are equal; NaN equals nothing.", tensor_equal},
     {"allclose",
      "(x: Tensor, other: Tensor, rtol: number = 1e-05, atol: number = 1e-08, equal_nan: bool = "
      "false) -> bool",
-     "True when |x - other| <= atol + rtol |other| for all elements.", allclose},
+     "True when |x - other| <= atol + rtol |other| for all elements.", tensor_allclose},
     {"random_", "(x: Tensor, from: int, to: int, generator: Generator? = nil) -> Tensor",
-     "Draws every element from the whole numbers `from` to `to` - 1.", random_},
+     "Draws every element from the whole numbers `from` to `to` - 1.", tensor_random_},
     {"uniform_",
      "(x: Tensor, from: number = 0, to: number = 1, generator: Generator? = nil) -> Tensor",
-     "Draws every element uniformly from `from` to `to`.", uniform_},
+     "Draws every element uniformly from `from` to `to`.", tensor_uniform_},
     {"normal_",
      "(x: Tensor, mean: number = 0, std: number = 1, generator: Generator? = nil) -> Tensor",
-     "Draws every element from a normal distribution.", normal_},
+     "Draws every element from a normal distribution.", tensor_normal_},
     {"bernoulli_", "(x: Tensor, p: number = 0.5, generator: Generator? = nil) -> Tensor",
-     "1 with probability p, else 0.", bernoulli_},
+     "1 with probability p, else 0.", tensor_bernoulli_},
     {NULL, NULL, NULL, NULL}};
 
-static void drop(void *object) { sq_tensor_drop(object); }
+static void drop_tensor(void *object) { sq_tensor_drop(object); }
 
 static const bind_class tensor_class = {.name = "Tensor",
                                         .doc = "An array of numbers of one dtype, with a gradient.",
@@ -474,7 +479,7 @@ static const bind_class tensor_class = {.name = "Tensor",
                                         .newindex = tensor_newindex,
                                         .lookup = tensor_lookup,
                                         .assign = tensor_assign,
-                                        .drop = drop};
+                                        .drop = drop_tensor};
 
 /* Methods that are functions too: sq.allclose(x, y). */
 static void open_functions(lua_State *L) {

@@ -34,7 +34,7 @@ void tensor_push_element(lua_State *L, sq_dtype dtype, const void *data, int64_t
 /* --- windows ---------------------------------------------------------------------------------- */
 
 /* Pushes a box with op(args). */
-static sq_tensor *apply(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
+static sq_tensor *apply_op(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_apply(op, n, arg, slot));
   return *slot;
@@ -47,17 +47,18 @@ static sq_arg list_arg(sq_arg_kind kind, int n, const int64_t *v) {
 }
 
 /* Pushes t in another shape. */
-static sq_tensor *reshape(lua_State *L, sq_op_id op, sq_tensor *t, int n, const int64_t *shape) {
-  return apply(L, op, 2, (sq_arg[]){SQ_T(t), list_arg(SQ_ARG_SHAPE, n, shape)});
+static sq_tensor *apply_shape_op(lua_State *L, sq_op_id op, sq_tensor *t, int n,
+                                 const int64_t *shape) {
+  return apply_op(L, op, 2, (sq_arg[]){SQ_T(t), list_arg(SQ_ARG_SHAPE, n, shape)});
 }
 
-static sq_tensor *take_range(lua_State *L, sq_tensor *t, int dim, const tensor_item *it) {
+static sq_tensor *apply_range(lua_State *L, sq_tensor *t, int dim, const tensor_item *it) {
   if (it->step == 1 || it->count == 0)
-    return apply(L, SQ_OP_narrow, 4,
-                 (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first), SQ_I(it->count)});
+    return apply_op(L, SQ_OP_narrow, 4,
+                    (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first), SQ_I(it->count)});
   int64_t last = it->first + (it->count - 1) * it->step;
-  return apply(L, SQ_OP_slice, 5,
-               (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first), at_arg(last), SQ_I(it->step)});
+  return apply_op(L, SQ_OP_slice, 5,
+                  (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first), at_arg(last), SQ_I(it->step)});
 }
 
 /* The tensors of a key, in order, and the dim of the window that each picks from on. */
@@ -74,11 +75,11 @@ static sq_tensor *take_window(lua_State *L, sq_tensor *t, const tensor_key *key,
   picks->n = 0;
   for (const tensor_item *it = key->item; it < key->item + key->n; it++) {
     if (it->kind == ITEM_AT) {
-      t = apply(L, SQ_OP_select, 3, (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first)});
+      t = apply_op(L, SQ_OP_select, 3, (sq_arg[]){SQ_T(t), SQ_D(dim), at_arg(it->first)});
       continue;
     }
-    if (it->kind == ITEM_RANGE) t = take_range(L, t, dim, it);
-    if (it->kind == ITEM_NEW) t = apply(L, SQ_OP_unsqueeze, 2, (sq_arg[]){SQ_T(t), SQ_D(dim)});
+    if (it->kind == ITEM_RANGE) t = apply_range(L, t, dim, it);
+    if (it->kind == ITEM_NEW) t = apply_op(L, SQ_OP_unsqueeze, 2, (sq_arg[]){SQ_T(t), SQ_D(dim)});
     if (it->kind == ITEM_TENSOR) {
       picks->by[picks->n] = it->picks;
       picks->dim[picks->n++] = dim;
@@ -119,7 +120,7 @@ static sq_tensor *picked_first(lua_State *L, sq_tensor *t, const tensors *p) {
   }
   for (int i = 0; i < t->ndim; i++)
     if (!picked[i]) order[n++] = i;
-  return apply(L, SQ_OP_permute, 2, (sq_arg[]){SQ_T(t), list_arg(SQ_ARG_DIMS, n, order)});
+  return apply_op(L, SQ_OP_permute, 2, (sq_arg[]){SQ_T(t), list_arg(SQ_ARG_DIMS, n, order)});
 }
 
 static place find_places(lua_State *L, sq_tensor *window, const tensors *p) {
@@ -154,12 +155,13 @@ static void take_picked(lua_State *L, sq_tensor *window, const tensors *p) {
   sq_tensor *flat = at.window;
   if (at.pick.dims > 1) {
     int n = replaced_shape(&at, 1, &at.pick.size, shape);
-    flat = reshape(L, SQ_OP_reshape, flat, n, shape);
+    flat = apply_shape_op(L, SQ_OP_reshape, flat, n, shape);
   }
-  sq_tensor *y = apply(L, SQ_OP_index_select, 3, (sq_arg[]){SQ_T(flat), SQ_D(at.dim), SQ_T(at.at)});
+  sq_tensor *y =
+      apply_op(L, SQ_OP_index_select, 3, (sq_arg[]){SQ_T(flat), SQ_D(at.dim), SQ_T(at.at)});
   if (at.pick.ndim == 1) return;
   int n = replaced_shape(&at, at.pick.ndim, at.pick.shape, shape);
-  reshape(L, SQ_OP_view, y, n, shape);
+  apply_shape_op(L, SQ_OP_view, y, n, shape);
 }
 
 /* --- reading ---------------------------------------------------------------------------------- */
@@ -199,7 +201,7 @@ int tensor_index(lua_State *L) {
   if (picks.n > 0) {
     take_picked(L, window, &picks);
   } else if (window == t) {
-    reshape(L, SQ_OP_view, t, t->ndim, t->shape);
+    apply_shape_op(L, SQ_OP_view, t, t->ndim, t->shape);
   }
   return 1;
 }
@@ -241,13 +243,13 @@ static sq_tensor *tensor_value(lua_State *L, const sq_tensor *t) {
 }
 
 /* v without the dims of size 1 in front that make it longer than `ndim`. */
-static sq_tensor *trimmed(lua_State *L, sq_tensor *v, int ndim) {
+static sq_tensor *trim_front(lua_State *L, sq_tensor *v, int ndim) {
   int extra = 0;
   while (v->ndim - extra > ndim && v->shape[extra] == 1) extra++;
-  return extra ? reshape(L, SQ_OP_view, v, v->ndim - extra, v->shape + extra) : v;
+  return extra ? apply_shape_op(L, SQ_OP_view, v, v->ndim - extra, v->shape + extra) : v;
 }
 
-static void inplace(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
+static void apply_op_inplace(lua_State *L, sq_op_id op, int n, const sq_arg *arg) {
   BIND_TRY(L, sq_apply_inplace(op, n, arg));
 }
 
@@ -257,21 +259,21 @@ static void fill_masked(lua_State *L, sq_tensor *window, int dim, sq_tensor *mas
   int n = 0;
   for (int i = 0; i < mask->ndim; i++) shape[n++] = mask->shape[i];
   for (int i = dim + mask->ndim; i < window->ndim; i++) shape[n++] = 1;
-  sq_tensor *wide = reshape(L, SQ_OP_reshape, mask, n, shape);
-  inplace(L, SQ_OP_masked_fill, 3, (sq_arg[]){SQ_T(window), SQ_T(wide), value});
+  sq_tensor *wide = apply_shape_op(L, SQ_OP_reshape, mask, n, shape);
+  apply_op_inplace(L, SQ_OP_masked_fill, 3, (sq_arg[]){SQ_T(window), SQ_T(wide), value});
 }
 
 /* The value as it is picked, expanded, with what stands for the picked dims in front. */
 static sq_tensor *value_in_front(lua_State *L, const place *at, sq_tensor *v) {
   int64_t shape[SQ_MAX_DIMS], order[SQ_MAX_DIMS];
   int n = replaced_shape(at, at->pick.ndim, at->pick.shape, shape), k = 0;
-  v = trimmed(L, v, n);
+  v = trim_front(L, v, n);
   if (at->dim == 0) return v;
-  v = reshape(L, SQ_OP_expand, v, n, shape);
+  v = apply_shape_op(L, SQ_OP_expand, v, n, shape);
   for (int i = at->dim; i < at->dim + at->pick.ndim; i++) order[k++] = i;
   for (int i = 0; i < n; i++)
     if (i < at->dim || i >= at->dim + at->pick.ndim) order[k++] = i;
-  return apply(L, SQ_OP_permute, 2, (sq_arg[]){SQ_T(v), list_arg(SQ_ARG_DIMS, n, order)});
+  return apply_op(L, SQ_OP_permute, 2, (sq_arg[]){SQ_T(v), list_arg(SQ_ARG_DIMS, n, order)});
 }
 
 /* window[tensors] = value */
@@ -285,7 +287,7 @@ static void put_picked(lua_State *L, sq_tensor *window, const tensors *p, sq_arg
   if (!number) value = SQ_T(value_in_front(L, &at, value.tensor));
   sq_tensor *front = at.dim > 0 ? picked_first(L, window, p) : at.window;
   sq_arg indices = {.kind = SQ_ARG_TENSORS, .tensors = {p->n, p->by}};
-  inplace(L, SQ_OP_index_put, 3, (sq_arg[]){SQ_T(front), indices, value});
+  apply_op_inplace(L, SQ_OP_index_put, 3, (sq_arg[]){SQ_T(front), indices, value});
 }
 
 int tensor_newindex(lua_State *L) {
@@ -301,10 +303,10 @@ int tensor_newindex(lua_State *L) {
   if (picks.n > 0) {
     put_picked(L, window, &picks, value);
   } else if (number) {
-    inplace(L, SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), value});
+    apply_op_inplace(L, SQ_OP_fill, 2, (sq_arg[]){SQ_T(window), value});
   } else {
-    sq_tensor *from = trimmed(L, value.tensor, window->ndim);
-    inplace(L, SQ_OP_copy, 2, (sq_arg[]){SQ_T(window), SQ_T(from)});
+    sq_tensor *from = trim_front(L, value.tensor, window->ndim);
+    apply_op_inplace(L, SQ_OP_copy, 2, (sq_arg[]){SQ_T(window), SQ_T(from)});
   }
   return 0;
 }

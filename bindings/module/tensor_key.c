@@ -81,7 +81,7 @@ static bool is_rest(lua_State *L, int at) { return is_word(L, at, "..."); }
 static bool is_new(lua_State *L, int at) { return is_word(L, at, "newaxis"); }
 
 /* Item `place` of the key, at a stack index, for dim `dim` of t. */
-static tensor_item read_item(lua_State *L, const sq_tensor *t, int dim, int at, int place) {
+static tensor_item read_key_item(lua_State *L, const sq_tensor *t, int dim, int at, int place) {
   if (is_new(L, at)) return (tensor_item){.kind = ITEM_NEW};
   if (lua_type(L, at) == LUA_TNUMBER)
     return (tensor_item){.kind = ITEM_AT, .first = offset_at(L, t, dim, at)};
@@ -121,7 +121,7 @@ static int dims_left(lua_State *L, const sq_tensor *t, int n) {
   return t->ndim - taken;
 }
 
-static void add(lua_State *L, tensor_key *key, tensor_item item) {
+static void add_item(lua_State *L, tensor_key *key, tensor_item item) {
   if (key->n == (int)(sizeof key->item / sizeof *key->item))
     bind_error(L, "[index] the key has too many items: a tensor has at most %d dims",
                (int)SQ_MAX_DIMS);
@@ -136,10 +136,10 @@ static void read_list(lua_State *L, const sq_tensor *t, tensor_key *key) {
     lua_rawgeti(L, 2, i);
     int at = lua_gettop(L);
     if (is_rest(L, at)) {
-      for (int k = 0; k < left; k++) add(L, key, (tensor_item){.kind = ITEM_ALL});
+      for (int k = 0; k < left; k++) add_item(L, key, (tensor_item){.kind = ITEM_ALL});
       dim += left;
     } else {
-      add(L, key, read_item(L, t, dim, at, i));
+      add_item(L, key, read_key_item(L, t, dim, at, i));
       dim += dims_taken(L, at);
     }
   }
@@ -151,7 +151,7 @@ void tensor_read_key(lua_State *L, const sq_tensor *t, tensor_key *key) {
   if (lua_type(L, 2) == LUA_TTABLE) {
     read_list(L, t, key);
   } else if (is_new(L, 2)) {
-    add(L, key, (tensor_item){.kind = ITEM_NEW});
+    add_item(L, key, (tensor_item){.kind = ITEM_NEW});
   } else if (!is_rest(L, 2)) {
     if (lua_type(L, 2) != LUA_TNUMBER && !bind_test(L, 2, bind_tensor_class)) {
       const char *got = bind_describe(L, 2);
@@ -160,6 +160,6 @@ void tensor_read_key(lua_State *L, const sq_tensor *t, tensor_key *key) {
           got);
     }
     if (t->ndim == 0) bind_error(L, "[index] x is 0-d: it has no positions; x:item() is its value");
-    add(L, key, read_item(L, t, 0, 2, 1));
+    add_item(L, key, read_key_item(L, t, 0, 2, 1));
   }
 }

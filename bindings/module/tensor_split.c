@@ -4,7 +4,7 @@
 #include "module/open.h"
 
 /* Pushes `length` positions of dim from `start` on. */
-static void push_part(lua_State *L, sq_tensor *t, int dim, int64_t start, int64_t length) {
+static void push_window(lua_State *L, sq_tensor *t, int dim, int64_t start, int64_t length) {
   sq_arg from = {.kind = SQ_ARG_POSITION, .integer = start};
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_apply(SQ_OP_narrow, 4, (sq_arg[]){SQ_T(t), SQ_D(dim), from, SQ_I(length)}, slot));
@@ -18,7 +18,7 @@ static int dim_of(lua_State *L, const char *name, const sq_tensor *t, int64_t di
   return out;
 }
 
-static void make_room(lua_State *L, const char *name, int64_t results) {
+static void reserve_results(lua_State *L, const char *name, int64_t results) {
   if (results > 100000 || !lua_checkstack(L, (int)results + 8))
     bind_error(L, "[%s] %lld results are too many", name, (long long)results);
 }
@@ -26,10 +26,10 @@ static void make_room(lua_State *L, const char *name, int64_t results) {
 /* Parts of one size, the last one smaller where the size does not divide the dim. */
 static int push_equal_parts(lua_State *L, const char *name, sq_tensor *t, int dim, int64_t size) {
   int64_t whole = t->shape[dim], parts = whole / size + (whole % size != 0 || whole == 0);
-  make_room(L, name, parts);
+  reserve_results(L, name, parts);
   for (int64_t i = 0; i < parts; i++) {
     int64_t left = whole - i * size;
-    push_part(L, t, dim, i * size, left < size ? left : size);
+    push_window(L, t, dim, i * size, left < size ? left : size);
   }
   return (int)parts;
 }
@@ -54,10 +54,10 @@ static int push_listed_parts(lua_State *L, sq_tensor *t, int dim, int n, const i
   if (!fits || start != t->shape[dim])
     return bind_error(L, "[split] the sizes must be at least 0 and add up to %lld, dim %d of x %s",
                       (long long)t->shape[dim], dim + 1, sq_tensor_shape_text(t, SQ_SHAPE_BUF));
-  make_room(L, "split", n);
+  reserve_results(L, "split", n);
   start = 0;
   for (int i = 0; i < n; i++) {
-    push_part(L, t, dim, start, sizes[i]);
+    push_window(L, t, dim, start, sizes[i]);
     start += sizes[i];
   }
   return n;
@@ -78,7 +78,7 @@ int tensor_unbind(lua_State *L, const sq_arg *arg) {
   sq_tensor *t = arg[0].tensor;
   int dim = dim_of(L, "unbind", t, arg[1].integer);
   int64_t n = t->shape[dim];
-  make_room(L, "unbind", n);
+  reserve_results(L, "unbind", n);
   for (int64_t i = 0; i < n; i++) {
     sq_arg at = {.kind = SQ_ARG_POSITION, .integer = i};
     sq_tensor **slot = bind_new_tensor(L);

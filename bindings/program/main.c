@@ -32,7 +32,7 @@ typedef struct command {
 
 static const char *program = "seqrt";
 
-static void complain(const char *text) {
+static void print_complaint(const char *text) {
   sys_leave_lines();
   fprintf(stderr, "%s: %s\n", program, text);
 }
@@ -131,10 +131,10 @@ static int bad_command(const char *bad) {
 /* --- running chunks ------------------------------------------------------------------------- */
 
 /* Prints the error on the stack's top, if status says there is one. */
-static bool report(lua_State *L, int status) {
+static bool report_error(lua_State *L, int status) {
   if (status == LUA_OK) return true;
   const char *text = lua_tostring(L, -1);
-  complain(text != NULL ? text : "(error object is not a string)");
+  print_complaint(text != NULL ? text : "(error object is not a string)");
   lua_pop(L, 1);
   return false;
 }
@@ -149,12 +149,12 @@ static int call_with(lua_State *L, int args, int results, lua_CFunction handler)
   return status;
 }
 
-static int call(lua_State *L, int args, int results) {
-  return call_with(L, args, results, sq_trace_handler);
+static int call_traced(lua_State *L, int args, int results) {
+  return call_with(L, args, results, trace_handler);
 }
 
 static bool run_chunk(lua_State *L, int load_status) {
-  return report(L, load_status == LUA_OK ? call(L, 0, 0) : load_status);
+  return report_error(L, load_status == LUA_OK ? call_traced(L, 0, 0) : load_status);
 }
 
 static bool run_string(lua_State *L, const char *text, const char *name) {
@@ -167,8 +167,8 @@ static bool run_library(lua_State *L, const char *spec) {
   const char *module = equals != NULL ? equals + 1 : spec;
   lua_getglobal(L, "require");
   lua_pushstring(L, module);
-  int status = call(L, 1, 1);
-  if (status != LUA_OK) return report(L, status);
+  int status = call_traced(L, 1, 1);
+  if (status != LUA_OK) return report_error(L, status);
   lua_pushglobaltable(L);
   lua_pushlstring(L, spec, equals != NULL ? (size_t)(equals - spec) : strlen(spec));
   lua_pushvalue(L, -3);
@@ -222,9 +222,9 @@ static bool run_script(lua_State *L, const command *c) {
   const char *file = c->argv[c->script];
   bool is_stdin = strcmp(file, "-") == 0 && strcmp(c->argv[c->script - 1], "--") != 0;
   int status = luaL_loadfilex(L, is_stdin ? NULL : file, "t");
-  if (status != LUA_OK) return report(L, status);
-  lua_CFunction handler = c->interactive ? sq_repl_keep_handler : sq_trace_handler;
-  return report(L, call_with(L, push_args(L), 0, handler));
+  if (status != LUA_OK) return report_error(L, status);
+  lua_CFunction handler = c->interactive ? repl_keep_handler : trace_handler;
+  return report_error(L, call_with(L, push_args(L), 0, handler));
 }
 
 /* --- the program ---------------------------------------------------------------------------- */
@@ -249,9 +249,9 @@ static bool run_command(lua_State *L, command *c) {
   if (!c->no_env && !run_init(L)) return false;
   if (!run_options(L, c)) return false;
   bool ok = c->script >= c->argc || run_script(L, c);
-  if (c->interactive && (ok || sq_pause_seen() == 0)) return (sq_repl_run(L, false) == 0) && ok;
+  if (c->interactive && (ok || pause_seen() == 0)) return (repl_run(L, false) == 0) && ok;
   if (c->script < c->argc || c->runs_code) return ok;
-  if (isatty(STDIN_FILENO)) return sq_repl_run(L, true) == 0;
+  if (isatty(STDIN_FILENO)) return repl_run(L, true) == 0;
   return run_chunk(L, luaL_loadfilex(L, NULL, "t"));
 }
 
@@ -280,8 +280,8 @@ static int protected_main(lua_State *L) {
   preload_module(L);
   set_arg(L, c);
   lua_gc(L, LUA_GCGEN, 0, 0);
-  sq_pause_install(L, sq_repl_pause);
-  if (can_pause()) sq_pause_set_mode(SQ_PAUSE_OPEN);
+  pause_install(L, repl_pause);
+  if (can_pause()) pause_set_mode(PAUSE_OPEN);
   start_watching(c);
   lua_pushboolean(L, run_command(L, c));
   return 1;
@@ -294,7 +294,7 @@ static void fill_standard_files(void) {
   }
 }
 
-static void ignore(int sig) { (void)sig; }
+static void ignore_signal(int sig) { (void)sig; }
 
 /* Exit status 1 when output was lost; that a reader went away is no news to anybody. */
 static int finish_output(int status) {
@@ -303,7 +303,7 @@ static int finish_output(int status) {
   if (!lost) return status;
   struct pollfd out = {.fd = STDOUT_FILENO};
   bool reader_gone = poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
-  if (!reader_gone) complain("standard output could not be written in full");
+  if (!reader_gone) print_complaint("standard output could not be written in full");
   return status == EXIT_SUCCESS ? EXIT_FAILURE : status;
 }
 
@@ -313,7 +313,7 @@ int main(int argc, char **argv) {
   fill_standard_files();
   /* A lost reader and a file at its size limit are errors of the call that writes. A handler, and
    * not SIG_IGN, which children started by io.popen would inherit. */
-  struct sigaction quiet = {.sa_handler = ignore, .sa_flags = SA_RESTART};
+  struct sigaction quiet = {.sa_handler = ignore_signal, .sa_flags = SA_RESTART};
   sigaction(SIGPIPE, &quiet, NULL);
   sigaction(SIGXFSZ, &quiet, NULL);
   if (argc > 0 && argv[0][0] != '\0') program = argv[0];
@@ -324,14 +324,14 @@ int main(int argc, char **argv) {
   }
   lua_State *L = luaL_newstate();
   if (L == NULL) {
-    complain("cannot create a Lua state: not enough memory");
+    print_complaint("cannot create a Lua state: not enough memory");
     return EXIT_FAILURE;
   }
   if (c.version) print_version();
   lua_pushcfunction(L, protected_main);
   lua_pushlightuserdata(L, &c);
-  bool ok = report(L, lua_pcall(L, 1, 1, 0)) && lua_toboolean(L, -1);
-  int signal = ok ? 0 : sq_pause_seen();
+  bool ok = report_error(L, lua_pcall(L, 1, 1, 0)) && lua_toboolean(L, -1);
+  int signal = ok ? 0 : pause_seen();
   end_profile();
   lua_close(L);
   return finish_output(ok ? EXIT_SUCCESS : signal != 0 ? 128 + signal : EXIT_FAILURE);

@@ -31,11 +31,11 @@ enum {
   GRACE_COUNT = 10000
 };
 
-static sq_pause_prompt *prompt; /* what a pause opens */
+static pause_prompt *prompt; /* what a pause opens */
 static lua_State *main_state;
 static lua_State *volatile running; /* main_state, or the coroutine that runs */
 static volatile sig_atomic_t seen;  /* SIGINT, SIGTERM, 0 */
-static volatile sig_atomic_t mode = SQ_PAUSE_SAVE;
+static volatile sig_atomic_t mode = PAUSE_SAVE;
 static volatile int64_t last_ms;
 static bool waiting; /* a checkpoint will save and end the script at its next safe point */
 
@@ -47,7 +47,7 @@ static int64_t now_ms(void) {
 
 /* --- the hook ------------------------------------------------------------------------------- */
 
-static void disarm(void) {
+static void disarm_hooks(void) {
   lua_State *L = running;
   lua_sethook(main_state, NULL, 0, 0);
   if (L != main_state) lua_sethook(L, NULL, 0, 0);
@@ -68,74 +68,74 @@ static int stop_body(lua_State *L) {
 /* Calls it in a coroutine: hooks are off inside a hook, there they are on. Returns whether its
  * result is true. */
 static bool call_stop(lua_State *L, const char *name, const char *text) {
-  lua_State *co = lua_newthread(L), *before = sq_pause_set_running(co);
+  lua_State *co = lua_newthread(L), *before = pause_set_running(co);
   int results = 0;
   lua_pushcfunction(co, stop_body);
   lua_pushstring(co, name);
   lua_pushstring(co, text);
   bool ok = lua_resume(co, L, 2, &results) == LUA_OK && results > 0 && lua_toboolean(co, -1);
-  sq_pause_set_running(before);
+  pause_set_running(before);
   lua_pop(L, 1);
   return ok;
 }
 
-static void on_line(lua_State *L, lua_Debug *event);
+static void stop_at_line(lua_State *L, lua_Debug *event);
 
 /* Opens the prompt inside the script, which is `L` between two instructions, and does as told. */
 static void open_prompt(lua_State *L, bool stepping) {
-  sq_pause_mode before = sq_pause_set_mode(SQ_PAUSE_STOP);
+  pause_mode before = pause_set_mode(PAUSE_STOP);
   sys_leave_lines();
-  sq_pause_reset();
-  sq_pause_action action = prompt(L, stepping);
-  sq_pause_set_mode(before);
-  sq_pause_reset();
-  if (action == SQ_PAUSE_STEP) lua_sethook(L, on_line, LUA_MASKLINE, 0);
-  if (action == SQ_PAUSE_ABORT) luaL_error(L, "aborted");
+  pause_reset();
+  pause_action action = prompt(L, stepping);
+  pause_set_mode(before);
+  pause_reset();
+  if (action == PAUSE_STEP) lua_sethook(L, stop_at_line, LUA_MASKLINE, 0);
+  if (action == PAUSE_ABORT) luaL_error(L, "aborted");
 }
 
 /* The hook of `step`: the next line that is not the module's own. */
-static void on_line(lua_State *L, lua_Debug *event) {
+static void stop_at_line(lua_State *L, lua_Debug *event) {
   if (!lua_getinfo(L, "S", event) || strncmp(event->source, "=seqrt:", 7) == 0) return;
   open_prompt(L, true);
 }
 
-static const char *reason(void) { return seen == SIGTERM ? "terminated!" : "interrupted!"; }
+static const char *signal_text(void) { return seen == SIGTERM ? "terminated!" : "interrupted!"; }
 
 /* The end of a script, raised as an error: after what sq.on_stop registered. */
 static void end_script(lua_State *L) {
-  if (mode != SQ_PAUSE_STOP) (void)call_stop(L, "save", NULL);
-  lua_pushstring(L, reason());
+  if (mode != PAUSE_STOP) (void)call_stop(L, "save", NULL);
+  lua_pushstring(L, signal_text());
   lua_error(L);
 }
 
 /* The hook while a checkpoint is waited for. */
-static void overdue(lua_State *L, lua_Debug *event) {
+static void end_overdue(lua_State *L, lua_Debug *event) {
   (void)event;
   if (now_ms() - last_ms < GRACE_MS) return;
-  disarm();
+  disarm_hooks();
   lua_sethook(L, NULL, 0, 0);
   end_script(L);
 }
 
 /* True when a checkpoint has taken over what the signal asks for. */
-static bool defer(lua_State *L) {
-  if (mode == SQ_PAUSE_STOP || waiting || !call_stop(L, "defer", reason())) return false;
+static bool defer_to_checkpoint(lua_State *L) {
+  if (mode == PAUSE_STOP || waiting || !call_stop(L, "defer", signal_text())) return false;
   waiting = true;
-  lua_sethook(main_state, overdue, LUA_MASKCOUNT, GRACE_COUNT);
-  if (L != main_state) lua_sethook(L, overdue, LUA_MASKCOUNT, GRACE_COUNT);
+  lua_sethook(main_state, end_overdue, LUA_MASKCOUNT, GRACE_COUNT);
+  if (L != main_state) lua_sethook(L, end_overdue, LUA_MASKCOUNT, GRACE_COUNT);
   return true;
 }
 
 /* The hook of a signal. Who looks around wants a function of the script, not the end of a print. */
-static void arrive(lua_State *L, lua_Debug *event) {
-  bool opens = mode == SQ_PAUSE_OPEN && seen == SIGINT;
+static void act_on_signal(lua_State *L, lua_Debug *event) {
+  bool opens = mode == PAUSE_OPEN && seen == SIGINT;
   if (opens && lua_getinfo(L, "S", event) && event->what[0] == 'C') return;
-  disarm();
+  disarm_hooks();
   lua_sethook(L, NULL, 0, 0);
   sq_interrupt_clear();
   if (opens) {
     open_prompt(L, false);
-  } else if (!defer(L)) {
+  } else if (!defer_to_checkpoint(L)) {
     end_script(L);
   }
 }
@@ -150,19 +150,19 @@ static void on_signal(int sig) {
     raise(sig);
     return;
   }
-  if (mode == SQ_PAUSE_STOP || seen) sq_interrupt_raise();
+  if (mode == PAUSE_STOP || seen) sq_interrupt_raise();
   seen = sig;
   last_ms = now;
   int every = LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT;
   lua_State *L = running;
-  lua_sethook(main_state, arrive, every, 1);
-  if (L != main_state) lua_sethook(L, arrive, every, 1);
+  lua_sethook(main_state, act_on_signal, every, 1);
+  if (L != main_state) lua_sethook(L, act_on_signal, every, 1);
 }
 
 /* The hook of SIGUSR1: saves, at once or at the next safe point, and goes on. */
 static void save_now(lua_State *L, lua_Debug *event) {
   (void)event;
-  disarm();
+  disarm_hooks();
   lua_sethook(L, NULL, 0, 0);
   (void)call_stop(L, "defer", "save");
   (void)call_stop(L, "save", NULL);
@@ -178,22 +178,22 @@ static void on_save_signal(int sig) {
   if (L != main_state) lua_sethook(L, save_now, every, 1);
 }
 
-int sq_pause_seen(void) { return seen; }
+int pause_seen(void) { return seen; }
 
-sq_pause_mode sq_pause_set_mode(sq_pause_mode next) {
-  sq_pause_mode before = (sq_pause_mode)mode;
+pause_mode pause_set_mode(pause_mode next) {
+  pause_mode before = (pause_mode)mode;
   mode = (sig_atomic_t)next;
   return before;
 }
 
-lua_State *sq_pause_set_running(lua_State *L) {
+lua_State *pause_set_running(lua_State *L) {
   lua_State *before = running;
   running = L;
   return before;
 }
 
-void sq_pause_reset(void) {
-  disarm();
+void pause_reset(void) {
+  disarm_hooks();
   waiting = false;
   seen = 0;
   sq_interrupt_clear();
@@ -209,7 +209,7 @@ typedef struct waiting_state {
 
 static waiting_state *chain;
 
-int sq_pause_push_resumers(lua_State *L, int most) {
+int pause_push_resumers(lua_State *L, int most) {
   int n = 0;
   for (const waiting_state *l = chain; l && n < most; l = l->up, n++) {
     lua_State *from = l->resumer;
@@ -236,7 +236,7 @@ static int co_resume(lua_State *L) {
 }
 
 /* What coroutine.wrap returns; its coroutine is the first upvalue. */
-static int wrapped(lua_State *L) {
+static int resume_wrapped(lua_State *L) {
   lua_State *co = lua_tothread(L, lua_upvalueindex(1)), *before = running;
   int args = lua_gettop(L), results = 0;
   luaL_argcheck(L, lua_checkstack(co, args), 1, "too many arguments to resume");
@@ -268,15 +268,15 @@ static int co_wrap(lua_State *L) {
   lua_State *co = lua_newthread(L);
   lua_pushvalue(L, 1);
   lua_xmove(L, co, 1);
-  lua_pushcclosure(L, wrapped, 1);
+  lua_pushcclosure(L, resume_wrapped, 1);
   return 1;
 }
 
 /* require "seqrt.pause".hold(flag) -> flag before: while it is held Ctrl-C stops the script, as off
  * a terminal. */
 static int pause_hold(lua_State *L) {
-  bool held = mode == SQ_PAUSE_SAVE;
-  if (mode != SQ_PAUSE_STOP) mode = lua_toboolean(L, 1) ? SQ_PAUSE_SAVE : SQ_PAUSE_OPEN;
+  bool held = mode == PAUSE_SAVE;
+  if (mode != PAUSE_STOP) mode = lua_toboolean(L, 1) ? PAUSE_SAVE : PAUSE_OPEN;
   lua_pushboolean(L, held);
   return 1;
 }
@@ -289,7 +289,7 @@ static void install_module(lua_State *L) {
   lua_pop(L, 1);
 }
 
-void sq_pause_install(lua_State *L, sq_pause_prompt *opened) {
+void pause_install(lua_State *L, pause_prompt *opened) {
   prompt = opened;
   struct sigaction old, act = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
   main_state = running = L;

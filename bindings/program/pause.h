@@ -6,41 +6,41 @@
 #include <stdbool.h>
 
 /* What an interrupt does when it meets running Lua code. */
-typedef enum sq_pause_mode {
-  SQ_PAUSE_SAVE, /* a script off the terminal: waits for the next safe point of a checkpoint that
+typedef enum pause_mode {
+  PAUSE_SAVE, /* a script off the terminal: waits for the next safe point of a checkpoint that
                   * has one (30 s at most; the next signal does not wait), else calls what
                   * sq.on_stop registered, then raises */
-  SQ_PAUSE_OPEN, /* a script on the terminal: Ctrl-C opens the prompt, SIGTERM saves and raises */
-  SQ_PAUSE_STOP  /* a chunk typed at the prompt: raises, at once also in long C calls */
-} sq_pause_mode;
+  PAUSE_OPEN, /* a script on the terminal: Ctrl-C opens the prompt, SIGTERM saves and raises */
+  PAUSE_STOP  /* a chunk typed at the prompt: raises, at once also in long C calls */
+} pause_mode;
 
 /* What the user wants of the paused script. */
-typedef enum sq_pause_action { SQ_PAUSE_CONT, SQ_PAUSE_STEP, SQ_PAUSE_ABORT } sq_pause_action;
+typedef enum pause_action { PAUSE_CONT, PAUSE_STEP, PAUSE_ABORT } pause_action;
 
 /* The prompt that a pause opens: runs inside a hook of L until the user goes on; never raises. */
-typedef sq_pause_action sq_pause_prompt(lua_State *L, bool stepping);
+typedef pause_action pause_prompt(lua_State *L, bool stepping);
 
 /* Takes over SIGINT (unless the process was started with it ignored), SIGTERM and SIGUSR1, which
  * saves as the others do and lets the script go on, and replaces
  * coroutine.resume and coroutine.wrap by equals that note which coroutine runs, so that a loop
  * inside one can be stopped. `L` is the main state. [Lua thread] */
-void sq_pause_install(lua_State *L, sq_pause_prompt *opened);
+void pause_install(lua_State *L, pause_prompt *opened);
 
 /* Sets the mode and returns the one before. [Lua thread] */
-sq_pause_mode sq_pause_set_mode(sq_pause_mode mode);
+pause_mode pause_set_mode(pause_mode mode);
 
 /* Says which state runs now and returns the one before. [Lua thread] */
-lua_State *sq_pause_set_running(lua_State *L);
+lua_State *pause_set_running(lua_State *L);
 
 /* Pushes the coroutines (and the main one) that wait for the running one, the one that resumed it
  * first, at most `most`; returns how many. [Lua thread] */
-int sq_pause_push_resumers(lua_State *L, int most);
+int pause_push_resumers(lua_State *L, int most);
 
 /* Forgets an interrupt that has been dealt with; what a top level calls after each chunk it ran.
  * [Lua thread] */
-void sq_pause_reset(void);
+void pause_reset(void);
 
 /* The signal that has come since the last reset: SIGINT, SIGTERM, or 0. [any thread] */
-int sq_pause_seen(void);
+int pause_seen(void);
 
 #endif

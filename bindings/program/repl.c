@@ -43,8 +43,8 @@ static bool push_plain_line(lua_State *L) {
 
 /* nil, "interrupt" or nil, "eof": what read returns without a line. */
 static int push_no_line(lua_State *L) {
-  bool interrupted = sq_pause_seen();
-  sq_pause_reset();
+  bool interrupted = pause_seen();
+  pause_reset();
   clearerr(stdin);
   if (interrupted) {
     fputs("\n", stdout);
@@ -84,7 +84,7 @@ static struct {
   bool done;
 } term;
 
-static void on_line(char *line) {
+static void take_typed_line(char *line) {
   term.line = line;
   term.done = true;
   rl_callback_handler_remove();
@@ -92,12 +92,12 @@ static void on_line(char *line) {
 
 /* Readline's own loop would take SIGINT for itself; this one waits with the signal let in and reads
  * with it kept out, so that Ctrl-C is seen between keys and never inside readline. */
-static void read_keys(void) {
+static void read_typed_keys(void) {
   sigset_t interrupt, before;
   sigemptyset(&interrupt);
   sigaddset(&interrupt, SIGINT);
   sigprocmask(SIG_BLOCK, &interrupt, &before);
-  while (!term.done && !sq_pause_seen()) {
+  while (!term.done && !pause_seen()) {
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
     if (ppoll(&in, 1, NULL, &before) > 0) {
       rl_callback_read_char();
@@ -117,8 +117,8 @@ static int read_term(lua_State *L, const char *prompt) {
   term.L = L;
   term.line = NULL;
   term.done = false;
-  rl_callback_handler_install(prompt, on_line);
-  read_keys();
+  rl_callback_handler_install(prompt, take_typed_line);
+  read_typed_keys();
   if (!term.done) {
     rl_free_line_state();
     rl_callback_handler_remove();
@@ -166,7 +166,7 @@ static char *next_match(const char *text, int state) {
   return copy;
 }
 
-static char **complete(const char *text, int start, int end) {
+static char **complete_word(const char *text, int start, int end) {
   lua_State *L = term.L;
   char **matches = NULL;
   rl_attempted_completion_over = 1;
@@ -190,7 +190,7 @@ static int line_completer(lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &term);
-  rl_attempted_completion_function = complete;
+  rl_attempted_completion_function = complete_word;
   rl_completion_word_break_hook = word_breaks;
   return 0;
 }
@@ -253,7 +253,7 @@ static void push_line_table(lua_State *L) {
 }
 
 /* Pushes repl.lua's table; the module itself comes first, it says where its parts are. */
-static void push_part(lua_State *L) {
+static void push_repl_part(lua_State *L) {
   lua_getglobal(L, "require");
   lua_pushvalue(L, -1);
   lua_pushliteral(L, "seqrt");
@@ -263,9 +263,9 @@ static void push_part(lua_State *L) {
 }
 
 /* Calls a function of repl.lua: name, then arguments; the line table goes first. */
-static int call_part(lua_State *L) {
+static int call_repl_part(lua_State *L) {
   const char *name = lua_touserdata(L, 1);
-  push_part(L);
+  push_repl_part(L);
   lua_getfield(L, -1, name);
   lua_replace(L, 1);
   lua_pop(L, 1);
@@ -275,45 +275,45 @@ static int call_part(lua_State *L) {
   return 1;
 }
 
-static void complain(lua_State *L) {
+static void print_error(lua_State *L) {
   fprintf(stderr, "%s\n", luaL_tolstring(L, -1, NULL));
   lua_pop(L, 1);
 }
 
-static void prepare(void) {
+static void prepare_prompt(void) {
   setlocale(LC_CTYPE, "");
   prepare_readline();
 }
 
 /* The loop is in C: an interrupt cannot end it, only the step that it hit. */
-int sq_repl_run(lua_State *L, bool greeting) {
+int repl_run(lua_State *L, bool greeting) {
   static char name[] = "start";
   int top = lua_gettop(L);
   bool leave = false;
-  prepare();
-  sq_pause_mode before = sq_pause_set_mode(SQ_PAUSE_STOP);
-  lua_pushcfunction(L, call_part);
+  prepare_prompt();
+  pause_mode before = pause_set_mode(PAUSE_STOP);
+  lua_pushcfunction(L, call_repl_part);
   lua_pushlightuserdata(L, name);
   lua_pushboolean(L, greeting);
   if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
-    complain(L);
+    print_error(L);
     lua_settop(L, top);
     return 1;
   }
   while (!leave) {
-    sq_pause_set_running(L);
+    pause_set_running(L);
     lua_pushvalue(L, top + 1);
     if (lua_pcall(L, 0, 1, 0) == LUA_OK) {
       leave = !lua_toboolean(L, -1);
     } else {
-      sq_pause_reset();
-      complain(L);
+      pause_reset();
+      print_error(L);
     }
-    sq_pause_reset();
+    pause_reset();
     lua_settop(L, top + 1);
   }
   lua_settop(L, top);
-  sq_pause_set_mode(before);
+  pause_set_mode(before);
   return 0;
 }
 
@@ -321,12 +321,12 @@ int sq_repl_run(lua_State *L, bool greeting) {
  * inside a hook, but on there, so a chunk that never ends can be interrupted. Leaves one result;
  * false and the error's text on a failure. */
 static bool call_apart(lua_State *L, int args) {
-  lua_State *co = lua_newthread(L), *before = sq_pause_set_running(co);
+  lua_State *co = lua_newthread(L), *before = pause_set_running(co);
   int results = 0;
   lua_insert(L, -args - 2);
   lua_xmove(L, co, args + 1);
   int status = lua_resume(co, L, args, &results);
-  sq_pause_set_running(before);
+  pause_set_running(before);
   if (status == LUA_YIELD) {
     lua_pushliteral(L, "attempt to yield from the prompt");
   } else if (lua_gettop(co) > 0) {
@@ -338,39 +338,39 @@ static bool call_apart(lua_State *L, int args) {
   return status == LUA_OK;
 }
 
-static sq_pause_action action_of(const char *word) {
-  if (strcmp(word, "step") == 0) return SQ_PAUSE_STEP;
-  return strcmp(word, "abort") == 0 ? SQ_PAUSE_ABORT : SQ_PAUSE_CONT;
+static pause_action action_of(const char *word) {
+  if (strcmp(word, "step") == 0) return PAUSE_STEP;
+  return strcmp(word, "abort") == 0 ? PAUSE_ABORT : PAUSE_CONT;
 }
 
 enum { MOST_RESUMERS = 8 };
 
-sq_pause_action sq_repl_pause(lua_State *L, bool stepping) {
+pause_action repl_pause(lua_State *L, bool stepping) {
   static char name[] = "pause";
-  sq_pause_action action = SQ_PAUSE_CONT;
+  pause_action action = PAUSE_CONT;
   int top = lua_gettop(L);
   bool leave = false;
   if (!lua_checkstack(L, 10 + MOST_RESUMERS)) return action;
-  prepare();
-  lua_pushcfunction(L, call_part);
+  prepare_prompt();
+  lua_pushcfunction(L, call_repl_part);
   lua_pushlightuserdata(L, name);
   lua_pushthread(L);
   lua_pushboolean(L, stepping);
-  if (!call_apart(L, 3 + sq_pause_push_resumers(L, MOST_RESUMERS))) {
-    complain(L);
+  if (!call_apart(L, 3 + pause_push_resumers(L, MOST_RESUMERS))) {
+    print_error(L);
     leave = true;
   }
   while (!leave) {
     lua_pushvalue(L, top + 1);
     if (!call_apart(L, 0)) {
-      complain(L);
+      print_error(L);
     } else if (lua_type(L, -1) == LUA_TSTRING) {
       action = action_of(lua_tostring(L, -1));
       leave = true;
     } else {
       leave = !lua_toboolean(L, -1);
     }
-    sq_pause_reset();
+    pause_reset();
     lua_settop(L, top + 1);
   }
   lua_settop(L, top);
@@ -378,14 +378,14 @@ sq_pause_action sq_repl_pause(lua_State *L, bool stepping) {
 }
 
 static int keep_frames(lua_State *L) {
-  push_part(L);
+  push_repl_part(L);
   lua_getfield(L, -1, "keep");
   lua_call(L, 0, 0);
   return 0;
 }
 
-int sq_repl_keep_handler(lua_State *L) {
+int repl_keep_handler(lua_State *L) {
   lua_pushcfunction(L, keep_frames);
   if (lua_pcall(L, 0, 0, 0) != LUA_OK) lua_pop(L, 1);
-  return sq_trace_handler(L);
+  return trace_handler(L);
 }

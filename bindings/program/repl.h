@@ -10,14 +10,14 @@
 
 /* Runs the prompt until the end of input, after two lines of greeting if wanted; 0, or 1 when it
  * could not start (the reason is on stderr). [Lua thread] */
-int sq_repl_run(lua_State *L, bool greeting);
+int repl_run(lua_State *L, bool greeting);
 
 /* Runs the prompt inside a hook of `L`, whose frames it shows and changes, until the user goes on.
  * Never raises. [Lua thread] */
-sq_pause_action sq_repl_pause(lua_State *L, bool stepping);
+pause_action repl_pause(lua_State *L, bool stepping);
 
-/* A message handler: sq_trace_handler's text, and the frames are kept for the next sq_repl_run.
+/* A message handler: trace_handler's text, and the frames are kept for the next repl_run.
  * [Lua thread] */
-int sq_repl_keep_handler(lua_State *L);
+int repl_keep_handler(lua_State *L);
 
 #endif

@@ -46,7 +46,7 @@ static int count_levels(lua_State *of) {
   return high;
 }
 
-void sq_trace_push(lua_State *L, lua_State *of, int level) {
+void trace_push(lua_State *L, lua_State *of, int level) {
   int levels = count_levels(of);
   int skip_from = levels, skip_to = levels;
   if (levels - level > SHOWN_FIRST + SHOWN_LAST + 1) {
@@ -72,13 +72,13 @@ void sq_trace_push(lua_State *L, lua_State *of, int level) {
   luaL_pushresult(&out);
 }
 
-int sq_trace_handler(lua_State *L) {
+int trace_handler(lua_State *L) {
   if (lua_type(L, 1) == LUA_TSTRING || luaL_getmetafield(L, 1, "__tostring") != LUA_TNIL) {
     luaL_tolstring(L, 1, NULL);
   } else {
     lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
   }
-  sq_trace_push(L, L, 1);
+  trace_push(L, L, 1);
   if (lua_rawlen(L, -1) > 0) {
     lua_pushliteral(L, "\n");
     lua_insert(L, -2);

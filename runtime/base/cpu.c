@@ -24,7 +24,7 @@ enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6 };
 /* Leaf 1, ECX: FMA 12, SSE4.2 20, POPCNT 23, OSXSAVE 27, AVX 28, F16C 29. */
 #define ECX_AVX2 (1u << 12 | 1u << 20 | 1u << 23 | 1u << 27 | 1u << 28)
 
-static uint32_t xcr0(void) {
+static uint32_t read_xcr0(void) {
   uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return low;
@@ -35,7 +35,7 @@ bool sq_isa_supported(sq_isa isa) {
   uint32_t a, b, c, d;
   if ((unsigned)isa >= SQ_ISAS || !__get_cpuid(1, &a, &b, &c, &d)) return false;
   if ((c & ECX_AVX2) != ECX_AVX2) return false; /* OSXSAVE is in it: xgetbv is there */
-  uint32_t saved = xcr0();
+  uint32_t saved = read_xcr0();
   if ((saved & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if (!(b & EBX_AVX2)) return false;
   if (isa == SQ_ISA_AVX2) return true;
@@ -74,7 +74,7 @@ const char *sq_cpu_name(void) {
   return text;
 }
 
-static sq_status choose(sq_isa *out) {
+static sq_status choose_isa(sq_isa *out) {
   const char *wish = getenv("SEQRT_ISA");
   if (!wish || !*wish) {
     sq_isa best = SQ_ISA_AVX512;
@@ -97,7 +97,7 @@ static sq_status choose(sq_isa *out) {
 sq_status sq_isa_select(sq_isa *out) {
   static bool chosen;
   static sq_isa isa;
-  if (!chosen) SQ_TRY(choose(&isa));
+  if (!chosen) SQ_TRY(choose_isa(&isa));
   chosen = true;
   *out = isa;
   return SQ_OK;

@@ -25,7 +25,7 @@ struct sq_writer {
   int fd;
 };
 
-static sq_status refused(const char *what, const char *path, int code) {
+static sq_status refused_file(const char *what, const char *path, int code) {
   return sq_fail(SQ_EIO, "cannot %s '%s': %s", what, path, strerror(code));
 }
 
@@ -41,11 +41,11 @@ static sq_status open_regular(const char *path, int flags, int *fd, struct stat 
   do {
     opened = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0666);
   } while (opened < 0 && errno == EINTR);
-  if (opened < 0) return refused("open", path, errno);
+  if (opened < 0) return refused_file("open", path, errno);
   if (fstat(opened, info) != 0) {
     int code = errno;
     close(opened);
-    return refused("stat", path, code);
+    return refused_file("stat", path, code);
   }
   if (!S_ISREG(info->st_mode)) {
     close(opened);
@@ -57,13 +57,13 @@ static sq_status open_regular(const char *path, int flags, int *fd, struct stat 
   return SQ_OK;
 }
 
-static sq_status read_all(int fd, const char *path, char *data, int64_t size) {
+static sq_status read_whole(int fd, const char *path, char *data, int64_t size) {
   int64_t done = 0;
   while (done < size) {
     int64_t want = size - done < SQ_IO_BYTES ? size - done : SQ_IO_BYTES;
     ssize_t got = read(fd, data + done, (size_t)want);
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return refused("read", path, errno);
+    if (got < 0) return refused_file("read", path, errno);
     if (got == 0) {
       return sq_fail(SQ_EIO, "cannot read '%s': it ended at byte %" PRId64 " of %" PRId64, path,
                      done, size);
@@ -81,7 +81,7 @@ static sq_status read_open(int fd, const char *path, int64_t most, int64_t size,
   }
   void *bytes;
   SQ_TRY(sq_fail_in(sq_alloc(size + 1, &bytes), "'%s': ", path));
-  sq_status status = read_all(fd, path, bytes, size);
+  sq_status status = read_whole(fd, path, bytes, size);
   if (status != SQ_OK) {
     sq_free(bytes);
     return status;
@@ -162,7 +162,7 @@ static sq_status temp_open(const char *path, char **temp, int *fd) {
   if (opened < 0) {
     int code = errno;
     sq_free(name);
-    return refused("write", path, code);
+    return refused_file("write", path, code);
   }
   *temp = name;
   *fd = opened;
@@ -173,9 +173,9 @@ static sq_status temp_open(const char *path, char **temp, int *fd) {
 static sq_status resolve_target(const char *path, char **real, int *mode) {
   struct stat info;
   *mode = -1;
-  if (path[0] == 0) return refused("write", path, ENOENT);
+  if (path[0] == 0) return refused_file("write", path, ENOENT);
   if (stat(path, &info) != 0) {
-    if (errno != ENOENT) return refused("write", path, errno);
+    if (errno != ENOENT) return refused_file("write", path, errno);
     return sq_strdup(path, real);
   }
   if (!S_ISREG(info.st_mode)) {
@@ -183,16 +183,16 @@ static sq_status resolve_target(const char *path, char **real, int *mode) {
                    S_ISDIR(info.st_mode) ? "it is a folder" : "it is a device, a pipe or a socket");
   }
   char found[PATH_MAX];
-  if (!realpath(path, found)) return refused("write", path, errno);
+  if (!realpath(path, found)) return refused_file("write", path, errno);
   *mode = (int)(info.st_mode & 0777);
   return sq_strdup(found, real);
 }
 
-static sq_status begin(sq_writer *w, const char *path) {
+static sq_status begin_writer(sq_writer *w, const char *path) {
   int mode;
   SQ_TRY(resolve_target(path, &w->path, &mode));
   SQ_TRY(temp_open(w->path, &w->temp, &w->fd));
-  if (mode >= 0 && fchmod(w->fd, (mode_t)mode) != 0) return refused("write", path, errno);
+  if (mode >= 0 && fchmod(w->fd, (mode_t)mode) != 0) return refused_file("write", path, errno);
   return SQ_OK;
 }
 
@@ -200,7 +200,7 @@ sq_status sq_writer_begin(const char *path, sq_writer **out) {
   void *w;
   SQ_TRY(sq_alloc(sizeof(sq_writer), &w));
   *(sq_writer *)w = (sq_writer){.fd = -1};
-  sq_status status = begin(w, path);
+  sq_status status = begin_writer(w, path);
   if (status != SQ_OK) {
     sq_writer_abandon(w);
     return status;
@@ -211,7 +211,7 @@ sq_status sq_writer_begin(const char *path, sq_writer **out) {
 
 sq_status sq_writer_put(sq_writer *w, const void *data, int64_t size) {
   int code = write_all(w->fd, data, size);
-  return code == 0 ? SQ_OK : refused("write", w->path, code);
+  return code == 0 ? SQ_OK : refused_file("write", w->path, code);
 }
 
 /* The new name is on disk once the folder is. File systems that cannot sync folders say EINVAL or
@@ -219,31 +219,31 @@ sq_status sq_writer_put(sq_writer *w, const void *data, int64_t size) {
 static sq_status sync_folder(const char *path) {
   char folder[PATH_MAX];
   int length = folder_length(path);
-  if (length >= PATH_MAX) return refused("sync the folder of", path, ENAMETOOLONG);
+  if (length >= PATH_MAX) return refused_file("sync the folder of", path, ENAMETOOLONG);
   snprintf(folder, sizeof folder, "%.*s", length > 0 ? length : 1, length > 0 ? path : ".");
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0 && errno == EACCES) return SQ_OK; /* may be written to, not read: nothing to sync by */
-  if (fd < 0) return refused("sync", folder, errno);
+  if (fd < 0) return refused_file("sync", folder, errno);
   int code = fsync_checked(fd);
   close(fd);
   if (code == EINVAL || code == ENOTSUP) return SQ_OK;
-  return code == 0 ? SQ_OK : refused("sync", folder, code);
+  return code == 0 ? SQ_OK : refused_file("sync", folder, code);
 }
 
-static sq_status commit(sq_writer *w) {
+static sq_status commit_writer(sq_writer *w) {
   int code = fsync_checked(w->fd);
   int closed = close_checked(w->fd);
   w->fd = -1;
   if (code == 0) code = closed;
   if (code == 0 && rename(w->temp, w->path) != 0) code = errno;
-  if (code != 0) return refused("write", w->path, code);
+  if (code != 0) return refused_file("write", w->path, code);
   sq_free(w->temp);
   w->temp = NULL;
   return sync_folder(w->path);
 }
 
 sq_status sq_writer_commit(sq_writer *w) {
-  sq_status status = commit(w);
+  sq_status status = commit_writer(w);
   sq_writer_abandon(w);
   return status;
 }
@@ -280,7 +280,7 @@ sq_status sq_file_append(const char *path, const void *data, int64_t size) {
   }
   int closed = close_checked(fd);
   if (code == 0) code = closed;
-  return code == 0 ? SQ_OK : refused("append to", path, code);
+  return code == 0 ? SQ_OK : refused_file("append to", path, code);
 }
 
 /* --- folders -------------------------------------------------------------------------------- */
@@ -294,22 +294,22 @@ sq_status sq_dir_make(const char *path) {
   char part[PATH_MAX];
   size_t length = strlen(path);
   if (length == 0 || length >= sizeof part)
-    return refused("make the folder", path, length == 0 ? ENOENT : ENAMETOOLONG);
+    return refused_file("make the folder", path, length == 0 ? ENOENT : ENAMETOOLONG);
   for (size_t i = 1; i <= length; i++) {
     if (path[i] != '/' && path[i] != 0) continue;
     memcpy(part, path, i);
     part[i] = 0;
     if (mkdir(part, 0777) == 0 || is_folder(part)) continue;
-    return refused("make the folder", part, errno == EEXIST ? ENOTDIR : errno);
+    return refused_file("make the folder", part, errno == EEXIST ? ENOTDIR : errno);
   }
   return SQ_OK;
 }
 
 sq_status sq_dir_probe(const char *path) {
-  if (!is_folder(path)) return refused("write to", path, errno == ENOENT ? ENOENT : ENOTDIR);
+  if (!is_folder(path)) return refused_file("write to", path, errno == ENOENT ? ENOENT : ENOTDIR);
   char inside[PATH_MAX];
   if (snprintf(inside, sizeof inside, "%s/", path) >= PATH_MAX)
-    return refused("write to", path, ENAMETOOLONG);
+    return refused_file("write to", path, ENAMETOOLONG);
   char *temp;
   int fd;
   SQ_TRY(temp_open(inside, &temp, &fd));

@@ -21,13 +21,13 @@ struct sq_lock {
 static sq_lock
     *held; /* by this process: a second flock of ours would be refused like a stranger's */
 
-static sq_lock *find(const struct stat *info) {
+static sq_lock *find_held(const struct stat *info) {
   sq_lock *l = held;
   while (l && !(l->device == info->st_dev && l->inode == info->st_ino)) l = l->next;
   return l;
 }
 
-static sq_status refused(const char *what, const char *folder, int code) {
+static sq_status refused_lock(const char *what, const char *folder, int code) {
   return sq_fail(SQ_EIO, "cannot %s '%s': %s", what, folder, strerror(code));
 }
 
@@ -37,15 +37,15 @@ static sq_status lock_open(int fd, const char *folder) {
   if (code == EWOULDBLOCK)
     return sq_fail(SQ_ESTATE, "the folder '%s' is in use by another process", folder);
   if (code == ENOLCK || code == EOPNOTSUPP) return SQ_OK; /* a file system without locks */
-  return code == 0 ? SQ_OK : refused("lock", folder, code);
+  return code == 0 ? SQ_OK : refused_lock("lock", folder, code);
 }
 
 /* fd is taken in any case. */
 static sq_status take_open(int fd, const char *folder, sq_lock **out) {
   struct stat info;
   void *block = NULL;
-  sq_status st = fstat(fd, &info) == 0 ? SQ_OK : refused("stat", folder, errno);
-  sq_lock *l = st == SQ_OK ? find(&info) : NULL;
+  sq_status st = fstat(fd, &info) == 0 ? SQ_OK : refused_lock("stat", folder, errno);
+  sq_lock *l = st == SQ_OK ? find_held(&info) : NULL;
   if (l) {
     close(fd);
     l->users++;
@@ -66,7 +66,7 @@ static sq_status take_open(int fd, const char *folder, sq_lock **out) {
 
 sq_status sq_lock_take(const char *folder, sq_lock **out) {
   int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return refused("open", folder, errno);
+  if (fd < 0) return refused_lock("open", folder, errno);
   return take_open(fd, folder, out);
 }
 

@@ -31,7 +31,7 @@ static int64_t reported; /* of total_bytes, to Lua's collector */
 static int64_t fail_skip = -1, fail_count;
 
 /* The size class of n bytes, and the bytes a block of that class holds. */
-static int class_of(int64_t n, int64_t *room) {
+static int size_class_of(int64_t n, int64_t *room) {
   if (n <= 256) {
     int64_t lines = n <= ALIGN ? 1 : (n + ALIGN - 1) / ALIGN;
     *room = lines * ALIGN;
@@ -112,7 +112,7 @@ void sq_mem_trim(void) {
   stats.cached_bytes = 0;
 }
 
-static sq_status refuse(int64_t n, const char *why) {
+static sq_status refuse_bytes(int64_t n, const char *why) {
   return sq_fail(SQ_ENOMEM,
                  "out of memory: %" PRId64 " bytes asked, %" PRId64 " in use, %" PRId64
                  " allowed%s",
@@ -139,17 +139,17 @@ static sq_status fresh_block(int64_t n, int64_t room, head **out) {
   int64_t most = stats.peak_bytes + SQ_CACHE_FLOOR; /* what the cache may add to what was needed */
   if (most > stats.limit_bytes) most = stats.limit_bytes;
   if (stats.live_bytes + stats.cached_bytes + room > most) sq_mem_trim();
-  if (stats.live_bytes + room > stats.limit_bytes) return refuse(n, "");
+  if (stats.live_bytes + room > stats.limit_bytes) return refuse_bytes(n, "");
   *out = system_block(n, room);
-  if (!*out) return refuse(n, " (the system has no more)");
+  if (!*out) return refuse_bytes(n, " (the system has no more)");
   return SQ_OK;
 }
 
 sq_status sq_alloc(int64_t n, void **out) {
-  if (n < 0 || n > INT64_MAX / 4) return refuse(n, "");
-  if (planned_failure()) return refuse(n, " (a failure planned by a test)");
+  if (n < 0 || n > INT64_MAX / 4) return refuse_bytes(n, "");
+  if (planned_failure()) return refuse_bytes(n, " (a failure planned by a test)");
   int64_t room;
-  int class = class_of(n, &room);
+  int class = size_class_of(n, &room);
   head *h = cache[class];
   if (h) {
     cache[class] = h->next;

@@ -45,18 +45,19 @@ sq_status sq_set_threads(int64_t n) {
 int sq_thread_index(void) { return sq_pool_index(); }
 
 /* True if the pool ran it; else the caller does. */
-static bool shared(int64_t tiles, int64_t work, bool stoppable, sq_tile_fn *tile, void *context) {
+static bool run_shared(int64_t tiles, int64_t work, bool stoppable, sq_tile_fn *tile,
+                       void *context) {
   if (tiles <= 1 || work < SQ_SERIAL_BELOW || sq_threads() == 1) return false;
   const sq_pool_job job = {tile, context, tiles, stoppable ? &interrupted : NULL};
   return sq_pool_run(&job, tiles < sq_threads() ? (int)tiles : sq_threads());
 }
 
 void sq_parallel(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context) {
-  if (shared(tiles, work, true, tile, context)) return;
+  if (run_shared(tiles, work, true, tile, context)) return;
   for (int64_t i = 0; i < tiles && !interrupted; i++) tile(i, context);
 }
 
 void sq_parallel_all(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context) {
-  if (shared(tiles, work, false, tile, context)) return;
+  if (run_shared(tiles, work, false, tile, context)) return;
   for (int64_t i = 0; i < tiles; i++) tile(i, context);
 }

@@ -47,7 +47,7 @@ static int count_of(pool_state s) { return (int)(s & COUNT_MASK); }
 static int limit_of(pool_state s) { return (int)(s >> COUNT_BITS & COUNT_MASK); }
 static uint64_t number_of(pool_state s) { return s >> 2 * COUNT_BITS; }
 
-static void relax(void) {
+static void relax_core(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -80,7 +80,7 @@ static bool may_join(pool_state s, uint64_t last) {
 static pool_state wait_for_job(uint64_t last) {
   pool_state s = atomic_load(&state);
   for (int i = 0; i < SPINS && !may_join(s, last); i++) {
-    relax();
+    relax_core();
     s = atomic_load(&state);
   }
   if (may_join(s, last)) return s;
@@ -92,7 +92,7 @@ static pool_state wait_for_job(uint64_t last) {
   return s;
 }
 
-static void leave(void) {
+static void leave_job(void) {
   pool_state before = atomic_fetch_sub(&state, 1);
   if (count_of(before) == 1 && limit_of(before) == 0 && atomic_load(&owner_sleeps)) {
     pthread_mutex_lock(&lock);
@@ -101,7 +101,7 @@ static void leave(void) {
   }
 }
 
-static void *helper(void *number) {
+static void *run_helper(void *number) {
   uint64_t last = 0;
   index_here = (int)(intptr_t)number;
   for (;;) {
@@ -110,7 +110,7 @@ static void *helper(void *number) {
       if (!atomic_compare_exchange_weak(&state, &s, s + 1)) continue;
       last = number_of(s);
       take_tiles();
-      leave();
+      leave_job();
     }
   }
   return NULL;
@@ -139,7 +139,7 @@ static void start_helpers(int wanted) {
   pthread_sigmask(SIG_SETMASK, &all, &old);
   while (helpers < wanted) {
     pthread_t thread;
-    if (pthread_create(&thread, NULL, helper, (void *)(intptr_t)(helpers + 1)) != 0) break;
+    if (pthread_create(&thread, NULL, run_helper, (void *)(intptr_t)(helpers + 1)) != 0) break;
     pthread_detach(thread);
     helpers++;
   }
@@ -160,7 +160,7 @@ static void open_job(const sq_pool_job *j, int threads) {
 static void close_job(void) {
   pool_state s = atomic_fetch_and(&state, ~STATE_LIMIT);
   for (int i = 0; i < SPINS && count_of(s) > 0; i++) {
-    relax();
+    relax_core();
     s = atomic_load(&state);
   }
   if (count_of(s) == 0) return;

@@ -26,22 +26,22 @@ void sq_rng_seed(sq_rng *g, uint64_t seed) {
   g->left = 1;
 }
 
-static uint32_t twist(uint32_t u, uint32_t v) {
+static uint32_t twist_words(uint32_t u, uint32_t v) {
   uint32_t mixed = (u & 0x80000000u) | (v & 0x7fffffffu);
   return (mixed >> 1) ^ (-(v & 1u) & 0x9908b0dfu);
 }
 
-static void refill(sq_rng *g) {
+static void refill_state(sq_rng *g) {
   uint32_t *s = g->state;
-  for (int i = 0; i < N - M; i++) s[i] = s[i + M] ^ twist(s[i], s[i + 1]);
-  for (int i = N - M; i < N - 1; i++) s[i] = s[i + M - N] ^ twist(s[i], s[i + 1]);
-  s[N - 1] = s[M - 1] ^ twist(s[N - 1], s[0]);
+  for (int i = 0; i < N - M; i++) s[i] = s[i + M] ^ twist_words(s[i], s[i + 1]);
+  for (int i = N - M; i < N - 1; i++) s[i] = s[i + M - N] ^ twist_words(s[i], s[i + 1]);
+  s[N - 1] = s[M - 1] ^ twist_words(s[N - 1], s[0]);
   g->left = N;
   g->next = 0;
 }
 
 static inline uint32_t draw32(sq_rng *g) {
-  if (--g->left == 0) refill(g);
+  if (--g->left == 0) refill_state(g);
   uint32_t y = g->state[g->next++];
   y ^= y >> 11;
   y ^= (y << 7) & 0x9d2c5680u;
@@ -192,19 +192,19 @@ void sq_rng_bernoulli(sq_rng *g, sq_dtype dtype, double p, int64_t n, void *x) {
 
 static const char MAGIC[8] = {'s', 'q', 'm', 't', '1', '9', '3', '7'};
 
-static uint8_t *put(uint8_t *at, uint64_t value, int bytes) {
+static uint8_t *pack_bytes(uint8_t *at, uint64_t value, int bytes) {
   for (int i = 0; i < bytes; i++) *at++ = (uint8_t)(value >> (8 * i));
   return at;
 }
 
-static uint64_t get(const uint8_t **at, int bytes) {
+static uint64_t unpack_bytes(const uint8_t **at, int bytes) {
   uint64_t value = 0;
   for (int i = 0; i < bytes; i++) value |= (uint64_t) * (*at)++ << (8 * i);
   return value;
 }
 
 /* FNV-1a over all but the last 8 bytes. */
-static uint64_t checksum(const uint8_t *bytes) {
+static uint64_t checksum_of(const uint8_t *bytes) {
   uint64_t h = 14695981039346656037u;
   for (int i = 0; i < SQ_RNG_BYTES - 8; i++) h = (h ^ bytes[i]) * 1099511628211u;
   return h;
@@ -217,25 +217,26 @@ void sq_rng_save(const sq_rng *g, uint8_t *bytes) {
   memcpy(&double_bits, &g->double_normal, sizeof double_bits);
   memcpy(bytes, MAGIC, sizeof MAGIC);
   uint8_t *at = bytes + sizeof MAGIC;
-  for (int i = 0; i < N; i++) at = put(at, g->state[i], 4);
-  at = put(at, (uint32_t)g->left, 4);
-  at = put(at, (uint32_t)g->next, 4);
-  at = put(at, g->seed, 8);
-  at = put(at, (uint64_t)g->has_float_normal | (uint64_t)g->has_double_normal << 1, 4);
-  at = put(at, float_bits, 4);
-  at = put(at, double_bits, 8);
-  put(at, checksum(bytes), 8);
+  for (int i = 0; i < N; i++) at = pack_bytes(at, g->state[i], 4);
+  at = pack_bytes(at, (uint32_t)g->left, 4);
+  at = pack_bytes(at, (uint32_t)g->next, 4);
+  at = pack_bytes(at, g->seed, 8);
+  at = pack_bytes(at, (uint64_t)g->has_float_normal | (uint64_t)g->has_double_normal << 1, 4);
+  at = pack_bytes(at, float_bits, 4);
+  at = pack_bytes(at, double_bits, 8);
+  pack_bytes(at, checksum_of(bytes), 8);
 }
 
 sq_status sq_rng_load(sq_rng *g, const uint8_t *bytes) {
   const uint8_t *sum = bytes + SQ_RNG_BYTES - 8, *at = bytes + sizeof MAGIC;
-  if (memcmp(bytes, MAGIC, sizeof MAGIC) != 0 || get(&sum, 8) != checksum(bytes))
+  if (memcmp(bytes, MAGIC, sizeof MAGIC) != 0 || unpack_bytes(&sum, 8) != checksum_of(bytes))
     return sq_fail(SQ_EFORMAT, "[generator] these bytes are no generator's state");
   sq_rng fresh = {0};
-  for (int i = 0; i < N; i++) fresh.state[i] = (uint32_t)get(&at, 4);
-  uint64_t left = get(&at, 4), next = get(&at, 4);
-  fresh.seed = get(&at, 8);
-  uint64_t flags = get(&at, 4), float_bits = get(&at, 4), double_bits = get(&at, 8);
+  for (int i = 0; i < N; i++) fresh.state[i] = (uint32_t)unpack_bytes(&at, 4);
+  uint64_t left = unpack_bytes(&at, 4), next = unpack_bytes(&at, 4);
+  fresh.seed = unpack_bytes(&at, 8);
+  uint64_t flags = unpack_bytes(&at, 4), float_bits = unpack_bytes(&at, 4),
+           double_bits = unpack_bytes(&at, 8);
   bool seeded = left == 1 && next == 0, drawing = left >= 1 && next <= N && left + next == N + 1;
   if ((!seeded && !drawing) || flags > 3)
     return sq_fail(SQ_EFORMAT, "[generator] the state's counters are out of range");

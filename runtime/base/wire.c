@@ -66,7 +66,7 @@ static void walk_next(walk *w) {
   }
 }
 
-static void gather(walk *w, int64_t from, int64_t n, uint8_t *raw) {
+static void gather_elements(walk *w, int64_t from, int64_t n, uint8_t *raw) {
   const sq_array *a = w->a;
   size_t size = (size_t)types[a->type].size;
   if (!a->fortran) memcpy(raw, a->data + (size_t)from * size, (size_t)n * size);
@@ -181,7 +181,7 @@ static void encode_whole(sq_dtype dtype, int64_t from, int64_t n, const int64_t 
   }
 }
 
-static sq_status check_pair(sq_wire type, sq_dtype dtype) {
+static sq_status check_conversion(sq_wire type, sq_dtype dtype) {
   if (dtype == types[type].dtype || sq_is_float(dtype)) return SQ_OK;
   if (dtype == SQ_I64 && !is_real(type)) return SQ_OK;
   return sq_fail(SQ_ETYPE, "%s in a file cannot be read as %s", types[type].name,
@@ -189,7 +189,7 @@ static sq_status check_pair(sq_wire type, sq_dtype dtype) {
 }
 
 sq_status sq_array_read(const sq_array *a, sq_dtype dtype, void *out) {
-  SQ_TRY(check_pair(a->type, dtype));
+  SQ_TRY(check_conversion(a->type, dtype));
   bool plain = !a->big_endian && !a->fortran && a->type != SQ_WIRE_BOOL;
   if (plain && sq_dtype_wire(dtype) == a->type) {
     if (a->numel > 0) memcpy(out, a->data, (size_t)a->numel * (size_t)types[a->type].size);
@@ -202,7 +202,7 @@ sq_status sq_array_read(const sq_array *a, sq_dtype dtype, void *out) {
   int64_t whole[SQ_WIRE_BLOCK];
   for (int64_t from = 0; from < a->numel; from += SQ_WIRE_BLOCK) {
     int64_t n = a->numel - from < SQ_WIRE_BLOCK ? a->numel - from : SQ_WIRE_BLOCK;
-    gather(&w, from, n, raw);
+    gather_elements(&w, from, n, raw);
     if (is_real(a->type)) {
       decode_real(a->type, n, raw, real);
       encode_real(dtype, from, n, real, out);

@@ -92,7 +92,7 @@ static const int8_t *const glyphs[CLASSES][WAYS] = {
 
 /* splitmix64 (Steele, Lea, Flood 2014): one stream an image, so that images can be drawn in any
  * order. */
-static uint64_t next(uint64_t *state) {
+static uint64_t next_bits(uint64_t *state) {
   uint64_t z = (*state += 0x9e3779b97f4a7c15u);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
@@ -100,8 +100,8 @@ static uint64_t next(uint64_t *state) {
 }
 
 /* In lo..hi; mostly near the middle: the mean of two. */
-static float about(uint64_t *state, float lo, float hi) {
-  uint64_t bits = next(state);
+static float draw_near(uint64_t *state, float lo, float hi) {
+  uint64_t bits = next_bits(state);
   float a = (float)(uint32_t)(bits >> 40) * 0x1p-24f,
         b = (float)(uint32_t)(bits & 0xffffff) * 0x1p-24f;
   return lo + (hi - lo) * 0.5f * (a + b);
@@ -117,27 +117,27 @@ typedef struct hand {
 } hand;
 
 static hand take_hand(uint64_t *chance) {
-  float height = about(chance, 16, 21), width = height * about(chance, 0.45f, 0.95f);
-  float slant = about(chance, -0.15f, 0.5f);
+  float height = draw_near(chance, 16, 21), width = height * draw_near(chance, 0.45f, 0.95f);
+  float slant = draw_near(chance, -0.15f, 0.5f);
   /* a turn by the angle whose half has tangent t */
-  float t = about(chance, -0.1f, 0.1f);
+  float t = draw_near(chance, -0.1f, 0.1f);
   float c = (1 - t * t) / (1 + t * t), s = 2 * t / (1 + t * t);
   return (hand){.m = {c * width, -c * slant * height - s * height, s * width,
                       -s * slant * height + c * height},
-                .bend = about(chance, -0.15f, 0.15f) * height,
-                .cx = 0.5f * SIDE + about(chance, -1.5f, 1.5f),
-                .cy = 0.5f * SIDE + about(chance, -1.5f, 1.5f),
-                .radius = about(chance, 0.7f, 1.7f),
-                .wobble = about(chance, 0.02f, 0.075f)};
+                .bend = draw_near(chance, -0.15f, 0.15f) * height,
+                .cx = 0.5f * SIDE + draw_near(chance, -1.5f, 1.5f),
+                .cy = 0.5f * SIDE + draw_near(chance, -1.5f, 1.5f),
+                .radius = draw_near(chance, 0.7f, 1.7f),
+                .wobble = draw_near(chance, 0.02f, 0.075f)};
 }
 
 typedef struct point {
   float x, y;
 } point;
 
-static point place(const hand *h, uint64_t *chance, int x, int y) {
-  float px = (float)x * 0.01f - 0.5f + about(chance, -h->wobble, h->wobble) * 1.4f;
-  float py = (float)y * 0.01f - 0.5f + about(chance, -h->wobble, h->wobble);
+static point place_point(const hand *h, uint64_t *chance, int x, int y) {
+  float px = (float)x * 0.01f - 0.5f + draw_near(chance, -h->wobble, h->wobble) * 1.4f;
+  float py = (float)y * 0.01f - 0.5f + draw_near(chance, -h->wobble, h->wobble);
   return (point){h->m[0] * px + h->m[1] * py + h->bend * py * py + h->cx,
                  h->m[2] * px + h->m[3] * py + h->cy};
 }
@@ -151,13 +151,15 @@ typedef struct canvas {
   float reach; /* radius and half a pixel of soft edge */
 } canvas;
 
-static int clip(float v) { return v < 0 ? 0 : v > SIDE ? SIDE : (int)v; }
+static int clip_to_side(float v) { return v < 0 ? 0 : v > SIDE ? SIDE : (int)v; }
 
 static void draw_segment(canvas *c, point a, point b) {
   float dx = b.x - a.x, dy = b.y - a.y, length = dx * dx + dy * dy;
   float scale = length > 0 ? 1 / length : 0;
-  int x0 = clip(fminf(a.x, b.x) - c->reach), x1 = clip(fmaxf(a.x, b.x) + c->reach + 1);
-  int y0 = clip(fminf(a.y, b.y) - c->reach), y1 = clip(fmaxf(a.y, b.y) + c->reach + 1);
+  int x0 = clip_to_side(fminf(a.x, b.x) - c->reach),
+      x1 = clip_to_side(fmaxf(a.x, b.x) + c->reach + 1);
+  int y0 = clip_to_side(fminf(a.y, b.y) - c->reach),
+      y1 = clip_to_side(fmaxf(a.y, b.y) + c->reach + 1);
   for (int y = y0; y < y1; y++) {
     for (int x = x0; x < x1; x++) {
       float px = (float)x + 0.5f - a.x, py = (float)y + 0.5f - a.y;
@@ -172,7 +174,7 @@ static void draw_segment(canvas *c, point a, point b) {
 }
 
 /* Catmull and Rom's curve from b to c, with neighbours a and d, at t in 0..1. */
-static float curve(float a, float b, float c, float d, float t) {
+static float curve_at(float a, float b, float c, float d, float t) {
   return b + 0.5f * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)));
 }
 
@@ -181,21 +183,22 @@ static void draw_stroke(canvas *page, const point *p, int n) {
     point a = p[i > 0 ? i - 1 : 0], d = p[i + 2 < n ? i + 2 : n - 1], from = p[i];
     for (int k = 1; k <= CUTS; k++) {
       float t = (float)k / CUTS;
-      point to = {curve(a.x, p[i].x, p[i + 1].x, d.x, t), curve(a.y, p[i].y, p[i + 1].y, d.y, t)};
+      point to = {curve_at(a.x, p[i].x, p[i + 1].x, d.x, t),
+                  curve_at(a.y, p[i].y, p[i + 1].y, d.y, t)};
       draw_segment(page, from, to);
       from = to;
     }
   }
 }
 
-static void clear(canvas *c, float radius) {
+static void clear_canvas(canvas *c, float radius) {
   c->reach = radius + 0.5f;
   for (int y = 0; y < SIDE; y++)
     for (int x = 0; x < SIDE; x++) c->near[y][x] = c->reach * c->reach;
 }
 
 /* Distance to grey: 255 inside the pen, 0 outside, a pixel of slope between. */
-static void develop(const canvas *c, uint8_t *image) {
+static void develop_canvas(const canvas *c, uint8_t *image) {
   for (int y = 0; y < SIDE; y++) {
     for (int x = 0; x < SIDE; x++) {
       float grey = c->reach - sqrtf(c->near[y][x]);
@@ -208,16 +211,16 @@ static void develop(const canvas *c, uint8_t *image) {
 /* The seed decides everything but the class. */
 static void draw_digit(int64_t label, uint64_t seed, uint8_t *image) {
   uint64_t chance = seed;
-  const int8_t *g = glyphs[label][next(&chance) % WAYS];
+  const int8_t *g = glyphs[label][next_bits(&chance) % WAYS];
   hand h = take_hand(&chance);
   canvas c;
-  clear(&c, h.radius);
+  clear_canvas(&c, h.radius);
   point p[MOST_POINTS], last = {0, 0};
   for (int lx = END, ly = END; *g != END;) {
     int n = 0;
     for (; *g != LIFT && *g != END; g += 2) {
       bool corner = n == 0 && g[0] == lx && g[1] == ly; /* goes on where the last stroke ended */
-      p[n++] = corner ? last : place(&h, &chance, g[0], g[1]);
+      p[n++] = corner ? last : place_point(&h, &chance, g[0], g[1]);
       last = p[n - 1];
       lx = g[0];
       ly = g[1];
@@ -225,7 +228,7 @@ static void draw_digit(int64_t label, uint64_t seed, uint8_t *image) {
     draw_stroke(&c, p, n);
     if (*g == LIFT) g++;
   }
-  develop(&c, image);
+  develop_canvas(&c, image);
 }
 
 /* --- the set -------------------------------------------------------------------------------- */

@@ -16,7 +16,7 @@ enum {
 };
 #define MOST_FILE ((int64_t)1 << 40)
 
-static sq_status set_type(uint8_t code, sq_wire *out) {
+static sq_status set_idx_type(uint8_t code, sq_wire *out) {
   switch (code) {
     case 0x08:
       *out = SQ_WIRE_U8;
@@ -48,7 +48,7 @@ static sq_status parse_header(const uint8_t *b, int64_t have, sq_array *a, int64
   if (b[0] != 0 || b[1] != 0)
     return sq_fail(SQ_EFORMAT, "[idx] at byte 0: %02x %02x, an IDX file begins with 00 00", b[0],
                    b[1]);
-  SQ_TRY(set_type(b[2], &a->type));
+  SQ_TRY(set_idx_type(b[2], &a->type));
   a->ndim = b[3];
   if (a->ndim < 1 || a->ndim > SQ_MAX_DIMS)
     return sq_fail(SQ_EFORMAT, "[idx] at byte 3: %d dims, 1 to %d are read", a->ndim, SQ_MAX_DIMS);
@@ -175,7 +175,7 @@ static sq_status inflate_header(gunzip *g, uint8_t *head, int64_t *got, int64_t 
 }
 
 /* One pass over the whole file that allocates a window. */
-static sq_status check_all(const void *bytes, int64_t size) {
+static sq_status check_gzip(const void *bytes, int64_t size) {
   gunzip g;
   void *window = NULL;
   uint8_t head[MOST_HEADER];
@@ -206,7 +206,7 @@ static sq_status inflate_checked(gunzip *g, void **plain, int64_t *plain_size) {
   uint8_t head[MOST_HEADER];
   int64_t got = 0, total = 0;
   SQ_TRY(inflate_header(g, head, &got, &total));
-  if (total > SQ_GZIP_UNCHECKED + g->size) SQ_TRY(check_all(g->from, g->size));
+  if (total > SQ_GZIP_UNCHECKED + g->size) SQ_TRY(check_gzip(g->from, g->size));
   void *block = NULL;
   SQ_TRY(sq_alloc(total, &block));
   sq_status status = inflate_all(g, head, got, total, block);

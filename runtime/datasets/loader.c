@@ -21,14 +21,14 @@ typedef struct job {
   double lo, hi;
 } job;
 
-static int64_t row_at(const job *j, int64_t i) {
+static int64_t source_row(const job *j, int64_t i) {
   return j->rows.at ? j->rows.at[i] : j->rows.first + i;
 }
 
 /* The first lines of a row; the processor's own prefetcher brings the rest. */
-static void prefetch(const job *j, int64_t i) {
+static void prefetch_row(const job *j, int64_t i) {
   if (i >= j->rows.n) return;
-  const char *row = j->from + (size_t)row_at(j, i) * j->from_bytes;
+  const char *row = j->from + (size_t)source_row(j, i) * j->from_bytes;
   for (size_t b = 0; b < j->from_bytes && b < 1024; b += 64) __builtin_prefetch(row + b);
 }
 
@@ -36,8 +36,8 @@ static void copy_tile(int64_t tile, void *context) {
   const job *j = context;
   int64_t begin = tile * j->tile_rows, end = begin + j->tile_rows;
   for (int64_t i = begin; i < end && i < j->rows.n; i++) {
-    if (j->rows.at) prefetch(j, i + AHEAD);
-    const char *from = j->from + (size_t)row_at(j, i) * j->from_bytes;
+    if (j->rows.at) prefetch_row(j, i + AHEAD);
+    const char *from = j->from + (size_t)source_row(j, i) * j->from_bytes;
     char *to = j->to + (size_t)i * j->to_bytes;
     if (j->scaled) {
       sq_kern_of(SQ_F32)->from_bytes(j->width, (const uint8_t *)from, j->lo, j->hi, to);
@@ -63,7 +63,7 @@ static sq_status check_rows(const sq_tensor *x, const sq_rows *rows) {
 }
 
 /* Fills in sizes and pointers, makes the result, runs. */
-static sq_status run(job *j, sq_tensor *x, sq_dtype dtype, sq_tensor **out) {
+static sq_status gather_rows(job *j, sq_tensor *x, sq_dtype dtype, sq_tensor **out) {
   SQ_TRY(check_rows(x, &j->rows));
   SQ_OWN sq_tensor *y = NULL;
   int64_t shape[SQ_MAX_DIMS];
@@ -87,7 +87,7 @@ static sq_status run(job *j, sq_tensor *x, sq_dtype dtype, sq_tensor **out) {
 sq_status sq_batch(sq_tensor *x, sq_rows rows, sq_tensor **out) {
   SQ_ASSERT(sq_tensor_is_contiguous(x));
   job j = {.rows = rows};
-  return run(&j, x, x->dtype, out);
+  return gather_rows(&j, x, x->dtype, out);
 }
 
 sq_status sq_batch_scaled(sq_tensor *x, sq_rows rows, double lo, double hi, sq_tensor **out) {
@@ -96,5 +96,5 @@ sq_status sq_batch_scaled(sq_tensor *x, sq_rows rows, double lo, double hi, sq_t
     return sq_fail(SQ_ETYPE, "[batch] x is %s: only uint8 is scaled to a range",
                    sq_dtype_name(x->dtype));
   job j = {.rows = rows, .scaled = true, .lo = lo, .hi = hi};
-  return run(&j, x, SQ_F32, out);
+  return gather_rows(&j, x, SQ_F32, out);
 }

@@ -40,7 +40,7 @@ typedef struct histogram {
   double limit[BUCKETS], in[BUCKETS];
 } histogram;
 
-static void take_range(histogram *h, const sq_event *e) {
+static void find_range(histogram *h, const sq_event *e) {
   h->least = INFINITY;
   h->greatest = -INFINITY;
   for (int64_t i = 0; i < e->histogram.n; i++) {
@@ -55,9 +55,9 @@ static void take_range(histogram *h, const sq_event *e) {
   if (h->count == 0) h->least = h->greatest = 0;
 }
 
-static histogram count(const sq_event *e) {
+static histogram count_buckets(const sq_event *e) {
   histogram h = {0};
-  take_range(&h, e);
+  find_range(&h, e);
   double width = h.greatest / BUCKETS - h.least / BUCKETS;
   h.buckets = width > 0 ? BUCKETS : 1;
   for (int k = 0; k < h.buckets; k++) h.limit[k] = h.least + width * (k + 1);
@@ -82,7 +82,7 @@ typedef struct message {
 
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
-static void put(message *m, const void *bytes, int64_t n) {
+static void put_raw(message *m, const void *bytes, int64_t n) {
   if (m->at && n > 0) memcpy(m->at + m->size, bytes, (size_t)n);
   m->size += n;
 }
@@ -90,17 +90,17 @@ static void put(message *m, const void *bytes, int64_t n) {
 static void put_fixed(message *m, uint64_t v, int bytes) {
   for (int i = 0; i < bytes; i++) {
     uint8_t b = (uint8_t)(v >> 8 * i);
-    put(m, &b, 1);
+    put_raw(m, &b, 1);
   }
 }
 
 static void put_varint(message *m, uint64_t v) {
   for (; v > 127; v >>= 7) {
     uint8_t b = (uint8_t)(v | 128);
-    put(m, &b, 1);
+    put_raw(m, &b, 1);
   }
   uint8_t last = (uint8_t)v;
-  put(m, &last, 1);
+  put_raw(m, &last, 1);
 }
 
 static void put_key(message *m, int field, int type) {
@@ -136,7 +136,7 @@ static void put_float(message *m, int field, float v) {
 static void put_bytes(message *m, int field, const void *bytes, int64_t n) {
   put_key(m, field, BYTES);
   put_varint(m, (uint64_t)n);
-  put(m, bytes, n);
+  put_raw(m, bytes, n);
 }
 
 static void put_doubles(message *m, int field, int n, const double *v) {
@@ -208,7 +208,7 @@ enum { HEAD = 12, TAIL = 4 };
 
 sq_status sq_event_encode(const sq_event *event, void **bytes, int64_t *size) {
   record r = {.e = event};
-  if (event->kind == SQ_EVENT_HISTOGRAM) r.h = count(event);
+  if (event->kind == SQ_EVENT_HISTOGRAM) r.h = count_buckets(event);
   message measure = {0};
   put_event(&measure, &r);
   void *block;

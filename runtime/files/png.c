@@ -1,6 +1,6 @@
 /* png.c: PNG by libpng, the only file that includes <png.h>. libpng reports failure by a jump: each
- * jump lands in guarded() below, all that is owned lies in the job, and nothing outside this file
- * sees it. */
+ * jump lands in run_guarded() below, all that is owned lies in the job, and nothing outside this
+ * file sees it. */
 #include "files/png.h"
 
 #include <inttypes.h>
@@ -85,7 +85,7 @@ static void on_flush(png_structp png) { (void)png; }
 /* --- the one place where jumps land --------------------------------------------------------- */
 
 /* Runs `work`; SQ_OK, or the reason libpng gave. The job keeps what it owns either way. */
-static sq_status guarded(job *j, void (*work)(job *)) {
+static sq_status run_guarded(job *j, void (*work)(job *)) {
   if (setjmp(png_jmpbuf(j->png)) == 0) {
     work(j);
     return SQ_OK;
@@ -98,9 +98,9 @@ static sq_status guarded(job *j, void (*work)(job *)) {
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-/* What may fail in libpng is called under guarded() alone: without a landing place libpng
+/* What may fail in libpng is called under run_guarded() alone: without a landing place libpng
  * aborts. */
-static void set_limits(job *j) {
+static void set_reader_limits(job *j) {
   png_set_read_fn(j->png, j, on_read);
   png_set_user_limits(j->png, SQ_PNG_MOST_SIDE, SQ_PNG_MOST_SIDE);
   png_set_chunk_malloc_max(j->png, MOST_CHUNK);
@@ -117,8 +117,8 @@ static void in_our_order(job *j) {
 
 static int64_t row_bytes(const sq_png *p) { return p->width * p->channels * p->bytes; }
 
-static void read_header(job *j) {
-  set_limits(j);
+static void read_png_header(job *j) {
+  set_reader_limits(j);
   png_read_info(j->png, j->info);
   if (png_get_image_width(j->png, j->info) * (int64_t)png_get_image_height(j->png, j->info) >
       SQ_PNG_MOST_PIXELS)
@@ -158,7 +158,7 @@ static sq_status open_reader(job *j) {
                                     on_free);
   if (j->png) j->info = png_create_info_struct(j->png);
   if (!j->info) return j->no_memory ? SQ_ENOMEM : sq_fail(SQ_ENOMEM, "[png] libpng did not start");
-  return guarded(j, read_header);
+  return run_guarded(j, read_png_header);
 }
 
 static void close_reader(job *j) {
@@ -168,26 +168,26 @@ static void close_reader(job *j) {
 }
 
 /* The whole of the file with the pixels thrown away. */
-static sq_status check_all(const job *of) {
+static sq_status check_pixels(const job *of) {
   sq_png picture = {0};
   job j = {.from = of->from, .size = of->size, .deep = of->deep, .picture = &picture};
   sq_status status = open_reader(&j);
   void *row = NULL;
   if (status == SQ_OK) status = sq_alloc_zero(row_bytes(&picture), &row);
   j.row = row;
-  if (status == SQ_OK) status = guarded(&j, read_pixels);
+  if (status == SQ_OK) status = run_guarded(&j, read_pixels);
   close_reader(&j);
   return status;
 }
 
-static sq_status decode(job *j) {
+static sq_status decode_png(job *j) {
   SQ_TRY(open_reader(j));
   int64_t room = j->picture->height * row_bytes(j->picture);
-  if (room > SQ_PNG_UNCHECKED) SQ_TRY(check_all(j));
+  if (room > SQ_PNG_UNCHECKED) SQ_TRY(check_pixels(j));
   void *pixels;
   SQ_TRY(sq_alloc_zero(room, &pixels));
   j->picture->pixels = pixels;
-  return guarded(j, read_pixels);
+  return run_guarded(j, read_pixels);
 }
 
 static sq_status check_signature(const void *bytes, int64_t size) {
@@ -199,7 +199,7 @@ sq_status sq_png_decode(const void *bytes, int64_t size, bool deep, sq_png *out)
   SQ_TRY(check_signature(bytes, size));
   sq_png picture = {0};
   job j = {.from = bytes, .size = size, .deep = deep, .picture = &picture};
-  sq_status status = decode(&j);
+  sq_status status = decode_png(&j);
   close_reader(&j);
   if (status != SQ_OK) {
     sq_free(picture.pixels);
@@ -241,12 +241,12 @@ static void write_picture(job *j) {
   png_write_end(j->png, NULL);
 }
 
-static sq_status encode(job *j) {
+static sq_status encode_png(job *j) {
   j->png = png_create_write_struct_2(PNG_LIBPNG_VER_STRING, j, on_error, on_warning, j, on_alloc,
                                      on_free);
   if (j->png) j->info = png_create_info_struct(j->png);
   if (!j->info) return j->no_memory ? SQ_ENOMEM : sq_fail(SQ_ENOMEM, "[png] libpng did not start");
-  return guarded(j, write_picture);
+  return run_guarded(j, write_picture);
 }
 
 static sq_status check_picture(const sq_png *p) {
@@ -264,7 +264,7 @@ sq_status sq_png_encode(const sq_png *picture, void **bytes, int64_t *size) {
   SQ_TRY(check_picture(picture));
   sq_png borrowed = *picture;
   job j = {.picture = &borrowed};
-  sq_status status = encode(&j);
+  sq_status status = encode_png(&j);
   png_destroy_write_struct(&j.png, &j.info);
   if (status != SQ_OK) {
     sq_free(j.to);

@@ -17,7 +17,7 @@ typedef struct text {
   int64_t size, room;
 } text;
 
-static sq_status append(text *t, const char *bytes, int64_t n) {
+static sq_status append_bytes(text *t, const char *bytes, int64_t n) {
   if (t->size + n > SQ_SAFETENSORS_MOST_HEADER)
     return sq_fail(SQ_EARG, "[safetensors] the names and texts take more than %" PRId64 " bytes",
                    SQ_SAFETENSORS_MOST_HEADER);
@@ -35,11 +35,11 @@ static sq_status append(text *t, const char *bytes, int64_t n) {
 }
 
 static sq_status append_word(text *t, const char *word) {
-  return append(t, word, (int64_t)strlen(word));
+  return append_bytes(t, word, (int64_t)strlen(word));
 }
 
 static int on_json(const char *bytes, size_t n, void *context) {
-  return append(context, bytes, (int64_t)n) == SQ_OK ? 0 : -1;
+  return append_bytes(context, bytes, (int64_t)n) == SQ_OK ? 0 : -1;
 }
 
 /* In quotes, with JSON's escapes. */
@@ -80,7 +80,7 @@ static sq_status append_array(text *t, const sq_save_array *a, int64_t from, int
 /* --- order ---------------------------------------------------------------------------------- */
 
 /* The reference writer's order of types, the widest first. */
-static int rank(sq_dtype dtype) {
+static int type_rank(sq_dtype dtype) {
   static const int ranks[SQ_DTYPES] = {
       [SQ_I64] = 0, [SQ_F64] = 1, [SQ_F32] = 2, [SQ_U8] = 3, [SQ_BOOL] = 4};
   return ranks[dtype];
@@ -92,7 +92,7 @@ static int by_name(const void *a, const void *b) {
 
 static int by_type_and_name(const void *a, const void *b) {
   const sq_save_array *x = *(const sq_save_array *const *)a, *y = *(const sq_save_array *const *)b;
-  int d = rank(x->dtype) - rank(y->dtype);
+  int d = type_rank(x->dtype) - type_rank(y->dtype);
   return d != 0 ? d : strcmp(x->name, y->name);
 }
 
@@ -137,7 +137,7 @@ static sq_status bytes_of(const sq_save_array *a, int64_t *out) {
   return SQ_OK;
 }
 
-static sq_status make_header(job *j) {
+static sq_status make_json_header(job *j) {
   text *t = &j->header;
   int64_t at = 0, size = 0;
   SQ_TRY(append_word(t, "{"));
@@ -153,7 +153,7 @@ static sq_status make_header(job *j) {
   return SQ_OK;
 }
 
-static sq_status put_all(const job *j, sq_writer *w) {
+static sq_status put_file(const job *j, sq_writer *w) {
   uint8_t length[8];
   int64_t size = 0;
   for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)j->header.size >> (8 * i));
@@ -169,7 +169,7 @@ static sq_status put_all(const job *j, sq_writer *w) {
 static sq_status write_file(const char *path, const job *j) {
   sq_writer *w = NULL;
   SQ_TRY(sq_writer_begin(path, &w));
-  sq_status status = put_all(j, w);
+  sq_status status = put_file(j, w);
   if (status != SQ_OK) {
     sq_writer_abandon(w);
     return status;
@@ -177,12 +177,12 @@ static sq_status write_file(const char *path, const job *j) {
   return sq_writer_commit(w);
 }
 
-static sq_status prepare(job *j, const sq_save_array *array, const sq_text_pair *pair) {
+static sq_status prepare_save(job *j, const sq_save_array *array, const sq_text_pair *pair) {
   for (int64_t i = 0; i < j->arrays; i++) j->array[i] = &array[i];
   for (int64_t i = 0; i < j->pairs; i++) j->pair[i] = &pair[i];
   SQ_TRY(sort_arrays(j->arrays, j->array));
   SQ_TRY(sort_pairs(j->pairs, j->pair));
-  return make_header(j);
+  return make_json_header(j);
 }
 
 sq_status sq_safetensors_save(const char *path, int64_t arrays, const sq_save_array *array,
@@ -192,7 +192,7 @@ sq_status sq_safetensors_save(const char *path, int64_t arrays, const sq_save_ar
   SQ_TRY(sq_alloc((arrays + pairs) * (int64_t)sizeof(void *), &order));
   j.array = order;
   j.pair = (const sq_text_pair **)order + arrays;
-  sq_status status = prepare(&j, array, pair);
+  sq_status status = prepare_save(&j, array, pair);
   if (status == SQ_OK) status = write_file(path, &j);
   sq_free(j.header.bytes);
   sq_free(order);

@@ -6,9 +6,9 @@
 
 static const double SLANT = -0.698; /* 40 degrees */
 
-static void ink(cairo_t *cr, double level) { cairo_set_source_rgb(cr, level, level, level); }
+static void set_ink(cairo_t *cr, double level) { cairo_set_source_rgb(cr, level, level, level); }
 
-static void segment(cairo_t *cr, double x0, double y0, double x1, double y1) {
+static void add_segment(cairo_t *cr, double x0, double y0, double x1, double y1) {
   cairo_move_to(cr, x0, y0);
   cairo_line_to(cr, x1, y1);
 }
@@ -17,14 +17,14 @@ static void draw_grid(cairo_t *cr, const sq_view *v) {
   const sq_box *b = &v->box;
   for (int i = 0; i < v->yticks.n; i++) {
     double y = sq__view_y(v, v->yticks.tick[i].at);
-    if (!v->yticks.tick[i].minor) segment(cr, b->x, y, b->x + b->w, y);
+    if (!v->yticks.tick[i].minor) add_segment(cr, b->x, y, b->x + b->w, y);
   }
   for (int i = 0; i < v->xticks.n; i++) {
     const sq_tick *t = &v->xticks.tick[i];
     double x = sq__view_x(v, t->at);
-    if (!t->minor && t->name == t->text) segment(cr, x, b->y, x, b->y + b->h);
+    if (!t->minor && t->name == t->text) add_segment(cr, x, b->y, x, b->y + b->h);
   }
-  ink(cr, 0.91);
+  set_ink(cr, 0.91);
   cairo_set_line_width(cr, 0.6);
   cairo_set_line_cap(cr, CAIRO_LINE_CAP_BUTT);
   cairo_stroke(cr);
@@ -34,17 +34,17 @@ static void draw_grid(cairo_t *cr, const sq_view *v) {
 static void draw_spines(cairo_t *cr, const sq_view *v) {
   const sq_box *b = &v->box;
   double bottom = b->y + b->h;
-  segment(cr, b->x, b->y, b->x, bottom);
+  add_segment(cr, b->x, b->y, b->x, bottom);
   cairo_line_to(cr, b->x + b->w, bottom);
   for (int i = 0; i < v->yticks.n; i++) {
     double y = sq__view_y(v, v->yticks.tick[i].at);
-    segment(cr, b->x, y, b->x - (v->yticks.tick[i].minor ? 1.8 : 3), y);
+    add_segment(cr, b->x, y, b->x - (v->yticks.tick[i].minor ? 1.8 : 3), y);
   }
   for (int i = 0; i < v->xticks.n; i++) {
     double x = sq__view_x(v, v->xticks.tick[i].at);
-    segment(cr, x, bottom, x, bottom + (v->xticks.tick[i].minor ? 1.8 : 3));
+    add_segment(cr, x, bottom, x, bottom + (v->xticks.tick[i].minor ? 1.8 : 3));
   }
-  ink(cr, 0.35);
+  set_ink(cr, 0.35);
   cairo_set_line_width(cr, 0.7);
   cairo_set_line_cap(cr, CAIRO_LINE_CAP_SQUARE);
   cairo_stroke(cr);
@@ -52,7 +52,7 @@ static void draw_spines(cairo_t *cr, const sq_view *v) {
 
 static void draw_numbers(cairo_t *cr, const sq_view *v) {
   const sq_box *b = &v->box;
-  ink(cr, 0.25);
+  set_ink(cr, 0.25);
   sq__text_font(cr, TEXT_TICK);
   double half = sq__text_height(cr) / 2;
   for (int i = 0; i < v->yticks.n; i++) {
@@ -75,7 +75,7 @@ static void draw_labels(cairo_t *cr, const sq_view *v) {
   const sq_box *b = &v->box;
   const sq_axes *a = v->axes;
   double middle = b->x + b->w / 2;
-  ink(cr, 0.1);
+  set_ink(cr, 0.1);
   if (a->x.label) {
     sq__text_fit(cr, TEXT_LABEL, a->x.label, v->left + b->w + v->right);
     sq__text_draw(cr, middle, b->y + b->h + v->bottom - sq__text_height(cr) / 2, 0.5, 0,
@@ -113,7 +113,7 @@ void sq__draw_page(cairo_t *cr, const sq_page *page) {
   cairo_set_source_rgb(cr, 1, 1, 1);
   cairo_paint(cr);
   if (f->title) {
-    ink(cr, 0.05);
+    set_ink(cr, 0.05);
     sq__text_fit(cr, TEXT_FIGURE, f->title, page->width - 16);
     sq__text_draw(cr, page->width / 2, 9 + sq__text_height(cr) / 2, 0.5, 0, f->title);
   }

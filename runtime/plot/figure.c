@@ -91,7 +91,7 @@ sq_status sq_figure_axes(sq_figure *figure, int64_t row, int64_t col, sq_axes **
   return SQ_OK;
 }
 
-static sq_status set_text(char **slot, const char *text) {
+static sq_status set_label(char **slot, const char *text) {
   char *copy = NULL;
   if (text) SQ_TRY(sq_strdup(text, &copy));
   sq_free(*slot);
@@ -100,16 +100,16 @@ static sq_status set_text(char **slot, const char *text) {
 }
 
 sq_status sq_axes_set_title(sq_axes *axes, const char *text) {
-  return set_text(&axes->title, text);
+  return set_label(&axes->title, text);
 }
 sq_status sq_axes_set_xlabel(sq_axes *axes, const char *text) {
-  return set_text(&axes->x.label, text);
+  return set_label(&axes->x.label, text);
 }
 sq_status sq_axes_set_ylabel(sq_axes *axes, const char *text) {
-  return set_text(&axes->y.label, text);
+  return set_label(&axes->y.label, text);
 }
 
-static sq_status set_limits(sq_axis *axis, const char *name, double lo, double hi) {
+static sq_status set_axis_limits(sq_axis *axis, const char *name, double lo, double hi) {
   if (fabs(lo) > SQ_PLOT_MOST || fabs(hi) > SQ_PLOT_MOST || lo >= hi || hi - lo < 1 / SQ_PLOT_MOST)
     return sq_fail(
         SQ_EARG, "[plot] %s is {%g, %g}: the first must be less than the second, both within 1e300",
@@ -120,10 +120,10 @@ static sq_status set_limits(sq_axis *axis, const char *name, double lo, double h
 }
 
 sq_status sq_axes_set_xlim(sq_axes *axes, double lo, double hi) {
-  return set_limits(&axes->x, "xlim", lo, hi);
+  return set_axis_limits(&axes->x, "xlim", lo, hi);
 }
 sq_status sq_axes_set_ylim(sq_axes *axes, double lo, double hi) {
-  return set_limits(&axes->y, "ylim", lo, hi);
+  return set_axis_limits(&axes->y, "ylim", lo, hi);
 }
 
 static sq_status set_scale(sq_axis *axis, const char *name, const char *scale) {

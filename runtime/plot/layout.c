@@ -26,13 +26,13 @@ static const sq_series *named_bars(const sq_axes *axes) {
 
 /* --- ticks ---------------------------------------------------------------------------------- */
 
-static double widest(cairo_t *cr, const sq_ticks *ticks) {
+static double widest_tick(cairo_t *cr, const sq_ticks *ticks) {
   double most = 0;
   for (int i = 0; i < ticks->n; i++) most = fmax(most, sq__text_width(cr, ticks->tick[i].name));
   return most;
 }
 
-static int labelled(const sq_ticks *ticks) {
+static int count_labelled(const sq_ticks *ticks) {
   int n = 0;
   for (int i = 0; i < ticks->n; i++) n += !ticks->tick[i].minor;
   return n;
@@ -55,13 +55,14 @@ static void choose_x(cairo_t *cr, sq_view *v) {
   const sq_series *bars = named_bars(v->axes);
   if (bars) {
     name_ticks(v, bars);
-    v->slanted = (widest(cr, &v->xticks) + 6) * labelled(&v->xticks) > v->box.w;
+    v->slanted = (widest_tick(cr, &v->xticks) + 6) * count_labelled(&v->xticks) > v->box.w;
     return;
   }
   int most = (int)fmin(8, fmax(2, v->box.w / 28));
   do {
     sq__ticks_choose(v->x.lo, v->x.hi, most, v->x.log, v->x.whole, &v->xticks);
-  } while ((widest(cr, &v->xticks) + 8) * labelled(&v->xticks) > v->box.w && --most >= 2);
+  } while ((widest_tick(cr, &v->xticks) + 8) * count_labelled(&v->xticks) > v->box.w &&
+           --most >= 2);
 }
 
 static void choose_y(sq_view *v) {
@@ -86,12 +87,12 @@ static void measure_x(cairo_t *cr, sq_view *v) {
   v->bottom = 6 + deep;
 }
 
-static void measure(cairo_t *cr, sq_view *v) {
+static void measure_panel(cairo_t *cr, sq_view *v) {
   v->left = v->bottom = 0;
   v->right = v->top = v->bare ? 0 : 5;
   sq__text_font(cr, TEXT_TICK);
   if (!v->bare) {
-    v->left = widest(cr, &v->yticks) + 7;
+    v->left = widest_tick(cr, &v->yticks) + 7;
     measure_x(cr, v);
   }
   sq__legend_size(cr, v->axes, &v->legend_w, &v->legend_h);
@@ -138,7 +139,7 @@ typedef struct margins {
 } margins;
 
 /* The greatest margins of each column and row. */
-static void share(const sq_page *p, margins *cols, margins *rows) {
+static void share_margins(const sq_page *p, margins *cols, margins *rows) {
   const sq_figure *f = p->figure;
   memset(cols, 0, (size_t)f->cols * sizeof *cols);
   memset(rows, 0, (size_t)f->rows * sizeof *rows);
@@ -154,8 +155,8 @@ static void share(const sq_page *p, margins *cols, margins *rows) {
 }
 
 /* The side of each panel along one direction; the page grows when less than `least` is left. */
-static double divide(int n, const margins *m, double gap, double other, double least,
-                     double *page) {
+static double divide_page(int n, const margins *m, double gap, double other, double least,
+                          double *page) {
   double taken = 2 * PAD + other + gap * (n - 1);
   for (int i = 0; i < n; i++) taken += m[i].before + m[i].after;
   *page = fmax(*page, taken + least * n);
@@ -178,7 +179,7 @@ static void keep_proportions(sq_view *v) {
 static void place_boxes(sq_page *p, cairo_t *cr, bool final) {
   const sq_figure *f = p->figure;
   margins cols[32], rows[32];
-  share(p, cols, rows);
+  share_margins(p, cols, rows);
   bool pictures = all_bare(p);
   double head = title_height(p, cr), col_gap = pictures ? 5 : COL_GAP, least_h = 40;
   double row_gap = pictures ? 5 : ROW_GAP;
@@ -187,8 +188,8 @@ static void place_boxes(sq_page *p, cairo_t *cr, bool final) {
     bool outside = v->axes->legend && strcmp(v->axes->legend, "outside") == 0;
     if (outside) least_h = fmax(least_h, v->legend_h);
   }
-  double w = divide(f->cols, cols, col_gap, 0, pictures ? 10 : 60, &p->width);
-  double h = divide(f->rows, rows, row_gap, head, pictures ? 10 : least_h, &p->height);
+  double w = divide_page(f->cols, cols, col_gap, 0, pictures ? 10 : 60, &p->width);
+  double h = divide_page(f->rows, rows, row_gap, head, pictures ? 10 : least_h, &p->height);
   double y = PAD + head;
   for (int r = 0; r < f->rows; r++) {
     double x = PAD;
@@ -220,7 +221,7 @@ sq_status sq__layout(sq_figure *figure, cairo_t *cr, sq_page *page) {
       sq__text_font(cr, TEXT_TICK);
       choose_x(cr, v);
       choose_y(v);
-      measure(cr, v);
+      measure_panel(cr, v);
     }
     place_boxes(page, cr, pass == PASSES - 1);
   }

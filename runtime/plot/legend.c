@@ -36,7 +36,7 @@ static int cell_of(double at, double from, double length, int n) {
   return c >= 0 && c < n ? (int)c : -1;
 }
 
-static void cover(coverage *c, double x, double y, int weight) {
+static void cover_cell(coverage *c, double x, double y, int weight) {
   const sq_box *b = &c->view->box;
   int i = cell_of(x, b->x, b->w, GRID_X), j = cell_of(y, b->y, b->h, GRID_Y);
   if (i >= 0 && j >= 0) c->cell[j][i] += weight;
@@ -48,7 +48,7 @@ static void cover_segment(coverage *c, double x0, double y0, double x1, double y
   int steps = (int)fmin(cells * 2, 400) + 1;
   for (int i = 0; i <= steps; i++) {
     double t = (double)i / steps;
-    cover(c, x0 + (x1 - x0) * t, y0 + (y1 - y0) * t, 3);
+    cover_cell(c, x0 + (x1 - x0) * t, y0 + (y1 - y0) * t, 3);
   }
 }
 
@@ -81,14 +81,14 @@ static void cover_series(coverage *c, const sq_series *s) {
     } else if (s->kind == SERIES_LINE && !isnan(x + y + lx + ly)) {
       cover_segment(c, lx, ly, x, y);
     } else if (!isnan(x + y)) {
-      cover(c, x, y, 4);
+      cover_cell(c, x, y, 4);
     }
     lx = x;
     ly = y;
   }
 }
 
-static int64_t hidden(const coverage *c, const sq_box *at) {
+static int64_t count_hidden(const coverage *c, const sq_box *at) {
   const sq_box *b = &c->view->box;
   int64_t sum = 0;
   for (int j = 0; j < GRID_Y; j++) {
@@ -124,7 +124,7 @@ static sq_box best_box(const sq_view *v) {
   int64_t least = INT64_MAX;
   for (int i = 0; i < PLACES; i++) {
     sq_box box = box_at(v, i);
-    int64_t cost = hidden(&c, &box);
+    int64_t cost = count_hidden(&c, &box);
     if (cost >= least) continue;
     least = cost;
     best = i;

@@ -70,7 +70,7 @@ static void pen_column(pen *p, double x, double y) {
   p->first = p->lo = p->hi = p->last = y;
 }
 
-static bool visible(const sq_view *v, const sq_series *s, int64_t i) {
+static bool is_visible(const sq_view *v, const sq_series *s, int64_t i) {
   if (i < 0 || i >= s->n || !isfinite(s->x[i]) || !isfinite(s->y[i])) return false;
   return !isnan(sq__view_x(v, s->x[i]) + sq__view_y(v, s->y[i]));
 }
@@ -78,7 +78,7 @@ static bool visible(const sq_view *v, const sq_series *s, int64_t i) {
 /* A point between gaps has no line to be seen by. */
 static void draw_lone_points(cairo_t *cr, const sq_view *v, const sq_series *s) {
   for (int64_t i = 0; i < s->n; i++) {
-    if (!visible(v, s, i) || visible(v, s, i - 1) || visible(v, s, i + 1)) continue;
+    if (!is_visible(v, s, i) || is_visible(v, s, i - 1) || is_visible(v, s, i + 1)) continue;
     cairo_new_path(cr);
     cairo_arc(cr, sq__view_x(v, s->x[i]), sq__view_y(v, s->y[i]), 1.3 * s->width, 0, 2 * M_PI);
     cairo_fill(cr);
@@ -90,7 +90,7 @@ static void draw_line(cairo_t *cr, const sq_view *v, const sq_series *s) {
   cairo_new_path(cr);
   for (int64_t i = 0; i < s->n; i++) {
     double x = sq__view_x(v, s->x[i]), y = sq__view_y(v, s->y[i]);
-    if (!visible(v, s, i)) {
+    if (!is_visible(v, s, i)) {
       pen_lift(&p);
     } else if (s->n > MANY) {
       pen_column(&p, x, y);
@@ -111,7 +111,7 @@ static void draw_line(cairo_t *cr, const sq_view *v, const sq_series *s) {
 
 /* --- markers -------------------------------------------------------------------------------- */
 
-static void polygon(cairo_t *cr, double x, double y, double r, int corners, double turn) {
+static void add_polygon(cairo_t *cr, double x, double y, double r, int corners, double turn) {
   for (int i = 0; i < corners; i++) {
     double a = turn + 2 * M_PI * i / corners;
     cairo_line_to(cr, x + r * cos(a), y + r * sin(a));
@@ -120,7 +120,7 @@ static void polygon(cairo_t *cr, double x, double y, double r, int corners, doub
 }
 
 /* x and +: strokes, not areas. */
-static void cross(cairo_t *cr, const sq_series *s, double x, double y) {
+static void draw_cross(cairo_t *cr, const sq_series *s, double x, double y) {
   double r = s->size * 0.5, turn = s->marker == 'x' ? M_PI / 4 : 0;
   for (int i = 0; i < 2; i++) {
     double a = turn + i * M_PI / 2, dx = r * cos(a), dy = r * sin(a);
@@ -138,16 +138,16 @@ static void marker_shape(cairo_t *cr, char marker, double size, double x, double
   double r = size / 2;
   switch (marker) {
     case 's':
-      polygon(cr, x, y, r * 1.25, 4, M_PI / 4);
+      add_polygon(cr, x, y, r * 1.25, 4, M_PI / 4);
       break;
     case 'D':
-      polygon(cr, x, y, r * 1.25, 4, 0);
+      add_polygon(cr, x, y, r * 1.25, 4, 0);
       break;
     case '^':
-      polygon(cr, x, y + r * 0.15, r * 1.35, 3, -M_PI / 2);
+      add_polygon(cr, x, y + r * 0.15, r * 1.35, 3, -M_PI / 2);
       break;
     case 'v':
-      polygon(cr, x, y - r * 0.15, r * 1.35, 3, M_PI / 2);
+      add_polygon(cr, x, y - r * 0.15, r * 1.35, 3, M_PI / 2);
       break;
     case '.':
       cairo_arc(cr, x, y, r * 0.5, 0, 2 * M_PI);
@@ -161,7 +161,7 @@ static void marker_shape(cairo_t *cr, char marker, double size, double x, double
 void sq__draw_marker(cairo_t *cr, const sq_series *s, double x, double y) {
   cairo_new_path(cr);
   if (s->marker == 'x' || s->marker == '+') {
-    cross(cr, s, x, y);
+    draw_cross(cr, s, x, y);
     return;
   }
   marker_shape(cr, s->marker, s->size, x, y);
@@ -172,7 +172,7 @@ void sq__draw_marker(cairo_t *cr, const sq_series *s, double x, double y) {
   cairo_stroke(cr);
 }
 
-static bool inside(const sq_box *b, double x, double y) {
+static bool is_inside(const sq_box *b, double x, double y) {
   return x >= b->x - 0.5 && x <= b->x + b->w + 0.5 && y >= b->y - 0.5 && y <= b->y + b->h + 0.5;
 }
 
@@ -181,7 +181,7 @@ static void draw_markers(cairo_t *cr, const sq_view *v, const sq_series *s) {
   double lx = -INFINITY, ly = -INFINITY;
   for (int64_t i = 0; i < s->n; i++) {
     double x = sq__view_x(v, s->x[i]), y = sq__view_y(v, s->y[i]);
-    if (!visible(v, s, i) || !inside(&v->box, x, y)) continue;
+    if (!is_visible(v, s, i) || !is_inside(&v->box, x, y)) continue;
     if (s->kind == SERIES_LINE && hypot(x - lx, y - ly) < s->size) continue;
     sq__draw_marker(cr, s, x, y);
     lx = x;
@@ -197,14 +197,16 @@ static void fill_box(cairo_t *cr, double x0, double y0, double x1, double y1) {
 }
 
 /* Where bars stand: 0, or the lower end of a log axis. */
-static double ground(const sq_view *v) { return v->y.log ? v->box.y + v->box.h : sq__view_y(v, 0); }
+static double ground_y(const sq_view *v) {
+  return v->y.log ? v->box.y + v->box.h : sq__view_y(v, 0);
+}
 
 static void draw_bars(cairo_t *cr, const sq_view *v, const sq_series *s) {
   sq__set_color(cr, s->color, s->alpha);
   for (int64_t i = 0; i < s->n; i++) {
     double width, middle = sq__bar_place(v->axes, s, i, &width), y = sq__view_y(v, s->y[i]);
     double x0 = sq__view_x(v, middle - width / 2), x1 = sq__view_x(v, middle + width / 2);
-    if (isfinite(s->y[i]) && !isnan(x0 + x1 + y)) fill_box(cr, x0, ground(v), x1, y);
+    if (isfinite(s->y[i]) && !isnan(x0 + x1 + y)) fill_box(cr, x0, ground_y(v), x1, y);
   }
 }
 
@@ -215,7 +217,7 @@ static void draw_hist(cairo_t *cr, const sq_view *v, const sq_series *s) {
     if (s->y[i] <= 0 || isnan(x0 + x1 + y)) continue;
     double rim = x1 - x0 > 3 ? 0.35 : 0; /* a thin gap tells bins apart */
     sq__set_color(cr, s->color, s->alpha);
-    fill_box(cr, x0 + rim, ground(v), x1 - rim, y);
+    fill_box(cr, x0 + rim, ground_y(v), x1 - rim, y);
   }
 }
 

@@ -13,7 +13,7 @@ typedef struct extent {
   bool whole; /* all of them are whole numbers */
 } extent;
 
-static void take(extent *e, double v) {
+static void take_value(extent *e, double v) {
   if (!(fabs(v) <= MOST) || (e->log && v < LEAST_LOG)) return;
   if (fabs(v) < LEAST_LOG) v = 0;
   if (v < e->lo) e->lo = v;
@@ -46,14 +46,14 @@ double sq__bar_place(const sq_axes *axes, const sq_series *s, int64_t i, double 
 }
 
 static void take_bars(const sq_axes *axes, const sq_series *s, extent *x, extent *y) {
-  if (!y->log) take(y, 0);
+  if (!y->log) take_value(y, 0);
   for (int64_t i = 0; i < s->n; i++) {
     double width, middle = sq__bar_place(axes, s, i, &width);
     bool whole = x->whole && s->x[i] == floor(s->x[i]);
-    take(x, middle - width * 0.6);
-    take(x, middle + width * 0.6);
+    take_value(x, middle - width * 0.6);
+    take_value(x, middle + width * 0.6);
     x->whole = whole;
-    take(y, s->y[i]);
+    take_value(y, s->y[i]);
   }
 }
 
@@ -63,20 +63,20 @@ static void take_series(const sq_axes *axes, const sq_series *s, extent *x, exte
     return;
   }
   if (s->kind == SERIES_IMAGE) { /* pixels count from 1; their middles are whole */
-    take(x, 0.5);
-    take(x, (double)s->pixels_x + 0.5);
-    take(y, 0.5);
-    take(y, (double)s->pixels_y + 0.5);
+    take_value(x, 0.5);
+    take_value(x, (double)s->pixels_x + 0.5);
+    take_value(y, 0.5);
+    take_value(y, (double)s->pixels_y + 0.5);
     return;
   }
   if (s->kind == SERIES_HIST) {
-    take(x, s->x[s->n]);
-    if (!y->log) take(y, 0);
+    take_value(x, s->x[s->n]);
+    if (!y->log) take_value(y, 0);
   }
   for (int64_t i = 0; i < s->n; i++) {
-    take(x, s->x[i]);
-    take(y, s->y[i]);
-    if (s->y2) take(y, s->y2[i]);
+    take_value(x, s->x[i]);
+    take_value(y, s->y[i]);
+    if (s->y2) take_value(y, s->y2[i]);
   }
 }
 
@@ -95,7 +95,7 @@ static void add_margin(sq_range *r, double part, bool ground) {
 
 /* From the data, or what stands in for it: none at all, a single value, one too large to be
  * drawn. */
-static void settle(const extent *e, double part, bool ground, sq_range *r) {
+static void settle_range(const extent *e, double part, bool ground, sq_range *r) {
   double lo = e->lo, hi = e->hi;
   if (lo > hi) {
     lo = e->log ? 1 : 0;
@@ -138,8 +138,8 @@ void sq__range_find(const sq_axes *axes, sq_range *x, sq_range *y) {
     picture = picture || s->kind == SERIES_IMAGE;
   }
   if (ex.lo > ex.hi) ex.whole = false;
-  settle(&ex, picture ? 0 : 0.03, false, x);
-  settle(&ey, picture ? 0 : 0.05, ground, y);
+  settle_range(&ex, picture ? 0 : 0.03, false, x);
+  settle_range(&ey, picture ? 0 : 0.05, ground, y);
   y->whole = false;
   y->reversed = picture;
   apply_limits(&axes->x, x);
@@ -158,14 +158,14 @@ double sq__range_place(const sq_range *r, double v) {
 
 /* cairo's coordinates are 24.8 bit numbers: what lies far outside is brought near, still
  * outside. */
-static double hold(double v) { return v > 1e5 ? 1e5 : v < -1e5 ? -1e5 : v; }
+static double hold_near(double v) { return v > 1e5 ? 1e5 : v < -1e5 ? -1e5 : v; }
 
 double sq__view_x(const sq_view *v, double value) {
   double at = sq__range_place(&v->x, value);
-  return isnan(at) ? NAN : hold(v->box.x + v->box.w * at);
+  return isnan(at) ? NAN : hold_near(v->box.x + v->box.w * at);
 }
 
 double sq__view_y(const sq_view *v, double value) {
   double at = sq__range_place(&v->y, value);
-  return isnan(at) ? NAN : hold(v->box.y + v->box.h * (1 - at));
+  return isnan(at) ? NAN : hold_near(v->box.y + v->box.h * (1 - at));
 }

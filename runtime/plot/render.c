@@ -58,7 +58,7 @@ static cairo_t *context_for(cairo_surface_t *surface) {
   return cr;
 }
 
-static sq_status lay_out(sq_figure *figure, sq_page *page) {
+static sq_status lay_out_page(sq_figure *figure, sq_page *page) {
   cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, 1, 1);
   cairo_t *cr = context_for(surface);
   sq_status status = sq__layout(figure, cr, page);
@@ -87,7 +87,7 @@ static cairo_surface_t *surface_for(const sq_page *p, sq_figure_kind kind, buffe
   }
 }
 
-static sq_status draw(const sq_page *p, sq_figure_kind kind, buffer *to) {
+static sq_status draw_page(const sq_page *p, sq_figure_kind kind, buffer *to) {
   cairo_surface_t *surface = surface_for(p, kind, to);
   if (kind == SQ_FIGURE_PDF) /* the same figure, the same bytes: no time of making */
     cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATE_DATE, "2000-01-01T00:00:00Z");
@@ -108,8 +108,8 @@ static sq_status draw(const sq_page *p, sq_figure_kind kind, buffer *to) {
 sq_status sq_figure_render(sq_figure *figure, sq_figure_kind kind, void **bytes, int64_t *size) {
   sq_page page = {0};
   buffer to = {0};
-  sq_status status = lay_out(figure, &page);
-  if (status == SQ_OK) status = draw(&page, kind, &to);
+  sq_status status = lay_out_page(figure, &page);
+  if (status == SQ_OK) status = draw_page(&page, kind, &to);
   sq_free(page.views);
   if (status != SQ_OK) {
     sq_free(to.bytes);
@@ -120,7 +120,7 @@ sq_status sq_figure_render(sq_figure *figure, sq_figure_kind kind, void **bytes,
   return SQ_OK;
 }
 
-static sq_status kind_of(const char *path, sq_figure_kind *out) {
+static sq_status kind_of_path(const char *path, sq_figure_kind *out) {
   static const char *const endings[] = {
       [SQ_FIGURE_PNG] = ".png", [SQ_FIGURE_SVG] = ".svg", [SQ_FIGURE_PDF] = ".pdf"};
   const char *dot = strrchr(path, '.');
@@ -134,7 +134,7 @@ static sq_status kind_of(const char *path, sq_figure_kind *out) {
 
 sq_status sq_figure_save(sq_figure *figure, const char *path) {
   sq_figure_kind kind = SQ_FIGURE_PNG;
-  SQ_TRY(kind_of(path, &kind));
+  SQ_TRY(kind_of_path(path, &kind));
   void *bytes;
   int64_t size;
   SQ_TRY(sq_figure_render(figure, kind, &bytes, &size));

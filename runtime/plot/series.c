@@ -33,7 +33,7 @@ static sq_status set_marker(sq_series *s, const char *marker) {
   return sq_fail(SQ_EARG, "[plot] marker is '%s': one of o s ^ v D x + .", marker);
 }
 
-static sq_status check_sizes(const sq_plot_style *p) {
+static sq_status check_style_sizes(const sq_plot_style *p) {
   bool width = p->width >= 0 && p->width <= 100, size = p->size >= 0 && p->size <= 100;
   if (!width || !size)
     return sq_fail(SQ_EARG, "[plot] width %g, size %g: 0 to 100 points", p->width, p->size);
@@ -54,7 +54,7 @@ static sq_rgb next_color(sq_axes *axes, const sq_series *s) {
 static sq_status set_style(sq_axes *axes, sq_series *s, const sq_plot_style *style) {
   static const sq_plot_style none;
   const sq_plot_style *p = style ? style : &none;
-  SQ_TRY(check_sizes(p));
+  SQ_TRY(check_style_sizes(p));
   SQ_TRY(set_dash(s, p->dash));
   SQ_TRY(set_marker(s, p->marker));
   if (s->kind == SERIES_SCATTER && !s->marker) s->marker = 'o';
@@ -69,7 +69,7 @@ static sq_status set_style(sq_axes *axes, sq_series *s, const sq_plot_style *sty
 
 /* --- making, and joining to the panel ------------------------------------------------------- */
 
-static void drop(sq_series *s) {
+static void drop_series(sq_series *s) {
   sq_free(s->x);
   sq_free(s->names);
   sq_free(s->pixels);
@@ -77,7 +77,7 @@ static void drop(sq_series *s) {
   sq_free(s);
 }
 
-static sq_status make(series_kind kind, int64_t n, sq_series **out) {
+static sq_status make_series(series_kind kind, int64_t n, sq_series **out) {
   if (n < 0 || n > MOST_POINTS) return sq_fail(SQ_EARG, "[plot] %" PRId64 " points", n);
   void *block;
   SQ_TRY(sq_alloc_zero(sizeof(sq_series), &block));
@@ -88,12 +88,13 @@ static sq_status make(series_kind kind, int64_t n, sq_series **out) {
 }
 
 /* The last step of every series: on failure the panel is as it was. */
-static sq_status join(sq_axes *axes, sq_series *s, sq_status status, const sq_plot_style *style) {
+static sq_status join_series(sq_axes *axes, sq_series *s, sq_status status,
+                             const sq_plot_style *style) {
   int colors = axes->colors;
   if (status == SQ_OK && s->kind != SERIES_IMAGE) status = set_style(axes, s, style);
   if (status != SQ_OK) {
     axes->colors = colors;
-    drop(s);
+    drop_series(s);
     return status;
   }
   *axes->last = s;
@@ -119,22 +120,22 @@ static sq_status copy_columns(sq_series *s, const double *x, const double *y, co
 sq_status sq_axes_line(sq_axes *axes, int64_t n, const double *x, const double *y,
                        const sq_plot_style *style) {
   sq_series *s = NULL;
-  SQ_TRY(make(SERIES_LINE, n, &s));
-  return join(axes, s, copy_columns(s, x, y, NULL), style);
+  SQ_TRY(make_series(SERIES_LINE, n, &s));
+  return join_series(axes, s, copy_columns(s, x, y, NULL), style);
 }
 
 sq_status sq_axes_scatter(sq_axes *axes, int64_t n, const double *x, const double *y,
                           const sq_plot_style *style) {
   sq_series *s = NULL;
-  SQ_TRY(make(SERIES_SCATTER, n, &s));
-  return join(axes, s, copy_columns(s, x, y, NULL), style);
+  SQ_TRY(make_series(SERIES_SCATTER, n, &s));
+  return join_series(axes, s, copy_columns(s, x, y, NULL), style);
 }
 
 sq_status sq_axes_band(sq_axes *axes, int64_t n, const double *x, const double *lo,
                        const double *hi, const sq_plot_style *style) {
   sq_series *s = NULL;
-  SQ_TRY(make(SERIES_BAND, n, &s));
-  return join(axes, s, copy_columns(s, x, lo, hi), style);
+  SQ_TRY(make_series(SERIES_BAND, n, &s));
+  return join_series(axes, s, copy_columns(s, x, lo, hi), style);
 }
 
 /* --- bars ----------------------------------------------------------------------------------- */
@@ -159,10 +160,10 @@ static sq_status copy_names(sq_series *s, const char *const *names) {
 sq_status sq_axes_bar(sq_axes *axes, int64_t n, const double *x, const double *y,
                       const char *const *names, const sq_plot_style *style) {
   sq_series *s = NULL;
-  SQ_TRY(make(SERIES_BAR, n, &s));
+  SQ_TRY(make_series(SERIES_BAR, n, &s));
   sq_status status = copy_columns(s, x, y, NULL);
   if (status == SQ_OK) status = copy_names(s, names);
-  return join(axes, s, status, style);
+  return join_series(axes, s, status, style);
 }
 
 /* --- histograms ----------------------------------------------------------------------------- */
@@ -224,21 +225,21 @@ static sq_status fill_hist(sq_series *s, int64_t n, const double *values, int64_
 sq_status sq_axes_hist(sq_axes *axes, int64_t n, const double *values, int64_t bins,
                        const sq_plot_style *style) {
   sq_series *s = NULL;
-  SQ_TRY(make(SERIES_HIST, n, &s));
-  return join(axes, s, fill_hist(s, n, values, bins), style);
+  SQ_TRY(make_series(SERIES_HIST, n, &s));
+  return join_series(axes, s, fill_hist(s, n, values, bins), style);
 }
 
 /* --- pictures ------------------------------------------------------------------------------- */
 
-static uint32_t channel(double v) {
+static uint32_t color_channel(double v) {
   v = v > 0 ? v < 1 ? v : 1 : 0; /* NaN is 0 */
   return (uint32_t)(v * 255 + 0.5);
 }
 
 /* Premultiplied, as cairo's ARGB32. */
-static uint32_t pack(sq_rgb c, double alpha) {
-  return channel(alpha) << 24 | channel(c.r * alpha) << 16 | channel(c.g * alpha) << 8 |
-         channel(c.b * alpha);
+static uint32_t pack_pixel(sq_rgb c, double alpha) {
+  return color_channel(alpha) << 24 | color_channel(c.r * alpha) << 16 |
+         color_channel(c.g * alpha) << 8 | color_channel(c.b * alpha);
 }
 
 static void value_range(int64_t n, const double *v, double *lo, double *hi) {
@@ -272,7 +273,7 @@ static sq_status fill_image(sq_series *s, int64_t c, const double *v, double lo,
       clear = clear || isnan(v[k]);
     }
     sq_rgb color = c == 1 ? sq__colormap_at(map, at[0]) : (sq_rgb){at[0], at[1], at[2]};
-    s->pixels[i] = clear ? 0 : pack(color, at[3]);
+    s->pixels[i] = clear ? 0 : pack_pixel(color, at[3]);
   }
   return SQ_OK;
 }
@@ -292,9 +293,9 @@ sq_status sq_axes_image(sq_axes *axes, int64_t y, int64_t x, int64_t c, const do
                         double lo, double hi, const char *map) {
   SQ_TRY(check_image(y, x, c, lo, hi));
   sq_series *s = NULL;
-  SQ_TRY(make(SERIES_IMAGE, 0, &s));
+  SQ_TRY(make_series(SERIES_IMAGE, 0, &s));
   s->pixels_y = y;
   s->pixels_x = x;
   s->alpha = 1;
-  return join(axes, s, fill_image(s, c, values, lo, hi, map), NULL);
+  return join_series(axes, s, fill_image(s, c, values, lo, hi, map), NULL);
 }

@@ -10,7 +10,7 @@
 #define MINUS "\xe2\x88\x92" /* U+2212 */
 
 /* Ten to a power that may pass the range of doubles: then 0 or infinity. */
-static double ten(int power) { return pow(10, power); }
+static double ten_to(int power) { return pow(10, power); }
 
 /* The least of 1, 2, 5, 10 times a power of ten that is at least `rough`; *power is that of the 1,
  * 2 or 5. */
@@ -18,14 +18,14 @@ static double nice_step(double rough, int *power) {
   int p = (int)floor(log10(rough));
   static const double steps[] = {1, 2, 5};
   for (int i = 0; i < 3; i++) {
-    double step = steps[i] * ten(p);
+    double step = steps[i] * ten_to(p);
     if (step >= rough * (1 - 1e-9)) {
       *power = p;
       return step;
     }
   }
   *power = p + 1;
-  return ten(p + 1);
+  return ten_to(p + 1);
 }
 
 /* "10" and the power in raised figures. */
@@ -42,8 +42,8 @@ static void power_text(int power, char *out, size_t n) {
 
 /* v with that many decimals, 0..15; |v| 10^decimals < 2^63. */
 static void fixed_text(double v, int decimals, const char *unit, char *out, size_t n) {
-  double scaled = round(fabs(v) * ten(decimals));
-  int64_t whole = (int64_t)scaled, base = (int64_t)ten(decimals);
+  double scaled = round(fabs(v) * ten_to(decimals));
+  int64_t whole = (int64_t)scaled, base = (int64_t)ten_to(decimals);
   const char *sign = v < 0 && whole > 0 ? MINUS : "";
   if (decimals == 0) {
     snprintf(out, n, "%s%" PRId64 "%s", sign, whole, whole ? unit : "");
@@ -83,14 +83,14 @@ static void number_text(double v, const manner *m, char *out, size_t n) {
     snprintf(out, n, "0");
     return;
   }
-  fixed_text(v / ten(m->shift), m->decimals, m->unit, out, n);
+  fixed_text(v / ten_to(m->shift), m->decimals, m->unit, out, n);
   if (!m->power) return;
   size_t used = strlen(out);
   used += (size_t)snprintf(out + used, n - used, "\xc3\x97"); /* times */
   if (used < n) power_text(m->shift, out + used, n - used);
 }
 
-static sq_tick *add(sq_ticks *t, double at, bool minor) {
+static sq_tick *add_tick(sq_ticks *t, double at, bool minor) {
   if (t->n == TICKS_MOST) return NULL;
   sq_tick *tick = &t->tick[t->n++];
   *tick = (sq_tick){.at = at, .minor = minor};
@@ -108,7 +108,7 @@ static void linear_ticks(double lo, double hi, int most, bool whole, sq_ticks *o
   double first = ceil(lo / step - 1e-9), last = floor(hi / step + 1e-9);
   manner m = choose_manner(fmax(fabs(first), fabs(last)) * step, power);
   for (double k = first; k <= last && out->n < TICKS_MOST; k++) {
-    sq_tick *tick = add(out, k * step, false);
+    sq_tick *tick = add_tick(out, k * step, false);
     if (tick) number_text(k * step, &m, tick->text, sizeof tick->text);
   }
 }
@@ -116,8 +116,8 @@ static void linear_ticks(double lo, double hi, int most, bool whole, sq_ticks *o
 /* 2..9 times 10^power, where they lie within. */
 static void minor_ticks(double lo, double hi, int power, sq_ticks *out) {
   for (int k = 2; k <= 9; k++) {
-    double at = k * ten(power);
-    if (at >= lo && at <= hi) add(out, at, true);
+    double at = k * ten_to(power);
+    if (at >= lo && at <= hi) add_tick(out, at, true);
   }
 }
 
@@ -125,9 +125,9 @@ static void log_ticks(double lo, double hi, int most, sq_ticks *out) {
   int first = (int)floor(log10(lo) + 1e-9), last = (int)floor(log10(hi) + 1e-9);
   int stride = (last - first) / most + 1; /* decades between two that are written */
   for (int p = first; p <= last && out->n < TICKS_MOST; p++) {
-    double at = ten(p);
+    double at = ten_to(p);
     if (at >= lo * (1 - 1e-9) && at <= hi * (1 + 1e-9)) {
-      sq_tick *tick = add(out, at, p % stride != 0);
+      sq_tick *tick = add_tick(out, at, p % stride != 0);
       if (tick && !tick->minor) power_text(p, tick->text, sizeof tick->text);
     }
     if (stride == 1) minor_ticks(lo, hi, p, out);

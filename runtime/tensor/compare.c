@@ -6,7 +6,7 @@
 #include "tensor/view.h"
 
 /* As in PyTorch, nearness asks for one dtype where equality does not. */
-static sq_status check_dtypes(const char *what, const sq_tensor *a, const sq_tensor *b) {
+static sq_status check_one_dtype(const char *what, const sq_tensor *a, const sq_tensor *b) {
   if (a->dtype == b->dtype) return SQ_OK;
   return sq_fail(SQ_ETYPE, "[%s] dtypes differ: a is %s, b is %s: convert one with :to(\"%s\")",
                  what, sq_dtype_name(a->dtype), sq_dtype_name(b->dtype),
@@ -23,7 +23,7 @@ sq_status sq_equal(sq_tensor *a, sq_tensor *b, bool *same) {
   return SQ_OK;
 }
 
-static bool near(double a, double b, double rtol, double atol, bool equal_nan) {
+static bool is_near(double a, double b, double rtol, double atol, bool equal_nan) {
   if (a == b) return true;
   if (isnan(a) || isnan(b)) return equal_nan && isnan(a) && isnan(b);
   if (isinf(a) || isinf(b)) return false;
@@ -32,7 +32,7 @@ static bool near(double a, double b, double rtol, double atol, bool equal_nan) {
 
 sq_status sq_allclose(sq_tensor *a, sq_tensor *b, double rtol, double atol, bool equal_nan,
                       bool *close) {
-  SQ_TRY(check_dtypes("allclose", a, b));
+  SQ_TRY(check_one_dtype("allclose", a, b));
   int ndim;
   int64_t shape[SQ_MAX_DIMS];
   SQ_TRY(sq_shape_broadcast("allclose", a->ndim, a->shape, b->ndim, b->shape, &ndim, shape));
@@ -41,6 +41,6 @@ sq_status sq_allclose(sq_tensor *a, sq_tensor *b, double rtol, double atol, bool
   SQ_TRY(sq_expand(b, ndim, shape, &wide_b));
   *close = true;
   for (int64_t i = 0; *close && i < wide_a->numel; i++)
-    *close = near(sq_tensor_get(wide_a, i), sq_tensor_get(wide_b, i), rtol, atol, equal_nan);
+    *close = is_near(sq_tensor_get(wide_a, i), sq_tensor_get(wide_b, i), rtol, atol, equal_nan);
   return SQ_OK;
 }

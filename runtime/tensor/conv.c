@@ -71,12 +71,12 @@ typedef struct job {
   int64_t band;                              /* rows of results whose columns stand at once */
 } job;
 
-static char *image(const job *j, char *base, int64_t b, int64_t elements) {
+static char *image_at(const job *j, char *base, int64_t b, int64_t elements) {
   return base + (size_t)(b * elements) * j->size;
 }
 
-static char *columns_of(const job *j) {
-  return image(j, j->scratch, sq_thread_index(), j->g->groups * j->K * j->band * j->g->w.OX);
+static char *scratch_columns(const job *j) {
+  return image_at(j, j->scratch, sq_thread_index(), j->g->groups * j->K * j->band * j->g->w.OX);
 }
 
 /* The window of the results' rows from oy on, a band of them. */
@@ -88,7 +88,7 @@ static sq_window band_at(const job *j, int64_t oy) {
 }
 
 /* Fills the sizes; the scratch is (threads, C KY KX, a band of OY, OX). Free j->scratch. */
-static sq_status prepare(const sq_conv *g, sq_dtype dtype, job *j) {
+static sq_status prepare_conv(const sq_conv *g, sq_dtype dtype, job *j) {
   SQ_TRY(sq_blas_load());
   const sq_window *w = &g->w;
   *j = (job){.g = g, .kern = sq_kern_of(dtype), .dtype = dtype, .size = sq_dtype_size(dtype)};
@@ -108,7 +108,7 @@ static sq_status prepare(const sq_conv *g, sq_dtype dtype, job *j) {
 }
 
 /* The work of n images, in rough nanoseconds. */
-static int64_t work_of(const job *j, int64_t n) {
+static int64_t work_of_images(const job *j, int64_t n) {
   return (int64_t)((double)n * (double)j->g->O * (double)j->K * (double)j->area / 50) + 1;
 }
 
@@ -119,19 +119,20 @@ static sq_status new_image(const sq_conv *g, sq_dtype dtype, bool out, sq_tensor
   return sq_tensor_full(dtype, 4, out ? result : in, 0, t);
 }
 
-static void forward_tile(int64_t b, void *context) {
+static void conv_tile(int64_t b, void *context) {
   const job *j = context;
   const sq_conv *g = j->g;
   int64_t O = g->O / g->groups;
-  char *columns = columns_of(j), *x = image(j, j->x, b, g->w.C * j->plane);
+  char *columns = scratch_columns(j), *x = image_at(j, j->x, b, g->w.C * j->plane);
   for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
     sq_window w = band_at(j, oy);
     int64_t area = w.OY * w.OX;
-    char *y = image(j, j->y, 1, b * g->O * j->area + oy * w.OX);
+    char *y = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
     j->kern->im2col(&w, x, columns);
     for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, false, false, O, area, j->K, 1, image(j, j->w, k, O * j->K), j->K,
-              image(j, columns, k, j->K * area), area, 0, image(j, y, k, O * j->area), j->area);
+      sq_gemm(j->dtype, false, false, O, area, j->K, 1, image_at(j, j->w, k, O * j->K), j->K,
+              image_at(j, columns, k, j->K * area), area, 0, image_at(j, y, k, O * j->area),
+              j->area);
     }
   }
 }
@@ -142,9 +143,9 @@ sq_status sq_conv_forward(const sq_conv *g, sq_tensor *x, sq_tensor *w, sq_tenso
   SQ_TRY(sq_tensor_contiguous(w, &wf));
   SQ_TRY(new_image(g, x->dtype, true, &y));
   job j;
-  SQ_TRY(prepare(g, x->dtype, &j));
+  SQ_TRY(prepare_conv(g, x->dtype, &j));
   j.x = sq_data(xf), j.w = sq_data(wf), j.y = sq_data(y);
-  sq_parallel(g->B, work_of(&j, g->B), forward_tile, &j);
+  sq_parallel(g->B, work_of_images(&j, g->B), conv_tile, &j);
   sq_free(j.scratch);
   SQ_TRY(sq_interrupt_check());
   *out = sq_tensor_give(&y);
@@ -155,14 +156,15 @@ static void input_tile(int64_t b, void *context) {
   const job *j = context;
   const sq_conv *g = j->g;
   int64_t O = g->O / g->groups;
-  char *columns = columns_of(j), *dx = image(j, j->x, b, g->w.C * j->plane);
+  char *columns = scratch_columns(j), *dx = image_at(j, j->x, b, g->w.C * j->plane);
   for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
     sq_window w = band_at(j, oy);
     int64_t area = w.OY * w.OX;
-    char *dy = image(j, j->y, 1, b * g->O * j->area + oy * w.OX);
+    char *dy = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
     for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, true, false, j->K, area, O, 1, image(j, j->w, k, O * j->K), j->K,
-              image(j, dy, k, O * j->area), j->area, 0, image(j, columns, k, j->K * area), area);
+      sq_gemm(j->dtype, true, false, j->K, area, O, 1, image_at(j, j->w, k, O * j->K), j->K,
+              image_at(j, dy, k, O * j->area), j->area, 0, image_at(j, columns, k, j->K * area),
+              area);
     }
     j->kern->col2im(&w, columns, dx);
   }
@@ -174,9 +176,9 @@ sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor
   SQ_TRY(sq_tensor_contiguous(w, &wf));
   SQ_TRY(new_image(g, dy->dtype, false, &dx));
   job j;
-  SQ_TRY(prepare(g, dy->dtype, &j));
+  SQ_TRY(prepare_conv(g, dy->dtype, &j));
   j.x = sq_data(dx), j.w = sq_data(wf), j.y = sq_data(yf);
-  sq_parallel(g->B, work_of(&j, g->B), input_tile, &j);
+  sq_parallel(g->B, work_of_images(&j, g->B), input_tile, &j);
   sq_free(j.scratch);
   SQ_TRY(sq_interrupt_check());
   *out = sq_tensor_give(&dx);
@@ -187,15 +189,15 @@ sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor
 static void add_weight(const job *j, int64_t b, char *columns, char *dw) {
   const sq_conv *g = j->g;
   int64_t O = g->O / g->groups;
-  char *x = image(j, j->x, b, g->w.C * j->plane);
+  char *x = image_at(j, j->x, b, g->w.C * j->plane);
   for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
     sq_window w = band_at(j, oy);
     int64_t area = w.OY * w.OX;
-    char *dy = image(j, j->y, 1, b * g->O * j->area + oy * w.OX);
+    char *dy = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
     j->kern->im2col(&w, x, columns);
     for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, false, true, O, j->K, area, 1, image(j, dy, k, O * j->area), j->area,
-              image(j, columns, k, j->K * area), area, 1, image(j, dw, k, O * j->K), j->K);
+      sq_gemm(j->dtype, false, true, O, j->K, area, 1, image_at(j, dy, k, O * j->area), j->area,
+              image_at(j, columns, k, j->K * area), area, 1, image_at(j, dw, k, O * j->K), j->K);
     }
   }
 }
@@ -204,7 +206,7 @@ static void add_weight(const job *j, int64_t b, char *columns, char *dw) {
 static void weight_tile(int64_t s, void *context) {
   const job *j = context;
   int64_t first = s * j->per_slice, n = sq_tile_size(j->g->B, j->per_slice, s);
-  char *columns = columns_of(j), *dw = image(j, j->w, s, j->g->O * j->K);
+  char *columns = scratch_columns(j), *dw = image_at(j, j->w, s, j->g->O * j->K);
   for (int64_t b = first; b < first + n; b++) add_weight(j, b, columns, dw);
 }
 
@@ -217,11 +219,11 @@ sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tenso
                      w->C / g->groups, w->KY, w->KX};
   SQ_TRY(sq_tensor_full(x->dtype, 5, shape, 0, &parts));
   job j;
-  SQ_TRY(prepare(g, x->dtype, &j));
+  SQ_TRY(prepare_conv(g, x->dtype, &j));
   j.x = sq_data(xf), j.w = sq_data(parts), j.y = sq_data(yf);
   j.slices = shape[0];
   j.per_slice = sq_tiles(g->B, j.slices);
-  sq_parallel(j.slices, work_of(&j, g->B), weight_tile, &j);
+  sq_parallel(j.slices, work_of_images(&j, g->B), weight_tile, &j);
   sq_free(j.scratch);
   SQ_TRY(sq_interrupt_check());
   return sq_sum(parts, 1, false, out);

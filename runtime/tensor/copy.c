@@ -17,7 +17,7 @@ bool sq_number_fits(sq_dtype dtype, sq_number x) {
 }
 
 /* Fails unless a number can be an element of that dtype without loss of kind. */
-static sq_status check_value(sq_dtype dtype, sq_number x) {
+static sq_status check_number(sq_dtype dtype, sq_number x) {
   if (sq_number_fits(dtype, x)) return SQ_OK;
   if (x.real == floor(x.real) && !isinf(x.real))
     return sq_fail(SQ_ETYPE, "%.14g is out of range for %s", x.real, sq_dtype_name(dtype));
@@ -34,7 +34,7 @@ void sq_number_put(sq_dtype dtype, sq_number x, void *element) {
 }
 
 sq_status sq_tensor_number(sq_dtype dtype, sq_number value, sq_tensor **out) {
-  SQ_TRY(check_value(dtype, value));
+  SQ_TRY(check_number(dtype, value));
   SQ_TRY(sq_tensor_new(dtype, 0, NULL, out));
   sq_number_put(dtype, value, sq_data(*out));
   return SQ_OK;

@@ -82,13 +82,13 @@ static sq_status check_law(const char *what, sq_dtype dtype, sq_law law, sq_numb
 
 /* An end of a range of whole numbers that a float dtype rounds outwards is drawn inwards, as
  * PyTorch does: there are `digits` binary digits. */
-static int64_t inwards(int64_t rounded, int64_t end, int digits, int sign) {
+static int64_t move_inwards(int64_t rounded, int64_t end, int digits, int sign) {
   int n = 0;
   for (uint64_t size = (uint64_t)(end < 0 ? -end : end); size >>= 1;) n++;
   return rounded + sign * ((int64_t)1 << (n - digits + 1));
 }
 
-static int64_t rounded(sq_dtype dtype, int64_t x) {
+static int64_t round_to_dtype(sq_dtype dtype, int64_t x) {
   double y = dtype == SQ_F32 ? (double)(float)x : (double)x;
   return y >= 0x1p63 ? INT64_MAX : (int64_t)y;
 }
@@ -96,10 +96,10 @@ static int64_t rounded(sq_dtype dtype, int64_t x) {
 static void draw_integers(sq_dtype to, sq_number a, sq_number b, sq_tensor *drawn, sq_rng *rng) {
   int64_t low = a.whole, high = b.whole;
   int digits = to == SQ_F32 ? 24 : 53;
-  if (sq_is_float(to) && rounded(to, low + 1) < low)
-    low = inwards(rounded(to, low + 1), low + 1, digits, 1);
-  if (sq_is_float(to) && rounded(to, high - 1) >= high)
-    high = inwards(rounded(to, high - 1), high - 1, digits, -1);
+  if (sq_is_float(to) && round_to_dtype(to, low + 1) < low)
+    low = move_inwards(round_to_dtype(to, low + 1), low + 1, digits, 1);
+  if (sq_is_float(to) && round_to_dtype(to, high - 1) >= high)
+    high = move_inwards(round_to_dtype(to, high - 1), high - 1, digits, -1);
   sq_rng_randint(rng, low, high, drawn->numel, sq_data(drawn));
 }
 

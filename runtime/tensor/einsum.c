@@ -18,7 +18,7 @@ int sq_term_find(const sq_term *term, char label) {
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-static sq_status push(sq_term *t, char label) {
+static sq_status push_label(sq_term *t, char label) {
   if (t->n == SQ_MAX_DIMS)
     return sq_fail(SQ_ESHAPE, "[einsum] a term has at most %d labels", SQ_MAX_DIMS);
   t->label[t->n++] = label;
@@ -26,15 +26,15 @@ static sq_status push(sq_term *t, char label) {
 }
 
 /* One term, up to a comma, an arrow or the end; "..." stands for `dots` dims. */
-static sq_status read_term(const char **at, int dots, sq_term *t) {
+static sq_status read_labels(const char **at, int dots, sq_term *t) {
   t->n = 0;
   for (; **at && **at != ',' && **at != '-'; (*at)++) {
     if (**at == ' ') continue;
     if (strncmp(*at, "...", 3) == 0) {
-      for (int i = dots; i > 0; i--) SQ_TRY(push(t, (char)i));
+      for (int i = dots; i > 0; i--) SQ_TRY(push_label(t, (char)i));
       *at += 2;
     } else if (isalpha((unsigned char)**at)) {
-      SQ_TRY(push(t, **at));
+      SQ_TRY(push_label(t, **at));
     } else {
       return sq_fail(SQ_EARG, "[einsum] '%c' is no label: terms are letters and \"...\"", **at);
     }
@@ -61,9 +61,9 @@ static int compare_labels(const sq_term *term, int n, char label) {
 
 static sq_status implicit_result(int n, const sq_term *term, int dots, sq_term *out) {
   out->n = 0;
-  for (int i = dots; i > 0; i--) SQ_TRY(push(out, (char)i));
+  for (int i = dots; i > 0; i--) SQ_TRY(push_label(out, (char)i));
   for (char l = 'A'; l <= 'z'; l++)
-    if (isalpha((unsigned char)l) && compare_labels(term, n, l) == 1) SQ_TRY(push(out, l));
+    if (isalpha((unsigned char)l) && compare_labels(term, n, l) == 1) SQ_TRY(push_label(out, l));
   return SQ_OK;
 }
 
@@ -88,7 +88,7 @@ sq_status sq_einsum_parse(const char *equation, int n, sq_tensor *const *in, sq_
                      n);
     int mine = dots_of(at, in[k]->ndim);
     dots = mine > dots ? mine : dots;
-    SQ_TRY(read_term(&at, mine, &term[k]));
+    SQ_TRY(read_labels(&at, mine, &term[k]));
     if (mine < 0 || term[k].n != in[k]->ndim) {
       return sq_fail(SQ_ESHAPE, "[einsum] operand %d is %s: its term in \"%s\" has %d labels",
                      k + 1, sq_tensor_shape_text(in[k], SQ_SHAPE_BUF), equation, term[k].n);
@@ -99,7 +99,7 @@ sq_status sq_einsum_parse(const char *equation, int n, sq_tensor *const *in, sq_
   if (!*at) return implicit_result(n, term, dots, out);
   if (strncmp(at, "->", 2) != 0) return sq_fail(SQ_EARG, "[einsum] \"%s\": expected ->", equation);
   at += 2;
-  SQ_TRY(read_term(&at, dots, out));
+  SQ_TRY(read_labels(&at, dots, out));
   if (*at) return sq_fail(SQ_EARG, "[einsum] \"%s\" goes on behind the result", equation);
   return check_result_term(n, term, out);
 }
@@ -170,7 +170,7 @@ static sq_status sum_unneeded(part *p, const bool *needed) {
 }
 
 /* p with its dims in the order of `to`, which has the same labels. */
-static sq_status reorder(part *p, const sq_term *to) {
+static sq_status reorder_part(part *p, const sq_term *to) {
   int order[SQ_MAX_DIMS];
   for (int i = 0; i < to->n; i++) order[i] = sq_term_find(&p->term, to->label[i]);
   SQ_OWN sq_tensor *before = p->t;
@@ -200,38 +200,38 @@ static roles sort_labels(const part *a, const part *b, const bool *needed) {
   return r;
 }
 
-static sq_status append(sq_term *t, const sq_term *more) {
-  for (int i = 0; i < more->n; i++) SQ_TRY(push(t, more->label[i]));
+static sq_status append_labels(sq_term *t, const sq_term *more) {
+  for (int i = 0; i < more->n; i++) SQ_TRY(push_label(t, more->label[i]));
   return SQ_OK;
 }
 
-static int64_t volume(const sq_term *t, const int64_t *size) {
+static int64_t label_volume(const sq_term *t, const int64_t *size) {
   int64_t n = 1;
   for (int i = 0; i < t->n; i++) n *= size[(int)t->label[i]];
   return n;
 }
 
 /* p as (batch, x, y). */
-static sq_status as_batch(part *p, const roles *r, const sq_term *x, const sq_term *y,
-                          const int64_t *size) {
+static sq_status as_matrices(part *p, const roles *r, const sq_term *x, const sq_term *y,
+                             const int64_t *size) {
   sq_term order = r->batch;
-  SQ_TRY(append(&order, x));
-  SQ_TRY(append(&order, y));
-  SQ_TRY(reorder(p, &order));
+  SQ_TRY(append_labels(&order, x));
+  SQ_TRY(append_labels(&order, y));
+  SQ_TRY(reorder_part(p, &order));
   SQ_OWN sq_tensor *before = p->t;
   p->t = NULL;
-  int64_t shape[] = {volume(&r->batch, size), volume(x, size), volume(y, size)};
+  int64_t shape[] = {label_volume(&r->batch, size), label_volume(x, size), label_volume(y, size)};
   return sq_reshape(before, 3, shape, &p->t);
 }
 
 /* a = a b, summed over the shared labels that are not needed any more. */
-static sq_status contract(part *a, part *b, const bool *needed, const int64_t *size) {
+static sq_status contract_parts(part *a, part *b, const bool *needed, const int64_t *size) {
   roles r = sort_labels(a, b, needed);
   sq_term result = r.batch;
-  SQ_TRY(append(&result, &r.left));
-  SQ_TRY(append(&result, &r.right));
-  SQ_TRY(as_batch(a, &r, &r.left, &r.sum, size));
-  SQ_TRY(as_batch(b, &r, &r.sum, &r.right, size));
+  SQ_TRY(append_labels(&result, &r.left));
+  SQ_TRY(append_labels(&result, &r.right));
+  SQ_TRY(as_matrices(a, &r, &r.left, &r.sum, size));
+  SQ_TRY(as_matrices(b, &r, &r.sum, &r.right, size));
   SQ_OWN sq_tensor *y = NULL, *before = a->t;
   a->t = NULL;
   SQ_TRY(sq_matmul("einsum", before, b->t, &y));
@@ -271,7 +271,8 @@ static void mark_needed(int n, const part *p, int k, const sq_term *out, bool *n
     for (int i = 0; i < p[j].term.n; i++) needed[(int)p[j].term.label[i]] = true;
 }
 
-static sq_status evaluate(int n, part *p, const sq_term *out, const int64_t *size, sq_tensor **y) {
+static sq_status evaluate_parts(int n, part *p, const sq_term *out, const int64_t *size,
+                                sq_tensor **y) {
   bool needed[128], mine[128];
   for (int k = 0; k < n; k++) {
     mark_needed(n, p, k, out, needed);
@@ -282,10 +283,10 @@ static sq_status evaluate(int n, part *p, const sq_term *out, const int64_t *siz
     memcpy(mine, needed, sizeof mine); /* what the other of the pair has is needed still */
     for (int i = 0; i < p[0].term.n; i++) mine[(int)p[0].term.label[i]] = true;
     SQ_TRY(sum_unneeded(&p[k], mine));
-    SQ_TRY(contract(&p[0], &p[k], needed, size));
+    SQ_TRY(contract_parts(&p[0], &p[k], needed, size));
     SQ_TRY(sum_unneeded(&p[0], needed));
   }
-  SQ_TRY(reorder(&p[0], out));
+  SQ_TRY(reorder_part(&p[0], out));
   return sq_tensor_clone(p[0].t, y);
 }
 
@@ -299,7 +300,7 @@ sq_status sq_einsum(int n, const sq_term *term, sq_tensor *const *in, const sq_t
     st = sq_einsum_diagonal(in[k], &term[k], &p[k].term, &p[k].t);
     if (st == SQ_OK) st = drop_broadcast(&p[k], size);
   }
-  if (st == SQ_OK) st = evaluate(n, p, out, size, y);
+  if (st == SQ_OK) st = evaluate_parts(n, p, out, size, y);
   for (int k = 0; k < n; k++) sq_tensor_drop(p[k].t);
   return st;
 }

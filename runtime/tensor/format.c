@@ -24,7 +24,7 @@ typedef struct printer {
 
 /* --- text that grows ------------------------------------------------------------------------ */
 
-static sq_status put(printer *p, const char *s, int64_t n) {
+static sq_status put_letters(printer *p, const char *s, int64_t n) {
   if (p->used + n + 1 > p->room) {
     void *block = p->text;
     SQ_TRY(sq_realloc((p->used + n + 64) * 2, &block));
@@ -37,10 +37,12 @@ static sq_status put(printer *p, const char *s, int64_t n) {
   return SQ_OK;
 }
 
-static sq_status put_text(printer *p, const char *s) { return put(p, s, (int64_t)strlen(s)); }
+static sq_status put_text(printer *p, const char *s) {
+  return put_letters(p, s, (int64_t)strlen(s));
+}
 
 static sq_status put_blanks(printer *p, int n) {
-  while (n-- > 0) SQ_TRY(put(p, " ", 1));
+  while (n-- > 0) SQ_TRY(put_letters(p, " ", 1));
   return SQ_OK;
 }
 
@@ -74,24 +76,24 @@ static void element_text(const printer *p, int64_t at, char *buf, size_t n) {
 /* --- the walk ------------------------------------------------------------------------------- */
 
 /* How many positions of a dim are shown, and which is number k of them. */
-static int64_t shown(const printer *p, int dim) {
+static int64_t shown_count(const printer *p, int dim) {
   int64_t n = p->t->shape[dim];
   return p->summary && n > 2 * EDGE ? 2 * EDGE : n;
 }
 
-static int64_t position(const printer *p, int dim, int64_t k) {
+static int64_t shown_position(const printer *p, int dim, int64_t k) {
   int64_t n = p->t->shape[dim];
-  return k >= EDGE && shown(p, dim) < n ? n - 2 * EDGE + k : k;
+  return k >= EDGE && shown_count(p, dim) < n ? n - 2 * EDGE + k : k;
 }
 
 /* Calls see for each element that is shown. Depth is at most 8. */
-static void walk(printer *p, int dim, int64_t at, void (*see)(printer *p, int64_t at)) {
+static void walk_shown(printer *p, int dim, int64_t at, void (*see)(printer *p, int64_t at)) {
   if (dim == p->t->ndim) {
     see(p, at);
     return;
   }
-  for (int64_t k = 0; k < shown(p, dim); k++)
-    walk(p, dim + 1, at * p->t->shape[dim] + position(p, dim, k), see);
+  for (int64_t k = 0; k < shown_count(p, dim); k++)
+    walk_shown(p, dim + 1, at * p->t->shape[dim] + shown_position(p, dim, k), see);
 }
 
 static void see_range(printer *p, int64_t at) {
@@ -110,14 +112,14 @@ static void see_width(printer *p, int64_t at) {
 }
 
 /* Chooses the form that all elements share. */
-static void measure(printer *p) {
+static void choose_form(printer *p) {
   p->whole = true;
   if (sq_is_float(p->t->dtype)) {
-    walk(p, 0, 0, see_range);
+    walk_shown(p, 0, 0, see_range);
     bool wide = p->most > 0 && (p->most / p->least > 1000 || p->most > 1e8);
     p->scientific = wide || (!p->whole && p->least < 1e-4);
   }
-  walk(p, 0, 0, see_width);
+  walk_shown(p, 0, 0, see_width);
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -131,7 +133,7 @@ static sq_status put_element(printer *p, int64_t at) {
 
 /* The last dim: elements in lines of at most 80 letters. */
 static sq_status put_row(printer *p, int dim, int64_t at) {
-  int64_t n = shown(p, dim), per_line = (LINE - dim - 1) / (p->width + 2);
+  int64_t n = shown_count(p, dim), per_line = (LINE - dim - 1) / (p->width + 2);
   if (per_line < 1) per_line = 1;
   bool cut = n < p->t->shape[dim];
   for (int64_t k = 0, column = 0; k < n; k++, column++) {
@@ -147,7 +149,7 @@ static sq_status put_row(printer *p, int dim, int64_t at) {
     } else if (k > 0) {
       SQ_TRY(put_text(p, " "));
     }
-    SQ_TRY(put_element(p, at * p->t->shape[dim] + position(p, dim, k)));
+    SQ_TRY(put_element(p, at * p->t->shape[dim] + shown_position(p, dim, k)));
   }
   return SQ_OK;
 }
@@ -166,19 +168,19 @@ static sq_status put_block(printer *p, int dim, int64_t at) {
     SQ_TRY(put_row(p, dim, at));
     return put_text(p, "]");
   }
-  int64_t n = shown(p, dim);
+  int64_t n = shown_count(p, dim);
   for (int64_t k = 0; k < n; k++) {
     if (k > 0) SQ_TRY(put_gap(p, dim));
     if (k == EDGE && n < p->t->shape[dim]) {
       SQ_TRY(put_text(p, "..."));
       SQ_TRY(put_gap(p, dim));
     }
-    SQ_TRY(put_block(p, dim + 1, at * p->t->shape[dim] + position(p, dim, k)));
+    SQ_TRY(put_block(p, dim + 1, at * p->t->shape[dim] + shown_position(p, dim, k)));
   }
   return put_text(p, "]");
 }
 
-static sq_status put_all(printer *p) {
+static sq_status put_tensor(printer *p) {
   char last[192];
   SQ_TRY(p->t->numel == 0 ? put_text(p, "[]") : put_block(p, 0, 0));
   snprintf(last, sizeof last, "\n[%s %s]", sq_dtype_name(p->t->dtype),
@@ -188,8 +190,8 @@ static sq_status put_all(printer *p) {
 
 sq_status sq_tensor_format(sq_tensor *t, char **out) {
   printer p = {.t = t, .summary = t->numel > MOST};
-  if (t->numel > 0) measure(&p);
-  sq_status st = put_all(&p);
+  if (t->numel > 0) choose_form(&p);
+  sq_status st = put_tensor(&p);
   if (st != SQ_OK) {
     sq_free(p.text);
     return st;

@@ -227,7 +227,7 @@ sq_status sq_roll(sq_tensor *t, int dim, int64_t shift, sq_tensor **out) {
   return SQ_OK;
 }
 
-static int64_t limit(int64_t x, int64_t low, int64_t high) {
+static int64_t limit_to(int64_t x, int64_t low, int64_t high) {
   return x < low ? low : x > high ? high : x;
 }
 
@@ -237,10 +237,10 @@ sq_status sq_triangle(sq_tensor *t, bool upper, int64_t diagonal, sq_tensor **ou
   int64_t rows = t->shape[t->ndim - 2], columns = t->shape[t->ndim - 1];
   size_t size = sq_dtype_size(t->dtype);
   int64_t all = columns > 0 ? y->numel / columns : 0;
-  diagonal = limit(diagonal, -rows - 1, columns + 1);
+  diagonal = limit_to(diagonal, -rows - 1, columns + 1);
   for (int64_t row = 0; row < all; row++) {
     /* the first column above the diagonal (upper: on it) */
-    int64_t edge = limit(row % rows + diagonal + (upper ? 0 : 1), 0, columns);
+    int64_t edge = limit_to(row % rows + diagonal + (upper ? 0 : 1), 0, columns);
     int64_t first = upper ? 0 : edge, n = upper ? edge : columns - edge;
     memset(at_byte(y, (size_t)(row * columns + first) * size), 0, (size_t)n * size);
   }

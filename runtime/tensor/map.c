@@ -61,7 +61,7 @@ static void call_kernel(const job *j, const int64_t *offset, int64_t n) {
   j->kernel(n, in, stride, j->data[0] + offset[0] * (int64_t)j->size[0], j->stride[0][last], j->p);
 }
 
-static void run_rows(int64_t tile, void *context) {
+static void map_tile(int64_t tile, void *context) {
   const job *j = context;
   int64_t first = tile * j->per_tile;
   int64_t end = first + j->per_tile < j->rows ? first + j->per_tile : j->rows;
@@ -84,7 +84,7 @@ static void run_span(int64_t tile, void *context) {
   call_kernel(j, offset, n);
 }
 
-static sq_status run(job *j, int64_t numel) {
+static sq_status run_map(job *j, int64_t numel) {
   if (numel == 0) return SQ_OK;
   merge_dims(j);
   int64_t last = j->shape[j->ndim - 1];
@@ -94,7 +94,7 @@ static sq_status run(job *j, int64_t numel) {
   } else {
     j->rows = numel / last;
     j->per_tile = sq_per_tile(last, SQ_TILE);
-    sq_parallel(sq_tiles(j->rows, j->per_tile), numel / 2, run_rows, j);
+    sq_parallel(sq_tiles(j->rows, j->per_tile), numel / 2, map_tile, j);
   }
   return sq_interrupt_check();
 }
@@ -127,7 +127,7 @@ sq_status sq_map_into(sq_elem kernel, sq_tensor *const *in, const double *p, sq_
     j.data[k] = sq_data(t);
     j.size[k] = sq_dtype_size(t->dtype);
   }
-  return run(&j, out->numel);
+  return run_map(&j, out->numel);
 }
 
 /* True when all inputs are contiguous and of one shape: one kernel call on small ones. */

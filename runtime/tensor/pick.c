@@ -46,8 +46,8 @@ static sq_status read_indices(const char *what, const sq_tensor *t, int dim, sq_
 }
 
 /* The places of one tensor within the dims it picks from. [new] */
-static sq_status read_one(const char *what, const sq_tensor *t, int dim, sq_tensor *by,
-                          sq_tensor **out) {
+static sq_status places_of(const char *what, const sq_tensor *t, int dim, sq_tensor *by,
+                           sq_tensor **out) {
   if (by->dtype == SQ_BOOL) return read_mask(what, t, dim, by, out);
   if (by->dtype == SQ_I64) return read_indices(what, t, dim, by, out);
   return sq_fail(SQ_ETYPE,
@@ -57,7 +57,7 @@ static sq_status read_one(const char *what, const sq_tensor *t, int dim, sq_tens
 }
 
 /* *places = *places size + more, broadcast. */
-static sq_status join(const char *what, int64_t size, sq_tensor *more, sq_tensor **places) {
+static sq_status join_places(const char *what, int64_t size, sq_tensor *more, sq_tensor **places) {
   int ndim;
   int64_t shape[SQ_MAX_DIMS];
   SQ_OWN sq_tensor *a = NULL, *b = NULL, *y = NULL;
@@ -80,13 +80,13 @@ sq_status sq_read_pick(const char *what, const sq_tensor *t, int n, sq_tensor *c
   *pick = (sq_pick){.size = 1};
   for (int i = 0; i < n; i++) {
     SQ_OWN sq_tensor *one = NULL;
-    SQ_TRY(read_one(what, t, dim[i], by[i], &one));
+    SQ_TRY(places_of(what, t, dim[i], by[i], &one));
     int64_t size = 1;
     for (int k = 0; k < sq_pick_dims(by[i]); k++) size *= t->shape[dim[i] + k];
     pick->dims += sq_pick_dims(by[i]);
     pick->size *= size;
     if (all) {
-      SQ_TRY(join(what, size, one, &all));
+      SQ_TRY(join_places(what, size, one, &all));
     } else {
       all = sq_tensor_give(&one);
     }

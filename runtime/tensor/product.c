@@ -48,7 +48,7 @@ static bool read_batch(const sq_tensor *t, int64_t *step) {
 }
 
 /* t expanded to (batch..., rows, columns), copied where it can't be read in place. */
-static sq_status read_operand(sq_tensor *t, int ndim, const int64_t *batch, matrices *m) {
+static sq_status read_matrices(sq_tensor *t, int ndim, const int64_t *batch, matrices *m) {
   int64_t shape[SQ_MAX_DIMS];
   for (int i = 0; i < ndim - 2; i++) shape[i] = batch[i];
   shape[ndim - 2] = t->shape[t->ndim - 2];
@@ -80,13 +80,13 @@ static sq_status check_product(const char *what, const sq_tensor *a, const sq_te
 }
 
 /* y = a b for operands of at least two dims; y is contiguous. */
-static sq_status multiply(sq_tensor *a, sq_tensor *b, sq_tensor *y) {
+static sq_status multiply_batches(sq_tensor *a, sq_tensor *b, sq_tensor *y) {
   int64_t m = y->shape[y->ndim - 2], n = y->shape[y->ndim - 1], k = a->shape[a->ndim - 1];
   if (y->numel == 0) return SQ_OK;
   int64_t batch = y->numel / (m * n);
   matrices A = {0}, B = {0};
-  sq_status st = read_operand(a, y->ndim, y->shape, &A);
-  if (st == SQ_OK) st = read_operand(b, y->ndim, y->shape, &B);
+  sq_status st = read_matrices(a, y->ndim, y->shape, &A);
+  if (st == SQ_OK) st = read_matrices(b, y->ndim, y->shape, &B);
   if (st == SQ_OK) {
     st = sq_gemm_batched(y->dtype, A.trans, B.trans, batch, m, n, k, 1, sq_data(A.t), A.ld, A.step,
                          sq_data(B.t), B.ld, B.step, 0, sq_data(y), n, m * n);
@@ -103,10 +103,10 @@ static sq_status multiply_rows(sq_tensor *a, sq_tensor *b, sq_tensor *y) {
   if (y->numel == 0) return SQ_OK;
   SQ_TRY(sq_reshape(a, 2, (int64_t[]){y->numel / n, k}, &rows));
   SQ_TRY(sq_view(y, 2, (int64_t[]){y->numel / n, n}, &flat));
-  return multiply(rows, b, flat);
+  return multiply_batches(rows, b, flat);
 }
 
-static sq_status product(const char *what, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
+static sq_status product_of(const char *what, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
   int ndim;
   int64_t shape[SQ_MAX_DIMS];
   SQ_TRY(sq_shape_broadcast(what, a->ndim - 2, a->shape, b->ndim - 2, b->shape, &ndim, shape));
@@ -117,7 +117,7 @@ static sq_status product(const char *what, sq_tensor *a, sq_tensor *b, sq_tensor
   if (b->ndim == 2 && a->ndim > 2) {
     SQ_TRY(multiply_rows(a, b, y));
   } else {
-    SQ_TRY(multiply(a, b, y));
+    SQ_TRY(multiply_batches(a, b, y));
   }
   *out = sq_tensor_give(&y);
   return SQ_OK;
@@ -133,7 +133,7 @@ sq_status sq_matmul(const char *what, sq_tensor *a, sq_tensor *b, sq_tensor **ou
   SQ_OWN sq_tensor *row = NULL, *column = NULL, *y = NULL;
   if (a->ndim == 1) SQ_TRY(sq_unsqueeze(a, 0, &row));
   if (b->ndim == 1) SQ_TRY(sq_unsqueeze(b, 1, &column));
-  SQ_TRY(product(what, row ? row : a, column ? column : b, &y));
+  SQ_TRY(product_of(what, row ? row : a, column ? column : b, &y));
   unsigned dropped = 0;
   if (row) dropped |= 1u << (y->ndim - 2);
   if (column) dropped |= 1u << (y->ndim - 1);

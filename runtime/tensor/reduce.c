@@ -13,7 +13,7 @@
 static unsigned all_dims(int ndim) { return ndim == 0 ? 0 : (1u << ndim) - 1; }
 
 /* True when the bits of the mask are neighbours. */
-static bool neighbours(unsigned mask) {
+static bool are_neighbours(unsigned mask) {
   unsigned low = mask & (0u - mask);
   return ((mask + low) & mask) == 0;
 }
@@ -30,7 +30,7 @@ sq_status sq_fold_dims(sq_tensor *t, unsigned mask, bool keepdim, sq_fold *f) {
   if (mask == 0) mask = all_dims(t->ndim);
   result_shape(t, mask, keepdim, f);
   SQ_OWN sq_tensor *sorted = NULL;
-  if (neighbours(mask)) {
+  if (are_neighbours(mask)) {
     sorted = sq_tensor_keep(t);
   } else {
     int order[SQ_MAX_DIMS], n = 0;

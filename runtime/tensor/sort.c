@@ -24,7 +24,7 @@ static int64_t float_key(double x) {
 }
 
 /* n keys of the row that begins at `first`, from its element `at` on. */
-static void read_keys(const sq_tensor *t, int64_t first, int64_t at, int64_t n, bool descending,
+static void load_keys(const sq_tensor *t, int64_t first, int64_t at, int64_t n, bool descending,
                       entry *e) {
   const char *from = (const char *)sq_data(t) + (size_t)(first + at) * sq_dtype_size(t->dtype);
   for (int64_t i = 0; i < n; i++) {
@@ -41,7 +41,7 @@ static void read_keys(const sq_tensor *t, int64_t first, int64_t at, int64_t n, 
 }
 
 /* Merges the sorted e[a..b) and e[b..c) into to[a..c). */
-static void merge(const entry *e, int64_t a, int64_t b, int64_t c, entry *to) {
+static void merge_runs(const entry *e, int64_t a, int64_t b, int64_t c, entry *to) {
   int64_t left = a, right = b;
   for (int64_t i = a; i < c; i++) {
     bool take_left = right >= c || (left < b && e[left].key <= e[right].key);
@@ -54,7 +54,7 @@ static entry *merge_sort(int64_t n, entry *e, entry *scratch) {
   for (int64_t run = 1; run < n; run *= 2) {
     for (int64_t a = 0; a < n; a += 2 * run) {
       int64_t b = a + run < n ? a + run : n, c = a + 2 * run < n ? a + 2 * run : n;
-      merge(e, a, b, c, scratch);
+      merge_runs(e, a, b, c, scratch);
     }
     entry *other = e;
     e = scratch;
@@ -71,7 +71,7 @@ static const entry *first_of_row(const sq_tensor *x, int64_t first, int64_t n, i
   for (int64_t at = 0, held = 0; at < n; at += step) {
     int64_t more = n - at < step ? n - at : step;
     if (sorted != e) memcpy(e, sorted, (size_t)held * sizeof *e);
-    read_keys(x, first, at, more, descending, e + held);
+    load_keys(x, first, at, more, descending, e + held);
     sorted = merge_sort(held + more, e, scratch);
     held = held + more < k ? held + more : k;
   }

@@ -136,7 +136,7 @@ sq_status sq_check_expands(const char *what, const sq_tensor *t, const sq_tensor
 }
 
 /* The address of element number `at`. */
-static const void *element(const sq_tensor *t, int64_t at) {
+static const void *element_address(const sq_tensor *t, int64_t at) {
   int64_t offset = t->offset;
   for (int i = t->ndim - 1; i >= 0; i--) {
     offset += at % t->shape[i] * t->stride[i];
@@ -147,13 +147,13 @@ static const void *element(const sq_tensor *t, int64_t at) {
 
 double sq_tensor_get(const sq_tensor *t, int64_t at) {
   double value;
-  sq_kern_cast(1, t->dtype, element(t, at), 1, SQ_F64, &value, 1);
+  sq_kern_cast(1, t->dtype, element_address(t, at), 1, SQ_F64, &value, 1);
   return value;
 }
 
 int64_t sq_tensor_get_int(const sq_tensor *t, int64_t at) {
   int64_t value;
-  sq_kern_cast(1, t->dtype, element(t, at), 1, SQ_I64, &value, 1);
+  sq_kern_cast(1, t->dtype, element_address(t, at), 1, SQ_I64, &value, 1);
   return value;
 }
 
