@@ -6,11 +6,12 @@ local support = require "spec.lib.support"
 -- A room and those it may look into: a runtime room, or a room of bindings/, which also looks into every runtime room.
 local ROOMS = {
   base = {"base"},
+  signature = {"base", "signature"},
   kernels = {"base", "kernels"},
   tensor = {"base", "kernels", "tensor"},
-  autograd = {"base", "kernels", "tensor", "autograd"},
-  layers = {"base", "kernels", "tensor", "autograd", "layers"},
-  optim = {"base", "kernels", "tensor", "optim"},
+  autograd = {"base", "signature", "kernels", "tensor", "autograd"},
+  layers = {"base", "signature", "kernels", "tensor", "autograd", "layers"},
+  optim = {"base", "signature", "kernels", "tensor", "optim"},
   datasets = {"base", "kernels", "tensor", "datasets"},
   files = {"base", "kernels", "tensor", "files"},
   plot = {"base", "kernels", "tensor", "plot"},
@@ -450,7 +451,9 @@ local function passes(rule, path, text) assert.same({}, rule(path, text)) end
 describe("the house", function()
   it("looks only down", function()
     fails(rules.includes, "runtime/base/mem.c", '#include "tensor/tensor.h"', "base may not look there")
+    fails(rules.includes, "runtime/signature/a.c", '#include "tensor/tensor.h"', "signature may not look there")
     fails(rules.includes, "runtime/kernels/a.c", '#  include "autograd/op.h"', "kernels may not look there")
+    fails(rules.includes, "runtime/kernels/a.c", '#include "signature/signature.h"', "kernels may not look there")
     fails(rules.includes, "runtime/optim/a.c", '#include "autograd/tape.h"', "optim may not look there")
     fails(rules.includes, "runtime/optim/a.c", '#include "layers/linear.h"', "optim may not look there")
     fails(rules.includes, "runtime/plot/a.c", '#include "files/png.h"', "plot may not look there")
@@ -539,7 +542,7 @@ describe("the house", function()
   it("writes numbers with a point", function()
     fails(rules.numbers, "runtime/layers/a.c", 'f(1); snprintf(buf, n, "%s=%.3g", name, x);', "snprintf follows the locale")
     fails(rules.numbers, "bindings/module/a.c", 'lua_pushfstring(L, "lr=%f", x);', "lua_pushfstring follows")
-    fails(rules.calls, "runtime/base/signature.c", "x = strtod(text, &end);", "calls strtod")
+    fails(rules.calls, "runtime/signature/signature.c", "x = strtod(text, &end);", "calls strtod")
     fails(rules.numbers, "bindings/lua/run/a.lua", 'local s = ("%g"):format(x)', "format(...) keeps the point")
     passes(rules.numbers, "runtime/layers/a.c", 'sq_format(buf, n, "%g", x); snprintf(buf, n, "%d%%", i); f("%g");')
     passes(rules.numbers, "bindings/lua/run/a.lua", 'local s = format("%g", x)')

@@ -113,6 +113,10 @@ int main(void) {
   puts(sq_error_text());
   bad += sq_layer_new(class, 1, (sq_arg[]){SQ_I(3)}, &l) != SQ_EARG;
   puts(sq_error_text());
+  if (sq_layer_class_of("GELU", &class) != SQ_OK) return 2;
+  bad += sq_layer_new(class, 1, (sq_arg[]){SQ_S("tanhh")}, &l) != SQ_EARG;
+  puts(sq_error_text());
+  if (sq_layer_class_of("LSTM", &class) != SQ_OK) return 2;
   bad += sq_layer_class_of("LSTN", &class) != SQ_EARG;
   puts(sq_error_text());
   bad += sq_init() != SQ_OK || sq_init() != SQ_OK;
@@ -125,6 +129,7 @@ int main(void) {
     local text = must(dir .. "/early", {LD_LIBRARY_PATH = root .. "/usr/lib"})
     assert.truthy(text:find("[nn.LSTM] hidden_size is of another kind: it is called as nn.LSTM(input_size: int", 1, true), text)
     assert.truthy(text:find("[nn.LSTM] hidden_size is missing", 1, true), text)
+    assert.truthy(text:find('[nn.GELU] approximate is "tanhh": it must be one of none|tanh (did you mean', 1, true), text)
     assert.truthy(text:find("no layer is called 'LSTN': did you mean 'LSTM'?", 1, true), text)
     local _, _, code = sh(dir .. "/early", {LD_LIBRARY_PATH = root .. "/usr/lib", SEQRT_ISA = "sse9"})
     assert.equal(2, code) -- sq_init fails, and so does the layer behind it

@@ -26,7 +26,7 @@ static void set_string_at(lua_State *L, int table, const char *key, const char *
 /* Sets row.params, a list of {name, type, optional}, and row.returns, of a signature. */
 static void set_signature(lua_State *L, const char *text) {
   const sq_signature *s;
-  BIND_TRY(L, registry_signature(text, &s));
+  BIND_TRY(L, sq_signature_of(text, &s));
   set_string(L, "signature", text);
   lua_createtable(L, s->params, 0);
   for (int i = 0; i < s->params; i++) {
@@ -186,7 +186,7 @@ static int api_document(lua_State *L) {
   lua_settop(L, 1);
   if (lua_getfield(L, 1, "signature") == LUA_TSTRING) {
     const sq_signature *s;
-    BIND_TRY(L, registry_signature_copy(lua_tostring(L, -1), &s));
+    BIND_TRY(L, sq_signature_of(lua_tostring(L, -1), &s));
     lua_pushvalue(L, 1);
     set_signature(L, s->text);
   }
@@ -290,7 +290,7 @@ static void push_defined(lua_State *L, int row, int fn) {
   const sq_signature *s;
   lua_getfield(L, row, "signature");
   const char *text = luaL_checkstring(L, -1);
-  BIND_TRY(L, registry_signature_copy(text, &s));
+  BIND_TRY(L, sq_signature_of(text, &s));
   lua_pushlightuserdata(L, (void *)s);
   lua_getfield(L, row, "name");
   lua_pushvalue(L, fn);

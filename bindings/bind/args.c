@@ -3,7 +3,6 @@
 #include "bind/args.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 /* --- errors --------------------------------------------------------------------------------- */
@@ -17,10 +16,6 @@ static int wrong_kind(const bind_args *a, int p, int at, const char *expected) {
   const char *got = bind_describe(a->L, at);
   return bind_error(a->L, "[%s] %s: expected %s, got %s; %s", a->name, a->sig->param[p].name,
                     expected, got, usage_text(a));
-}
-
-static int raise_missing(const bind_args *a, int p) {
-  return bind_error(a->L, "[%s] %s is missing; %s", a->name, a->sig->param[p].name, usage_text(a));
 }
 
 /* --- memory for lists ----------------------------------------------------------------------- */
@@ -242,35 +237,6 @@ static sq_dtype dtype_at(const bind_args *a, int p, int at) {
   return found;
 }
 
-/* Cuts "mean|sum|none" into words. */
-static int cut_choices(char *text, const char **words, int most) {
-  int n = 0;
-  for (char *w = text; w && n < most - 1; n++) {
-    words[n] = w;
-    char *bar = strchr(w, '|');
-    if (bar) *bar = 0;
-    w = bar ? bar + 1 : NULL;
-  }
-  words[n] = NULL;
-  return n;
-}
-
-static const char *choice_at(const bind_args *a, int p, int at) {
-  const sq_param *param = &a->sig->param[p];
-  const char *words[24];
-  char text[256];
-  const char *given = string_at(a, p, at, param->type);
-  snprintf(text, sizeof text, "%s", param->type);
-  int n = cut_choices(text, words, 24);
-  for (int i = 0; i < n; i++)
-    if (strcmp(words[i], given) == 0) return given;
-  const char *near = sq_nearest(given, words);
-  const char *hint = near ? lua_pushfstring(a->L, " (did you mean \"%s\"?)", near) : "";
-  bind_error(a->L, "[%s] %s is \"%s\": it must be one of %s%s", a->name, param->name, given,
-             param->type, hint);
-  return NULL;
-}
-
 /* Numbers as they are, "valid" as 0, "same" as itself. */
 static void read_padding(bind_args *a, int p, int at, int count) {
   bool lone = a->sig->param[p].kind == SQ_ARG_LONE_PADDING;
@@ -361,7 +327,7 @@ static void read_parameter(bind_args *a, int p) {
       arg->string = string_at(a, p, at, "a string");
       break;
     case SQ_ARG_CHOICE:
-      arg->string = choice_at(a, p, at);
+      arg->string = string_at(a, p, at, param->type);
       arg->kind = SQ_ARG_STRING;
       break;
     case SQ_ARG_DTYPE:
@@ -606,6 +572,14 @@ static void place_with_table(bind_args *a) {
   }
 }
 
+/* True where a value stands for parameter p. A nil does where it may not be left out: `any` takes
+ * it, of the other kinds the error says what was expected. */
+static bool is_given(const bind_args *a, int p) {
+  const sq_param *param = &a->sig->param[p];
+  if (!a->place[p]) return false;
+  return lua_type(a->L, a->place[p]) > LUA_TNIL || !(param->has_default || param->optional);
+}
+
 void bind_args_read(bind_args *a) {
   lua_State *L = a->L;
   const sq_signature *s = a->sig;
@@ -619,18 +593,11 @@ void bind_args_read(bind_args *a) {
     raise_too_many(a);
   }
   for (int p = 0; p < s->params; p++) {
-    const sq_param *param = &s->param[p];
-    bool nil = a->place[p] == 0 || lua_type(L, a->place[p]) <= LUA_TNIL;
-    if (!nil) {
+    if (is_given(a, p)) {
       read_parameter(a, p);
-    } else if (param->has_default) {
-      a->arg[p] = param->fallback;
-    } else if (a->place[p] && !param->optional && param->kind != SQ_ARG_ANY) {
-      read_parameter(a, p); /* an explicit nil: the error says what was expected */
-    } else if (!param->optional && !(a->place[p] && param->kind == SQ_ARG_ANY)) {
-      raise_missing(a, p);
     } else {
-      a->arg[p].kind = SQ_ARG_NIL;
+      a->arg[p] = (sq_arg){.kind = SQ_ARG_NIL};
     }
   }
+  BIND_TRY(L, sq_signature_complete(s, a->name, s->params, a->arg, a->arg));
 }

@@ -6,7 +6,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 
-#include "base/signature.h"
+#include "signature/signature.h"
 #include "tensor/tensor.h"
 
 /* --- errors --------------------------------------------------------------------------------- */

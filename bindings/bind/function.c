@@ -57,7 +57,7 @@ static int call_op(lua_State *L, int op, bool inplace, const bind_args *a) {
 /* Every function of the module: upvalue 1 is its entry. */
 static int bind_call(lua_State *L) {
   bind_entry *e = lua_touserdata(L, lua_upvalueindex(1));
-  if (!e->sig) BIND_TRY(L, registry_signature(e->signature, &e->sig));
+  if (!e->sig) BIND_TRY(L, sq_signature_of(e->signature, &e->sig));
   bind_args a;
   a.L = L;
   a.name = e->name;
@@ -68,7 +68,7 @@ static int bind_call(lua_State *L) {
   int op = e->op;
   if (e->with_tensor >= 0 && has_tensor(L)) {
     op = e->with_tensor;
-    BIND_TRY(L, registry_signature(sq_op_at((sq_op_id)op)->signature, &a.sig));
+    BIND_TRY(L, sq_signature_of(sq_op_at((sq_op_id)op)->signature, &a.sig));
   }
   a.given = lua_gettop(L);
   bind_args_read(&a);

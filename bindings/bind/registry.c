@@ -1,54 +1,10 @@
-/* registry.c: the list of all functions and classes that were opened, and the one cache of
- * signatures. */
+/* registry.c: the list of all functions and classes that were opened. */
 #include "bind/registry.h"
 
 #include <string.h>
 
 #include "autograd/op.h"
 #include "base/mem.h"
-
-/* --- signatures ----------------------------------------------------------------------------- */
-
-typedef struct cached {
-  const char *text;
-  const sq_signature *sig;
-  struct cached *next;
-} cached;
-
-static cached *signatures;
-
-sq_status registry_signature(const char *text, const sq_signature **out) {
-  for (const cached *c = signatures; c; c = c->next) {
-    if (c->text != text && strcmp(c->text, text) != 0) continue;
-    *out = c->sig;
-    return SQ_OK;
-  }
-  void *block;
-  SQ_TRY(sq_alloc(sizeof(cached), &block));
-  sq_signature *sig;
-  sq_status st = sq_signature_parse(text, &sig);
-  if (st != SQ_OK) {
-    sq_free(block);
-    return st;
-  }
-  cached *c = block;
-  *c = (cached){text, sig, signatures};
-  signatures = c;
-  *out = sig;
-  return SQ_OK;
-}
-
-sq_status registry_signature_copy(const char *text, const sq_signature **out) {
-  for (const cached *c = signatures; c; c = c->next)
-    if (strcmp(c->text, text) == 0) return registry_signature(c->text, out);
-  char *copy;
-  SQ_TRY(sq_strdup(text, &copy));
-  sq_status st = registry_signature(copy, out);
-  if (st != SQ_OK) sq_free(copy);
-  return st;
-}
-
-/* --- the list ------------------------------------------------------------------------------- */
 
 static registry_functions *groups;
 static const bind_class **classes;

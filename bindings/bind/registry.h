@@ -1,5 +1,5 @@
-/* registry.h: the list of everything that scripts can call, and the one cache of signatures: what
- * functions and classes add to when they are opened, and api.c reads. */
+/* registry.h: the list of everything that scripts can call: what functions and classes add to when
+ * they are opened, and api.c reads. */
 #ifndef SQ_BIND_REGISTRY_H
 #define SQ_BIND_REGISTRY_H
 
@@ -21,11 +21,6 @@ bool registry_is_class(const bind_class *class);
 /* Number i (from 0) of what was noted, NULL past the end. [borrow, until more is noted] */
 const registry_functions *registry_functions_at(int i);
 const bind_class *registry_class_at(int i);
-
-/* The signature of that text (a constant), read once; and the same for a text that will not live.
- * [borrow | fails: format, nomem | Lua thread] */
-SQ_CHECKED sq_status registry_signature(const char *text, const sq_signature **out);
-SQ_CHECKED sq_status registry_signature_copy(const char *text, const sq_signature **out);
 
 /* "exp_" for op exp. [borrow] */
 const char *registry_inplace_name(int op);

@@ -137,7 +137,7 @@ static int tensor_from_tensor(lua_State *L, sq_tensor *from, const sq_arg *arg) 
 }
 
 static int tensor(lua_State *L, const sq_arg *arg) {
-  if (arg[0].kind == SQ_ARG_NIL)
+  if (lua_isnil(L, arg[0].stack))
     return bind_error(L, "[tensor] data is nil: expected a table or a number");
   bind_box *box = bind_test(L, arg[0].stack, bind_tensor_class);
   if (box) return tensor_from_tensor(L, bind_tensor(L, arg[0].stack), arg);

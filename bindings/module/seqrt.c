@@ -19,8 +19,7 @@
 /* --- switches ------------------------------------------------------------------------------- */
 
 static int is_tensor(lua_State *L, const sq_arg *arg) {
-  lua_pushboolean(
-      L, arg[0].kind != SQ_ARG_NIL && bind_test(L, arg[0].stack, bind_tensor_class) != NULL);
+  lua_pushboolean(L, bind_test(L, arg[0].stack, bind_tensor_class) != NULL);
   return 1;
 }
 

@@ -8,13 +8,14 @@ static const sq_op menu[SQ_OPS] = {
 #undef OP
 };
 
-static sq_signature *signatures[SQ_OPS];
+/* Where the cache has them: a call looks nothing up. */
+static const sq_signature *signatures[SQ_OPS];
 
 const sq_op *sq_op_at(sq_op_id id) { return &menu[id]; }
 
 sq_status sq_op_signature(const sq_op *op, const sq_signature **out) {
-  sq_signature **slot = &signatures[op - menu];
-  if (!*slot) SQ_TRY(sq_signature_parse(op->signature, slot));
+  const sq_signature **slot = &signatures[op - menu];
+  if (!*slot) SQ_TRY(sq_signature_of(op->signature, slot));
   *out = *slot;
   return SQ_OK;
 }

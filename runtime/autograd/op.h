@@ -2,7 +2,7 @@
 #ifndef SQ_AUTOGRAD_OP_H
 #define SQ_AUTOGRAD_OP_H
 
-#include "base/signature.h"
+#include "signature/signature.h"
 #include "tensor/tensor.h"
 
 enum { SQ_MAX_OUT = 3 };

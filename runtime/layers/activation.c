@@ -17,10 +17,9 @@ typedef struct activation {
 /* Keeps the constructor's arguments: they follow x in the op's. */
 static sq_status init(sq_layer *l, const sq_arg *arg) {
   activation *a = (activation *)l;
-  sq_signature *s;
-  SQ_TRY(sq_signature_parse(l->class->signature, &s));
+  const sq_signature *s;
+  SQ_TRY(sq_signature_of(l->class->signature, &s));
   a->kept = s->params < MAX_KEPT ? s->params : MAX_KEPT;
-  sq_signature_drop(s);
   for (int i = 0; i < a->kept; i++) {
     a->arg[i] = arg[i];
     if (arg[i].kind != SQ_ARG_STRING) continue;

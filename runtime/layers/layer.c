@@ -37,19 +37,6 @@ sq_status sq_layer_class_of(const char *name, const sq_layer_class **out) {
                  near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-/* The signatures of a class, each read at its first use. */
-static sq_status signatures_of(const sq_layer_class *class, const sq_signature **made_by,
-                               const sq_signature **call) {
-  static sq_signature *made[CLASSES], *called[CLASSES];
-  int i = 0;
-  while (classes[i] != class) i++;
-  if (!made[i]) SQ_TRY(sq_signature_parse(class->signature, &made[i]));
-  if (!called[i]) SQ_TRY(sq_signature_parse(class->call, &called[i]));
-  *made_by = made[i];
-  *call = called[i];
-  return SQ_OK;
-}
-
 enum { TITLE = 64 };
 
 /* "nn.Linear" */
@@ -62,7 +49,8 @@ sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *arg
   char name[TITLE];
   sq_arg full[SQ_MAX_PARAMS];
   const sq_signature *made_by, *call;
-  SQ_TRY(signatures_of(class, &made_by, &call));
+  SQ_TRY(sq_signature_of(class->signature, &made_by));
+  SQ_TRY(sq_signature_of(class->call, &call));
   SQ_TRY(sq_signature_complete(made_by, title(class, name, sizeof name), nargs, args, full));
   void *block;
   SQ_TRY(sq_alloc_zero((int64_t) class->size, &block));

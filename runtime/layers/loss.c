@@ -29,13 +29,10 @@ static sq_status keep_one(loss *l, int i, const sq_param *p, const sq_arg *arg) 
 }
 
 static sq_status init(sq_layer *l, const sq_arg *arg) {
-  sq_signature *s;
-  SQ_TRY(sq_signature_parse(l->class->signature, &s));
-  sq_status st = SQ_OK;
-  for (int i = 0; i < s->params && st == SQ_OK; i++)
-    st = keep_one((loss *)l, i, &s->param[i], &arg[i]);
-  sq_signature_drop(s);
-  return st;
+  const sq_signature *s;
+  SQ_TRY(sq_signature_of(l->class->signature, &s));
+  for (int i = 0; i < s->params; i++) SQ_TRY(keep_one((loss *)l, i, &s->param[i], &arg[i]));
+  return SQ_OK;
 }
 
 /* Buffers fill the tensors' places in order. */

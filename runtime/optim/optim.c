@@ -63,16 +63,14 @@ sq_status sq_optim_check(const sq_optim_class *class, int option, double value) 
 /* The constructor's arguments with something in the place of the parameters. */
 static sq_status complete(const sq_optim_class *class, int nargs, const sq_arg *args,
                           sq_arg *full) {
-  sq_signature *s;
+  const sq_signature *s;
   sq_arg given[SQ_MAX_PARAMS] = {0};
   for (int i = 1; i < nargs && i < SQ_MAX_PARAMS; i++) given[i] = args[i];
   given[0].kind = SQ_ARG_ANY;
-  SQ_TRY(sq_signature_parse(class->signature, &s));
+  SQ_TRY(sq_signature_of(class->signature, &s));
   char name[64];
   snprintf(name, sizeof name, "optim.%s", class->name);
-  sq_status st = sq_signature_complete(s, name, nargs > 1 ? nargs : 1, given, full);
-  sq_signature_drop(s);
-  return st;
+  return sq_signature_complete(s, name, nargs > 1 ? nargs : 1, given, full);
 }
 
 sq_status sq_optim_new(const sq_optim_class *class, int nargs, const sq_arg *args, sq_optim **out) {

@@ -3,8 +3,8 @@
 #ifndef SQ_OPTIM_OPTIM_H
 #define SQ_OPTIM_OPTIM_H
 
-#include "base/signature.h"
 #include "kernels/kern.h"
+#include "signature/signature.h"
 #include "tensor/tensor.h"
 
 enum { SQ_MAX_HYPERS = 10, SQ_MAX_STATES = 3, SQ_PLANS = 5 };

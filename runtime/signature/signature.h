@@ -9,8 +9,8 @@
  * pair (int or two) position (of an element)  ints (a list)  numbers (a list)  function  table any,
  * and any class name.
  */
-#ifndef SQ_BASE_SIGNATURE_H
-#define SQ_BASE_SIGNATURE_H
+#ifndef SQ_SIGNATURE_SIGNATURE_H
+#define SQ_SIGNATURE_SIGNATURE_H
 
 #include "base/rng.h"
 
@@ -86,25 +86,25 @@ typedef struct sq_param {
 typedef struct sq_signature {
   int params, returns;
   sq_param *param;
-  const char *text;      /* the whole string, borrowed */
+  const char *text;      /* the whole string */
   const char *result[4]; /* types after ->, as written */
 } sq_signature;
 
 enum { SQ_MAX_PARAMS = 16 };
 
-/* Reads a signature. `text` must live as long as the result. [new, sq_signature_drop | fails:
- * format, at which letter; nomem | Lua thread] */
-SQ_CHECKED sq_status sq_signature_parse(const char *text, sq_signature **out);
-void sq_signature_drop(sq_signature *s);
+/* The signature of that text, read at its first use and kept, with a copy of the text, as long as
+ * the process lives: the same text gives the same signature. [borrow | fails: format, at which
+ * letter; nomem | Lua thread] */
+SQ_CHECKED sq_status sq_signature_of(const char *text, const sq_signature **out);
 
 /* The kind of the first parameter, SQ_ARG_NIL without one; nothing else of the text is read.
  * [any thread] */
 sq_arg_kind sq_signature_first(const char *text);
 
 /* full[i] = argument i, or its default where it is nil or left out; `full` has room for the
- * signature's parameters. A whole number stands for a number too. `what` begins the errors
- * ("nn.Linear"). [fails: arg, one is missing or there are too many; type, one of another kind | any
- * thread] */
+ * signature's parameters, and may be `args`. A whole number stands for a number too. `what` begins
+ * the errors ("nn.Linear"). [fails: arg, one is missing or no choice, or there are too many; type,
+ * one of another kind | any thread] */
 SQ_CHECKED sq_status sq_signature_complete(const sq_signature *s, const char *what, int nargs,
                                            const sq_arg *args, sq_arg *full);
 

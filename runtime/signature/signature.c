@@ -1,18 +1,21 @@
-/* signature.c: the reader of signature strings. */
-#include "base/signature.h"
+/* signature.c: the reader of signature strings, the one cache of what it read, and the completion
+ * of arguments. */
+#include "signature/signature.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/text.h"
 
-/* A signature, its parameters and a copy of its text cut into words, in one block. */
+/* A signature, its parameters, a copy of its text and one cut into words, in one block. */
 typedef struct parsed {
   sq_signature sig;
   sq_param param[SQ_MAX_PARAMS];
-  char words[];
+  struct parsed *next; /* of those in the same bucket of the cache */
+  char letters[];
 } parsed;
 
 typedef struct reader {
@@ -193,19 +196,21 @@ static sq_status read_all(reader *r, sq_signature *s) {
   return *r->at ? wrong(r, "the end") : SQ_OK;
 }
 
-sq_status sq_signature_parse(const char *text, sq_signature **out) {
+static sq_status parse(const char *text, parsed **out) {
+  size_t n = strlen(text) + 1;
   void *block;
-  SQ_TRY(sq_alloc_zero((int64_t)(sizeof(parsed) + 2 * strlen(text) + 64), &block));
+  SQ_TRY(sq_alloc_zero((int64_t)(sizeof(parsed) + n + 2 * n + 64), &block));
   parsed *p = block;
-  p->sig.text = text;
+  memcpy(p->letters, text, n);
+  p->sig.text = p->letters;
   p->sig.param = p->param;
-  reader r = {text, text, p->words};
+  reader r = {p->letters, p->letters, p->letters + n};
   sq_status st = read_all(&r, &p->sig);
   if (st != SQ_OK) {
     sq_free(p);
     return st;
   }
-  *out = &p->sig;
+  *out = p;
   return SQ_OK;
 }
 
@@ -218,8 +223,30 @@ sq_arg_kind sq_signature_first(const char *text) {
   return kind_of(type, length, *type == '"');
 }
 
-/* The signature is its block's first member. */
-void sq_signature_drop(sq_signature *s) { sq_free(s); }
+/* --- the cache ------------------------------------------------------------------------------ */
+
+enum { BUCKETS = 256 };
+
+static parsed *cache[BUCKETS];
+
+/* FNV-1a (Fowler, Noll and Vo), folded to a bucket. */
+static parsed **bucket_of(const char *text) {
+  uint32_t hash = 2166136261u;
+  for (; *text; text++) hash = (hash ^ (unsigned char)*text) * 16777619u;
+  return &cache[(hash ^ hash >> 16) % BUCKETS];
+}
+
+sq_status sq_signature_of(const char *text, const sq_signature **out) {
+  parsed **bucket = bucket_of(text), *p = *bucket;
+  while (p && strcmp(p->sig.text, text) != 0) p = p->next;
+  if (!p) {
+    SQ_TRY(parse(text, &p));
+    p->next = *bucket;
+    *bucket = p;
+  }
+  *out = &p->sig;
+  return SQ_OK;
+}
 
 /* --- arguments ---------------------------------------------------------------------------- */
 
@@ -248,14 +275,30 @@ static bool takes(const sq_param *p, sq_arg_kind kind) {
   return group_of(p->kind) == group_of(kind) || p->kind >= SQ_ARG_FUNCTION;
 }
 
-/* True for one of the words of "mean|sum". */
-static bool is_choice(const char *choices, const char *word) {
-  size_t n = strlen(word);
-  for (const char *c = choices; c; c = strchr(c, '|')) {
-    c += *c == '|';
-    if (strncmp(c, word, n) == 0 && (c[n] == '|' || c[n] == '\0')) return true;
+enum { MAX_CHOICES = 24, CHOICE_LETTERS = 256 };
+
+/* Cuts "mean|sum|none" into words, ended by NULL. */
+static void cut_choices(char *text, const char **words) {
+  int n = 0;
+  for (char *w = text; w && n < MAX_CHOICES; n++) {
+    words[n] = w;
+    char *bar = strchr(w, '|');
+    if (bar) *bar = 0;
+    w = bar ? bar + 1 : NULL;
   }
-  return false;
+  words[n] = NULL;
+}
+
+static sq_status check_choice(const char *what, const sq_param *p, const char *given) {
+  char text[CHOICE_LETTERS];
+  const char *words[MAX_CHOICES + 1];
+  snprintf(text, sizeof text, "%s", p->type);
+  cut_choices(text, words);
+  for (int i = 0; words[i]; i++)
+    if (strcmp(words[i], given) == 0) return SQ_OK;
+  const char *near = sq_nearest(given, words);
+  return sq_fail(SQ_EARG, "[%s] %s is \"%s\": it must be one of %s%s%s%s", what, p->name, given,
+                 p->type, near ? " (did you mean \"" : "", near ? near : "", near ? "\"?)" : "");
 }
 
 static sq_status check_kind(const sq_signature *s, const char *what, const sq_param *p,
@@ -264,11 +307,7 @@ static sq_status check_kind(const sq_signature *s, const char *what, const sq_pa
     return sq_fail(SQ_ETYPE, "[%s] %s is of another kind: it is called as %s%s", what, p->name,
                    what, s->text);
   }
-  if (p->kind == SQ_ARG_CHOICE && !is_choice(p->type, arg->string)) {
-    return sq_fail(SQ_EARG, "[%s] %s is '%s': it must be one of %s", what, p->name, arg->string,
-                   p->type);
-  }
-  return SQ_OK;
+  return p->kind == SQ_ARG_CHOICE ? check_choice(what, p, arg->string) : SQ_OK;
 }
 
 sq_status sq_signature_complete(const sq_signature *s, const char *what, int nargs,
@@ -282,11 +321,11 @@ sq_status sq_signature_complete(const sq_signature *s, const char *what, int nar
     full[i] = i < nargs && args[i].kind != SQ_ARG_NIL ? args[i] : p->fallback;
     if (full[i].kind == SQ_ARG_NIL) {
       if (p->optional || p->has_default) continue;
-      return sq_fail(SQ_EARG, "[%s] %s is missing: it is called as %s%s", what, p->name, what,
+      return sq_fail(SQ_EARG, "[%s] %s is missing; it is called as %s%s", what, p->name, what,
                      s->text);
     }
     bool number = p->kind == SQ_ARG_NUMBER || p->kind == SQ_ARG_OPERAND;
-    if (number && full[i].kind == SQ_ARG_INT) full[i] = SQ_V(sq_whole(args[i].integer));
+    if (number && full[i].kind == SQ_ARG_INT) full[i] = SQ_V(sq_whole(full[i].integer));
     SQ_TRY(check_kind(s, what, p, &full[i]));
   }
   return SQ_OK;
