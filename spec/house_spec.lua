@@ -261,6 +261,14 @@ function rules.workplace(path, text)
   return found
 end
 
+-- A function of the bindings calls its arguments by name: `enum { X, DIM };`, arg[DIM].
+function rules.argument_names(path, text)
+  local found = {}
+  for use in bare(text):gmatch "%f[%w_]arg%s*%[%s*[1-9]%d*%s*%]" do found[#found + 1] = ("%s: %s"):format(path, use) end
+  for use in bare(text):gmatch "%f[%w_]arg%s*%+%s*%d+" do found[#found + 1] = ("%s: %s"):format(path, use) end
+  return found
+end
+
 -- What a header of bindings/ declares begins with bind_ in bind/, with the name of a .c file of its room, as that file's
 -- do, or as what opens a table or a module; `stems` are those names.
 function rules.public_names(path, text, stems)
@@ -486,6 +494,13 @@ describe("the house", function()
     end
     assert.same({}, circles(include_graph(sources)))
     assert.same({}, circles(name_graph(sources)))
+  end)
+
+  it("calls the arguments of its functions in C by name", function()
+    fails(rules.argument_names, "bindings/module/a.c", "int n = arg[1].integer;", "arg[1]")
+    fails(rules.argument_names, "bindings/module/a.c", "read_style(arg + 3);", "arg + 3")
+    passes(rules.argument_names, "bindings/module/a.c", "int n = arg[DIM].integer, m = arg[0].integer; /* arg[2] */")
+    check(rules.argument_names, function(path) return path:find "^bindings/module/" or path:find "^bindings/bind/" end)
   end)
 
   it("names what is public in bindings by its file", function()

@@ -52,11 +52,12 @@ static int profile(lua_State *L, const sq_arg *arg) { return guard_with(L, arg, 
 /* --- gradients ------------------------------------------------------------------------------ */
 
 static int grad(lua_State *L, const sq_arg *arg) {
-  int outputs = arg[0].tensors.n, inputs = arg[1].tensors.n;
-  bool seeded = arg[2].kind != SQ_ARG_NIL;
-  if (seeded && arg[2].tensors.n != outputs)
-    return bind_error(L, "[grad] grad_outputs has %d tensors for %d outputs", arg[2].tensors.n,
-                      outputs);
+  enum { OUTPUTS, INPUTS, GRAD_OUTPUTS, RETAIN_GRAPH, ALLOW_UNUSED };
+  int outputs = arg[OUTPUTS].tensors.n, inputs = arg[INPUTS].tensors.n;
+  bool seeded = arg[GRAD_OUTPUTS].kind != SQ_ARG_NIL;
+  if (seeded && arg[GRAD_OUTPUTS].tensors.n != outputs)
+    return bind_error(L, "[grad] grad_outputs has %d tensors for %d outputs",
+                      arg[GRAD_OUTPUTS].tensors.n, outputs);
   luaL_checkstack(L, inputs + 6, NULL);
   size_t room = (size_t)(inputs + 1);
   sq_tensor ***slot = lua_newuserdatauv(L, room * sizeof *slot, 0);
@@ -64,8 +65,9 @@ static int grad(lua_State *L, const sq_arg *arg) {
   memset(out, 0, room * sizeof(sq_tensor *));
   for (int i = 0; i < inputs; i++) slot[i] = bind_new_tensor(L);
   int first = lua_gettop(L) - inputs + 1;
-  sq_status st = sq_gradients(outputs, arg[0].tensors.v, seeded ? arg[2].tensors.v : NULL, inputs,
-                              arg[1].tensors.v, arg[3].flag, arg[4].flag, out);
+  sq_status st = sq_gradients(
+      outputs, arg[OUTPUTS].tensors.v, seeded ? arg[GRAD_OUTPUTS].tensors.v : NULL, inputs,
+      arg[INPUTS].tensors.v, arg[RETAIN_GRAPH].flag, arg[ALLOW_UNUSED].flag, out);
   if (st != SQ_OK) return bind_raise(L, st);
   for (int i = 0; i < inputs; i++) *slot[i] = out[i];
   for (int i = 0; i < inputs; i++) {

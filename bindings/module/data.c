@@ -22,26 +22,28 @@ static const bind_class palindrome_class;
 static void drop_palindrome(void *object) { sq_free(object); }
 
 static int new_palindrome(lua_State *L, const sq_arg *arg) {
-  if (arg[0].integer < 2) {
+  enum { LENGTH, ONE_HOT, GENERATOR };
+  if (arg[LENGTH].integer < 2) {
     return bind_error(L,
                       "[Palindrome] length is %lld: a palindrome to complete has at least 2 digits",
-                      (long long)arg[0].integer);
+                      (long long)arg[LENGTH].integer);
   }
   bind_box *box = bind_new(L, &palindrome_class, 1);
   BIND_TRY(L, sq_alloc_zero(sizeof(palindrome), &box->object));
   palindrome *p = box->object;
-  *p = (palindrome){arg[0].integer, arg[1].flag, random_generator(&arg[2])};
-  if (arg[2].kind == SQ_ARG_GENERATOR) { /* the box keeps it alive */
-    bind_push_argument(L, arg[2].generator);
+  *p = (palindrome){arg[LENGTH].integer, arg[ONE_HOT].flag, random_generator(&arg[GENERATOR])};
+  if (arg[GENERATOR].kind == SQ_ARG_GENERATOR) { /* the box keeps it alive */
+    bind_push_argument(L, arg[GENERATOR].generator);
     lua_setiuservalue(L, -2, 1);
   }
   return 1;
 }
 
 static int palindrome_batch(lua_State *L, const sq_arg *arg) {
-  const palindrome *p = arg[0].object;
+  enum { SELF, N };
+  const palindrome *p = arg[SELF].object;
   sq_tensor **x = bind_new_tensor(L), **y = bind_new_tensor(L);
-  BIND_TRY(L, sq_palindrome_batch(p->generator, p->length, arg[1].integer, p->one_hot, x, y));
+  BIND_TRY(L, sq_palindrome_batch(p->generator, p->length, arg[N].integer, p->one_hot, x, y));
   return 2;
 }
 
@@ -61,7 +63,8 @@ static int palindrome_state(lua_State *L, const sq_arg *arg) {
 }
 
 static int palindrome_load(lua_State *L, const sq_arg *arg) {
-  bool saved = lua_getfield(L, arg[1].stack, "generator") == LUA_TTABLE;
+  enum { SELF, STATE_DICT };
+  bool saved = lua_getfield(L, arg[STATE_DICT].stack, "generator") == LUA_TTABLE;
   bool own = lua_getiuservalue(L, 1, 1) != LUA_TNIL;
   if (saved != own)
     return bind_error(L, "[load_state_dict] the state is of a Palindrome %s a generator of its own",

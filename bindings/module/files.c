@@ -52,9 +52,10 @@ static int npy_load(lua_State *L, const sq_arg *arg) {
 }
 
 static int npy_save(lua_State *L, const sq_arg *arg) {
+  enum { PATH, TENSOR };
   SQ_OWN sq_tensor *t = NULL;
-  sq_status st = sq_tensor_contiguous(arg[1].tensor, &t);
-  if (st == SQ_OK) st = sq_npy_save(arg[0].string, t->dtype, t->ndim, t->shape, sq_data(t));
+  sq_status st = sq_tensor_contiguous(arg[TENSOR].tensor, &t);
+  if (st == SQ_OK) st = sq_npy_save(arg[PATH].string, t->dtype, t->ndim, t->shape, sq_data(t));
   sq_tensor_drop(sq_tensor_give(&t)); /* the next line may not return */
   if (st != SQ_OK) return bind_raise(L, st);
   return 0;

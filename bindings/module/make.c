@@ -129,29 +129,31 @@ static void fill_from_nest(nest *n, int depth) {
 
 /* A copy of a tensor, without its graph. */
 static int tensor_from_tensor(lua_State *L, sq_tensor *from, const sq_arg *arg) {
+  enum { DATA, DTYPE, REQUIRES_GRAD };
   sq_tensor **slot = bind_new_tensor(L);
-  sq_dtype dtype = arg[1].kind == SQ_ARG_NIL ? from->dtype : arg[1].dtype;
+  sq_dtype dtype = arg[DTYPE].kind == SQ_ARG_NIL ? from->dtype : arg[DTYPE].dtype;
   BIND_TRY(L, sq_tensor_new_like(from, dtype, slot));
   BIND_TRY(L, sq_tensor_copy(*slot, from));
-  return finish_tensor(L, *slot, &arg[2]);
+  return finish_tensor(L, *slot, &arg[REQUIRES_GRAD]);
 }
 
 static int tensor(lua_State *L, const sq_arg *arg) {
-  if (lua_isnil(L, arg[0].stack))
+  enum { DATA, DTYPE, REQUIRES_GRAD };
+  if (lua_isnil(L, arg[DATA].stack))
     return bind_error(L, "[tensor] data is nil: expected a table or a number");
-  bind_box *box = bind_test(L, arg[0].stack, bind_tensor_class);
-  if (box) return tensor_from_tensor(L, bind_tensor(L, arg[0].stack), arg);
+  bind_box *box = bind_test(L, arg[DATA].stack, bind_tensor_class);
+  if (box) return tensor_from_tensor(L, bind_tensor(L, arg[DATA].stack), arg);
   nest n = {.L = L};
-  lua_pushvalue(L, arg[0].stack);
+  lua_pushvalue(L, arg[DATA].stack);
   measure_nest(&n);
-  lua_pushvalue(L, arg[0].stack);
-  n.dtype = arg[1].kind == SQ_ARG_DTYPE ? arg[1].dtype : infer_dtype(L, 0);
+  lua_pushvalue(L, arg[DATA].stack);
+  n.dtype = arg[DTYPE].kind == SQ_ARG_DTYPE ? arg[DTYPE].dtype : infer_dtype(L, 0);
   sq_tensor *t = make_tensor(L, "tensor", n.dtype, n.ndim, n.shape);
-  lua_pushvalue(L, arg[0].stack);
+  lua_pushvalue(L, arg[DATA].stack);
   n.to = sq_data(t);
   fill_from_nest(&n, 0);
   lua_pop(L, 1);
-  return finish_tensor(L, t, &arg[2]);
+  return finish_tensor(L, t, &arg[REQUIRES_GRAD]);
 }
 
 /* --- of one value --------------------------------------------------------------------------- */
@@ -175,26 +177,30 @@ static int fill_with(lua_State *L, const char *name, sq_tensor *t, sq_number val
 }
 
 static int zeros(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_tensor(L, "zeros", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, "zeros", t, sq_whole(0), &arg[2]);
+  enum { SIZE, DTYPE, REQUIRES_GRAD };
+  sq_tensor *t = make_tensor(L, "zeros", arg[DTYPE].dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  return fill_with(L, "zeros", t, sq_whole(0), &arg[REQUIRES_GRAD]);
 }
 
 static int ones(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_tensor(L, "ones", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, "ones", t, sq_whole(1), &arg[2]);
+  enum { SIZE, DTYPE, REQUIRES_GRAD };
+  sq_tensor *t = make_tensor(L, "ones", arg[DTYPE].dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  return fill_with(L, "ones", t, sq_whole(1), &arg[REQUIRES_GRAD]);
 }
 
 static int full(lua_State *L, const sq_arg *arg) {
-  sq_dtype dtype = arg[1].value.is_whole ? SQ_I64 : SQ_F32;
-  if (arg[2].kind == SQ_ARG_DTYPE) dtype = arg[2].dtype;
-  sq_tensor *t = make_tensor(L, "full", dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, "full", t, arg[1].value, &arg[3]);
+  enum { SIZE, FILL_VALUE, DTYPE, REQUIRES_GRAD };
+  sq_dtype dtype = arg[FILL_VALUE].value.is_whole ? SQ_I64 : SQ_F32;
+  if (arg[DTYPE].kind == SQ_ARG_DTYPE) dtype = arg[DTYPE].dtype;
+  sq_tensor *t = make_tensor(L, "full", dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  return fill_with(L, "full", t, arg[FILL_VALUE].value, &arg[REQUIRES_GRAD]);
 }
 
 /* Memory of a tensor is never handed out with another's content in it. */
 static int empty(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_tensor(L, "empty", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return fill_with(L, "empty", t, sq_whole(0), &arg[2]);
+  enum { SIZE, DTYPE, REQUIRES_GRAD };
+  sq_tensor *t = make_tensor(L, "empty", arg[DTYPE].dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  return fill_with(L, "empty", t, sq_whole(0), &arg[REQUIRES_GRAD]);
 }
 
 static sq_dtype like_dtype(const sq_arg *arg, int at) {
@@ -207,19 +213,27 @@ static sq_tensor *make_like(lua_State *L, const char *name, const sq_arg *arg, i
 }
 
 static int zeros_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, "zeros_like", make_like(L, "zeros_like", arg, 1), sq_whole(0), &arg[2]);
+  enum { X, DTYPE, REQUIRES_GRAD };
+  return fill_with(L, "zeros_like", make_like(L, "zeros_like", arg, DTYPE), sq_whole(0),
+                   &arg[REQUIRES_GRAD]);
 }
 
 static int ones_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, "ones_like", make_like(L, "ones_like", arg, 1), sq_whole(1), &arg[2]);
+  enum { X, DTYPE, REQUIRES_GRAD };
+  return fill_with(L, "ones_like", make_like(L, "ones_like", arg, DTYPE), sq_whole(1),
+                   &arg[REQUIRES_GRAD]);
 }
 
 static int empty_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, "empty_like", make_like(L, "empty_like", arg, 1), sq_whole(0), &arg[2]);
+  enum { X, DTYPE, REQUIRES_GRAD };
+  return fill_with(L, "empty_like", make_like(L, "empty_like", arg, DTYPE), sq_whole(0),
+                   &arg[REQUIRES_GRAD]);
 }
 
 static int full_like(lua_State *L, const sq_arg *arg) {
-  return fill_with(L, "full_like", make_like(L, "full_like", arg, 2), arg[1].value, &arg[3]);
+  enum { X, FILL_VALUE, DTYPE, REQUIRES_GRAD };
+  return fill_with(L, "full_like", make_like(L, "full_like", arg, DTYPE), arg[FILL_VALUE].value,
+                   &arg[REQUIRES_GRAD]);
 }
 
 /* --- ranges --------------------------------------------------------------------------------- */
@@ -260,8 +274,10 @@ static double count_steps(const steps *s) {
 }
 
 static steps read_steps(lua_State *L, const sq_arg *arg) {
-  bool one = arg[1].kind == SQ_ARG_NIL;
-  steps s = {one ? sq_whole(0) : arg[0].value, one ? arg[0].value : arg[1].value, arg[2].value, 0};
+  enum { START, STOP, STEP };
+  bool one = arg[STOP].kind == SQ_ARG_NIL;
+  steps s = {one ? sq_whole(0) : arg[START].value, one ? arg[START].value : arg[STOP].value,
+             arg[STEP].value, 0};
   double start = s.start.real, stop = s.stop.real, step = s.step.real;
   if (isnan(start) || isnan(stop) || isnan(step))
     bind_error(L, "[arange] an end or the step is nan");
@@ -278,10 +294,11 @@ static steps read_steps(lua_State *L, const sq_arg *arg) {
 }
 
 static int arange(lua_State *L, const sq_arg *arg) {
+  enum { START, STOP, STEP, DTYPE, REQUIRES_GRAD };
   steps s = read_steps(L, arg);
   int64_t n = (int64_t)s.n;
   sq_dtype dtype = s.start.is_whole && s.stop.is_whole && s.step.is_whole ? SQ_I64 : SQ_F32;
-  if (arg[3].kind == SQ_ARG_DTYPE) dtype = arg[3].dtype;
+  if (arg[DTYPE].kind == SQ_ARG_DTYPE) dtype = arg[DTYPE].dtype;
   if (!sq_is_float(dtype) && n > 1 && s.step.real != floor(s.step.real))
     return bind_error(L, "[arange] step is %.14g: that is no %s", s.step.real,
                       sq_dtype_name(dtype));
@@ -289,7 +306,7 @@ static int arange(lua_State *L, const sq_arg *arg) {
   if (n > 0) check_holds(L, "arange", "the last element", dtype, step_at(&s, n - 1));
   sq_tensor *t = make_tensor(L, "arange", dtype, 1, &n);
   write_range(t, step_at, &s);
-  return finish_tensor(L, t, &arg[4]);
+  return finish_tensor(L, t, &arg[REQUIRES_GRAD]);
 }
 
 typedef struct span {
@@ -306,25 +323,27 @@ static sq_number span_at(const void *range, int64_t i) {
 }
 
 static int linspace(lua_State *L, const sq_arg *arg) {
-  span s = {arg[0].number, arg[1].number, 0, arg[2].integer};
-  sq_dtype dtype = arg[3].dtype;
+  enum { START, STOP, STEPS, DTYPE, REQUIRES_GRAD };
+  span s = {arg[START].number, arg[STOP].number, 0, arg[STEPS].integer};
+  sq_dtype dtype = arg[DTYPE].dtype;
   if (s.n < 0) return bind_error(L, "[linspace] steps is %d: it must be at least 0", (int)s.n);
   if (s.n > 1) s.step = (s.stop - s.start) / (double)(s.n - 1);
   if (dtype == SQ_F32) s.step = (double)(float)s.step;
   if (!sq_is_float(dtype) && s.step != floor(s.step))
     return bind_error(L, "[linspace] the step from %.14g to %.14g is %.14g: that is no %s", s.start,
                       s.stop, s.step, sq_dtype_name(dtype));
-  check_holds(L, "linspace", "start", dtype, arg[0].value);
-  check_holds(L, "linspace", "stop", dtype, arg[1].value);
+  check_holds(L, "linspace", "start", dtype, arg[START].value);
+  check_holds(L, "linspace", "stop", dtype, arg[STOP].value);
   sq_tensor *t = make_tensor(L, "linspace", dtype, 1, &s.n);
   write_range(t, span_at, &s);
-  return finish_tensor(L, t, &arg[4]);
+  return finish_tensor(L, t, &arg[REQUIRES_GRAD]);
 }
 
 static int eye(lua_State *L, const sq_arg *arg) {
-  int64_t rows = arg[0].integer, columns = arg[1].kind == SQ_ARG_NIL ? rows : arg[1].integer;
-  sq_tensor *t = make_tensor(L, "eye", arg[2].dtype, 2, (int64_t[]){rows, columns});
-  fill_with(L, "eye", t, sq_whole(0), &arg[3]);
+  enum { N, M, DTYPE, REQUIRES_GRAD };
+  int64_t rows = arg[N].integer, columns = arg[M].kind == SQ_ARG_NIL ? rows : arg[M].integer;
+  sq_tensor *t = make_tensor(L, "eye", arg[DTYPE].dtype, 2, (int64_t[]){rows, columns});
+  fill_with(L, "eye", t, sq_whole(0), &arg[REQUIRES_GRAD]);
   char *to = sq_data(t);
   size_t size = sq_dtype_size(t->dtype);
   double one = 1;
@@ -346,23 +365,27 @@ static int draw_tensor(lua_State *L, const char *what, sq_tensor *t, sq_law law,
 }
 
 static int rand_(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_tensor(L, "rand", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return draw_tensor(L, "rand", t, SQ_LAW_UNIFORM, &arg[3], &arg[2]);
+  enum { SIZE, DTYPE, REQUIRES_GRAD, GENERATOR };
+  sq_tensor *t = make_tensor(L, "rand", arg[DTYPE].dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  return draw_tensor(L, "rand", t, SQ_LAW_UNIFORM, &arg[GENERATOR], &arg[REQUIRES_GRAD]);
 }
 
 static int randn(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = make_tensor(L, "randn", arg[1].dtype, arg[0].ints.n, arg[0].ints.v);
-  return draw_tensor(L, "randn", t, SQ_LAW_NORMAL, &arg[3], &arg[2]);
+  enum { SIZE, DTYPE, REQUIRES_GRAD, GENERATOR };
+  sq_tensor *t = make_tensor(L, "randn", arg[DTYPE].dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  return draw_tensor(L, "randn", t, SQ_LAW_NORMAL, &arg[GENERATOR], &arg[REQUIRES_GRAD]);
 }
 
 /* Drawn in the order of x's elements in memory, as PyTorch's. */
 static int draw_like(lua_State *L, const char *what, sq_law law, const sq_arg *arg) {
+  enum { X, DTYPE, REQUIRES_GRAD, GENERATOR };
   sq_tensor **laid = bind_new_tensor(L), **like = bind_new_tensor(L), **out = bind_new_tensor(L);
-  BIND_TRY(L, sq_tensor_laid_like(arg[0].tensor, laid));
-  BIND_TRY(L, sq_tensor_cast(*laid, like_dtype(arg, 1), like));
-  BIND_TRY(L, random_draw(what, *like, law, sq_whole(0), sq_whole(1), random_generator(&arg[3])));
+  BIND_TRY(L, sq_tensor_laid_like(arg[X].tensor, laid));
+  BIND_TRY(L, sq_tensor_cast(*laid, like_dtype(arg, DTYPE), like));
+  BIND_TRY(L, random_draw(what, *like, law, sq_whole(0), sq_whole(1),
+                          random_generator(&arg[GENERATOR])));
   BIND_TRY(L, sq_tensor_contiguous(*like, out));
-  return finish_tensor(L, *out, &arg[2]);
+  return finish_tensor(L, *out, &arg[REQUIRES_GRAD]);
 }
 
 static int rand_like(lua_State *L, const sq_arg *arg) {
@@ -374,22 +397,25 @@ static int randn_like(lua_State *L, const sq_arg *arg) {
 }
 
 static int randint(lua_State *L, const sq_arg *arg) {
-  bool one = arg[1].kind == SQ_ARG_NIL;
-  sq_number low = sq_whole(one ? 0 : arg[0].integer);
-  sq_number high = sq_whole(one ? arg[0].integer : arg[1].integer);
-  sq_tensor *t = make_tensor(L, "randint", arg[3].dtype, arg[2].ints.n, arg[2].ints.v);
-  BIND_TRY(L, random_draw("randint", t, SQ_LAW_INTEGERS, low, high, random_generator(&arg[4])));
+  enum { LOW, HIGH, SIZE, DTYPE, GENERATOR };
+  bool one = arg[HIGH].kind == SQ_ARG_NIL;
+  sq_number low = sq_whole(one ? 0 : arg[LOW].integer);
+  sq_number high = sq_whole(one ? arg[LOW].integer : arg[HIGH].integer);
+  sq_tensor *t = make_tensor(L, "randint", arg[DTYPE].dtype, arg[SIZE].ints.n, arg[SIZE].ints.v);
+  BIND_TRY(
+      L, random_draw("randint", t, SQ_LAW_INTEGERS, low, high, random_generator(&arg[GENERATOR])));
   return 1;
 }
 
 static int randperm(lua_State *L, const sq_arg *arg) {
-  sq_dtype dtype = arg[2].dtype;
-  if (arg[0].integer > 0 && !sq_number_fits(dtype, sq_whole(arg[0].integer - 1))) {
+  enum { N, GENERATOR, DTYPE };
+  sq_dtype dtype = arg[DTYPE].dtype;
+  if (arg[N].integer > 0 && !sq_number_fits(dtype, sq_whole(arg[N].integer - 1))) {
     return bind_error(L, "[randperm] n is %lld: %s does not hold such numbers",
-                      (long long)arg[0].integer, sq_dtype_name(dtype));
+                      (long long)arg[N].integer, sq_dtype_name(dtype));
   }
-  sq_tensor *t = make_tensor(L, "randperm", SQ_I64, 1, (int64_t[]){arg[0].integer});
-  sq_rng_randperm(random_generator(&arg[1]), t->numel, sq_data(t));
+  sq_tensor *t = make_tensor(L, "randperm", SQ_I64, 1, (int64_t[]){arg[N].integer});
+  sq_rng_randperm(random_generator(&arg[GENERATOR]), t->numel, sq_data(t));
   if (dtype == SQ_I64) return 1;
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, sq_tensor_cast(t, dtype, slot));

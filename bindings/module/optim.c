@@ -246,10 +246,11 @@ static int optim_step(lua_State *L, const sq_arg *arg) {
 }
 
 static int optim_zero_grad(lua_State *L, const sq_arg *arg) {
-  sq_optim *o = arg[0].object;
+  enum { SELF, SET_TO_NONE };
+  sq_optim *o = arg[SELF].object;
   for (int i = 0; i < o->params; i++) {
     sq_tensor *g = sq_grad(o->param[i].w);
-    if (arg[1].flag) {
+    if (arg[SET_TO_NONE].flag) {
       BIND_TRY(L, sq_set_grad(o->param[i].w, NULL));
     } else if (g) {
       BIND_TRY(L, sq_tensor_fill(g, 0));
@@ -259,7 +260,8 @@ static int optim_zero_grad(lua_State *L, const sq_arg *arg) {
 }
 
 static int optim_add_param_group(lua_State *L, const sq_arg *arg) {
-  add_group(L, arg[0].object, arg[1].stack);
+  enum { SELF, GROUP };
+  add_group(L, arg[SELF].object, arg[GROUP].stack);
   return 0;
 }
 
@@ -283,7 +285,8 @@ static int optim_state_dict(lua_State *L, const sq_arg *arg) {
 }
 
 static int optim_load_state_dict(lua_State *L, const sq_arg *arg) {
-  call_optim_part(L, "load_state_dict", &arg[1]);
+  enum { SELF, STATE };
+  call_optim_part(L, "load_state_dict", &arg[STATE]);
   return 0;
 }
 
@@ -492,20 +495,23 @@ int luaopen_seqrt_optimizer(lua_State *L) {
 /* --- clipping ------------------------------------------------------------------------------- */
 
 static int clip_grad_norm(lua_State *L, const sq_arg *arg) {
+  enum { PARAMETERS, MAX_NORM, NORM_TYPE, ERROR_IF_NONFINITE };
   int n;
-  sq_tensor **grads = check_tensors(L, arg[0].stack, "clip_grad_norm_", &n);
+  sq_tensor **grads = check_tensors(L, arg[PARAMETERS].stack, "clip_grad_norm_", &n);
   for (int i = 0; i < n; i++) grads[i] = sq_grad(grads[i]);
   double norm = 0;
-  BIND_TRY(L, sq_clip_norm(n, grads, arg[1].number, arg[2].number, arg[3].flag, &norm));
+  BIND_TRY(L, sq_clip_norm(n, grads, arg[MAX_NORM].number, arg[NORM_TYPE].number,
+                           arg[ERROR_IF_NONFINITE].flag, &norm));
   lua_pushnumber(L, norm);
   return 1;
 }
 
 static int clip_grad_value(lua_State *L, const sq_arg *arg) {
+  enum { PARAMETERS, CLIP_VALUE };
   int n;
-  sq_tensor **grads = check_tensors(L, arg[0].stack, "clip_grad_value_", &n);
+  sq_tensor **grads = check_tensors(L, arg[PARAMETERS].stack, "clip_grad_value_", &n);
   for (int i = 0; i < n; i++) grads[i] = sq_grad(grads[i]);
-  BIND_TRY(L, sq_clip_value(n, grads, arg[1].number));
+  BIND_TRY(L, sq_clip_value(n, grads, arg[CLIP_VALUE].number));
   return 0;
 }
 

@@ -60,9 +60,10 @@ static series read_series(lua_State *L, const sq_arg *arg, const char *what) {
 }
 
 /* x and y; with y left out, x is y and its positions count from 1. */
-static void read_xy(lua_State *L, const sq_arg *arg, const char *what, series *x, series *y) {
-  *x = read_series(L, &arg[0], what);
-  *y = read_series(L, &arg[1], what);
+static void read_xy(lua_State *L, const char *what, const sq_arg *first, const sq_arg *second,
+                    series *x, series *y) {
+  *x = read_series(L, first, what);
+  *y = read_series(L, second, what);
   if (!y->v) {
     *y = *x;
     *x = (series){y->n, NULL};
@@ -83,26 +84,33 @@ static const char *text_or_null(const sq_arg *arg) {
 
 /* The arguments that STYLE stands for. */
 static sq_plot_style read_style(const sq_arg *arg) {
-  return (sq_plot_style){text_or_null(&arg[0]), text_or_null(&arg[1]), text_or_null(&arg[2]),
-                         text_or_null(&arg[3]), arg[4].number,         arg[5].number,
-                         arg[6].number};
+  enum { COLOR, LABEL, DASH, MARKER, WIDTH, SIZE, ALPHA };
+  return (sq_plot_style){.color = text_or_null(&arg[COLOR]),
+                         .label = text_or_null(&arg[LABEL]),
+                         .dash = text_or_null(&arg[DASH]),
+                         .marker = text_or_null(&arg[MARKER]),
+                         .width = arg[WIDTH].number,
+                         .size = arg[SIZE].number,
+                         .alpha = arg[ALPHA].number};
 }
 
 /* --- Axes ----------------------------------------------------------------------------------- */
 
 static int axes_line(lua_State *L, const sq_arg *arg) {
+  enum { SELF, X, Y, COLOR };
   series x, y;
-  read_xy(L, arg + 1, "line", &x, &y);
-  sq_plot_style style = read_style(arg + 3);
-  BIND_TRY(L, sq_axes_line(arg[0].object, y.n, x.v, y.v, &style));
+  read_xy(L, "line", &arg[X], &arg[Y], &x, &y);
+  sq_plot_style style = read_style(&arg[COLOR]);
+  BIND_TRY(L, sq_axes_line(arg[SELF].object, y.n, x.v, y.v, &style));
   return bind_give_self(L);
 }
 
 static int axes_scatter(lua_State *L, const sq_arg *arg) {
+  enum { SELF, X, Y, COLOR };
   series x, y;
-  read_xy(L, arg + 1, "scatter", &x, &y);
-  sq_plot_style style = read_style(arg + 3);
-  BIND_TRY(L, sq_axes_scatter(arg[0].object, y.n, x.v, y.v, &style));
+  read_xy(L, "scatter", &arg[X], &arg[Y], &x, &y);
+  sq_plot_style style = read_style(&arg[COLOR]);
+  BIND_TRY(L, sq_axes_scatter(arg[SELF].object, y.n, x.v, y.v, &style));
   return bind_give_self(L);
 }
 
@@ -123,48 +131,52 @@ static const char **read_names(lua_State *L, const sq_arg *arg, int64_t n) {
 }
 
 static int axes_bar(lua_State *L, const sq_arg *arg) {
+  enum { SELF, X, Y, NAMES, COLOR };
   series x, y;
-  read_xy(L, arg + 1, "bar", &x, &y);
-  sq_plot_style style = read_style(arg + 4);
-  const char **names = read_names(L, &arg[3], y.n);
-  BIND_TRY(L, sq_axes_bar(arg[0].object, y.n, x.v, y.v, names, &style));
+  read_xy(L, "bar", &arg[X], &arg[Y], &x, &y);
+  sq_plot_style style = read_style(&arg[COLOR]);
+  const char **names = read_names(L, &arg[NAMES], y.n);
+  BIND_TRY(L, sq_axes_bar(arg[SELF].object, y.n, x.v, y.v, names, &style));
   return bind_give_self(L);
 }
 
 static int axes_hist(lua_State *L, const sq_arg *arg) {
-  series values = read_series(L, &arg[1], "hist");
-  sq_plot_style style = read_style(arg + 3);
-  BIND_TRY(L, sq_axes_hist(arg[0].object, values.n, values.v, arg[2].integer, &style));
+  enum { SELF, VALUES, BINS, COLOR };
+  series values = read_series(L, &arg[VALUES], "hist");
+  sq_plot_style style = read_style(&arg[COLOR]);
+  BIND_TRY(L, sq_axes_hist(arg[SELF].object, values.n, values.v, arg[BINS].integer, &style));
   return bind_give_self(L);
 }
 
 static int axes_band(lua_State *L, const sq_arg *arg) {
-  series x = read_series(L, &arg[1], "band"), lo = read_series(L, &arg[2], "band"),
-         hi = read_series(L, &arg[3], "band");
+  enum { SELF, X, LO, HI, COLOR };
+  series x = read_series(L, &arg[X], "band"), lo = read_series(L, &arg[LO], "band"),
+         hi = read_series(L, &arg[HI], "band");
   if (lo.n != hi.n || x.n != lo.n) {
     bind_error(L, "[band] x, lo and hi have %d, %d and %d numbers: they must be as many", (int)x.n,
                (int)lo.n, (int)hi.n);
   }
-  sq_plot_style style = read_style(arg + 4);
-  BIND_TRY(L, sq_axes_band(arg[0].object, lo.n, x.v, lo.v, hi.v, &style));
+  sq_plot_style style = read_style(&arg[COLOR]);
+  BIND_TRY(L, sq_axes_band(arg[SELF].object, lo.n, x.v, lo.v, hi.v, &style));
   return bind_give_self(L);
 }
 
 /* (Y,X), or (C,Y,X) with C = 1, 3, 4, as the C API's (Y,X,C). */
 static int axes_image(lua_State *L, const sq_arg *arg) {
-  const sq_tensor *t = arg[1].tensor;
+  enum { SELF, X, LO, HI, CMAP };
+  const sq_tensor *t = arg[X].tensor;
   int64_t C = t->ndim == 3 ? t->shape[0] : 1;
   if (t->ndim < 2 || t->ndim > 3 || (C != 1 && C != 3 && C != 4)) {
     return bind_error(L, "[image] x is %s: it must be (Y,X), or (C,Y,X) with 1, 3 or 4 colours",
                       sq_tensor_shape_text(t, SQ_SHAPE_BUF));
   }
-  int64_t Y = t->shape[t->ndim - 2], X = t->shape[t->ndim - 1];
+  int64_t rows = t->shape[t->ndim - 2], columns = t->shape[t->ndim - 1];
   double *v = push_doubles(L, t->numel);
-  for (int64_t i = 0; i < Y * X; i++) {
-    for (int64_t c = 0; c < C; c++) v[i * C + c] = sq_tensor_get(t, c * Y * X + i);
+  for (int64_t i = 0; i < rows * columns; i++) {
+    for (int64_t c = 0; c < C; c++) v[i * C + c] = sq_tensor_get(t, c * rows * columns + i);
   }
-  BIND_TRY(L, sq_axes_image(arg[0].object, Y, X, C, v, arg[2].number, arg[3].number,
-                            text_or_null(&arg[4])));
+  BIND_TRY(L, sq_axes_image(arg[SELF].object, rows, columns, C, v, arg[LO].number, arg[HI].number,
+                            text_or_null(&arg[CMAP])));
   return bind_give_self(L);
 }
 
@@ -177,19 +189,21 @@ static void read_axis_limits(lua_State *L, sq_axes *axes, const sq_arg *arg, con
 }
 
 static int axes_set(lua_State *L, const sq_arg *arg) {
-  sq_axes *axes = arg[0].object;
-  if (text_or_null(&arg[1])) BIND_TRY(L, sq_axes_set_title(axes, arg[1].string));
-  if (text_or_null(&arg[2])) BIND_TRY(L, sq_axes_set_xlabel(axes, arg[2].string));
-  if (text_or_null(&arg[3])) BIND_TRY(L, sq_axes_set_ylabel(axes, arg[3].string));
-  read_axis_limits(L, axes, &arg[4], "xlim", sq_axes_set_xlim);
-  read_axis_limits(L, axes, &arg[5], "ylim", sq_axes_set_ylim);
-  if (text_or_null(&arg[6])) BIND_TRY(L, sq_axes_set_xscale(axes, arg[6].string));
-  if (text_or_null(&arg[7])) BIND_TRY(L, sq_axes_set_yscale(axes, arg[7].string));
+  enum { SELF, TITLE, XLABEL, YLABEL, XLIM, YLIM, XSCALE, YSCALE };
+  sq_axes *axes = arg[SELF].object;
+  if (text_or_null(&arg[TITLE])) BIND_TRY(L, sq_axes_set_title(axes, arg[TITLE].string));
+  if (text_or_null(&arg[XLABEL])) BIND_TRY(L, sq_axes_set_xlabel(axes, arg[XLABEL].string));
+  if (text_or_null(&arg[YLABEL])) BIND_TRY(L, sq_axes_set_ylabel(axes, arg[YLABEL].string));
+  read_axis_limits(L, axes, &arg[XLIM], "xlim", sq_axes_set_xlim);
+  read_axis_limits(L, axes, &arg[YLIM], "ylim", sq_axes_set_ylim);
+  if (text_or_null(&arg[XSCALE])) BIND_TRY(L, sq_axes_set_xscale(axes, arg[XSCALE].string));
+  if (text_or_null(&arg[YSCALE])) BIND_TRY(L, sq_axes_set_yscale(axes, arg[YSCALE].string));
   return bind_give_self(L);
 }
 
 static int axes_legend(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, sq_axes_legend(arg[0].object, text_or_null(&arg[1])));
+  enum { SELF, PLACE };
+  BIND_TRY(L, sq_axes_legend(arg[SELF].object, text_or_null(&arg[PLACE])));
   return bind_give_self(L);
 }
 
@@ -222,9 +236,10 @@ static const bind_class axes_class = {
 /* --- Figure --------------------------------------------------------------------------------- */
 
 static int plot_figure(lua_State *L, const sq_arg *arg) {
+  enum { ROWS, COLS, WIDTH, HEIGHT, TITLE };
   bind_box *box = bind_new(L, &figure_class, 0);
-  sq_figure_spec spec = {arg[0].integer, arg[1].integer, arg[2].number, arg[3].number,
-                         text_or_null(&arg[4])};
+  sq_figure_spec spec = {arg[ROWS].integer, arg[COLS].integer, arg[WIDTH].number,
+                         arg[HEIGHT].number, text_or_null(&arg[TITLE])};
   sq_figure *f = NULL;
   BIND_TRY(L, sq_figure_new(&spec, &f));
   box->object = f;
@@ -233,8 +248,9 @@ static int plot_figure(lua_State *L, const sq_arg *arg) {
 
 /* axes(row, col): positions from 1. */
 static int figure_axes(lua_State *L, const sq_arg *arg) {
+  enum { SELF, ROW, COL };
   sq_axes *a = NULL;
-  BIND_TRY(L, sq_figure_axes(arg[0].object, arg[1].integer, arg[2].integer, &a));
+  BIND_TRY(L, sq_figure_axes(arg[SELF].object, arg[ROW].integer, arg[COL].integer, &a));
   bind_box *box = bind_new(L, &axes_class, 1);
   lua_pushvalue(L, 1);
   lua_setiuservalue(L, -2, 1);
@@ -243,7 +259,8 @@ static int figure_axes(lua_State *L, const sq_arg *arg) {
 }
 
 static int figure_save(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, sq_figure_save(arg[0].object, arg[1].string));
+  enum { SELF, PATH };
+  BIND_TRY(L, sq_figure_save(arg[SELF].object, arg[PATH].string));
   return 0;
 }
 

@@ -30,7 +30,8 @@ sq_status random_draw(const char *what, sq_tensor *t, sq_law law, sq_number a, s
 /* --- the class ------------------------------------------------------------------------------ */
 
 static int generator_manual_seed(lua_State *L, const sq_arg *arg) {
-  sq_rng_seed(arg[0].generator, (uint64_t)arg[1].integer);
+  enum { SELF, SEED };
+  sq_rng_seed(arg[SELF].generator, (uint64_t)arg[SEED].integer);
   return bind_give_self(L);
 }
 
@@ -61,7 +62,8 @@ static int generator_get_state(lua_State *L, const sq_arg *arg) {
 }
 
 static int generator_set_state(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, load_state(arg[0].generator, arg[1].tensor));
+  enum { SELF, STATE };
+  BIND_TRY(L, load_state(arg[SELF].generator, arg[STATE].tensor));
   return bind_give_self(L);
 }
 
@@ -73,11 +75,12 @@ static int generator_state_dict(lua_State *L, const sq_arg *arg) {
 }
 
 static int generator_load_state_dict(lua_State *L, const sq_arg *arg) {
-  lua_getfield(L, arg[1].stack, "state");
+  enum { SELF, STATE_DICT };
+  lua_getfield(L, arg[STATE_DICT].stack, "state");
   bind_box *box = bind_test(L, -1, bind_tensor_class);
   if (!box || !box->tensor)
     return bind_error(L, "[load_state_dict] state_dict.state: expected a Tensor");
-  BIND_TRY(L, load_state(arg[0].generator, box->tensor));
+  BIND_TRY(L, load_state(arg[SELF].generator, box->tensor));
   return bind_give_self(L);
 }
 
@@ -163,18 +166,19 @@ static int manual_seed(lua_State *L, const sq_arg *arg) {
 
 /* As math.random: () a float in [0, 1), (n) an integer of 1..n, (m, n) of m..n, (0) of all. */
 static int random_number(lua_State *L, const sq_arg *arg) {
-  sq_rng *rng = random_generator(&arg[2]);
-  bool one = arg[1].kind == SQ_ARG_NIL;
-  if (arg[0].kind == SQ_ARG_NIL && !one) return bind_error(L, "[random] n is given, m is nil");
-  if (arg[0].kind == SQ_ARG_NIL) {
+  enum { M, N, GENERATOR };
+  sq_rng *rng = random_generator(&arg[GENERATOR]);
+  bool one = arg[N].kind == SQ_ARG_NIL;
+  if (arg[M].kind == SQ_ARG_NIL && !one) return bind_error(L, "[random] n is given, m is nil");
+  if (arg[M].kind == SQ_ARG_NIL) {
     double x;
     sq_rng_uniform(rng, SQ_F64, 1, 0, 1, &x);
     lua_pushnumber(L, x);
     return 1;
   }
-  bool all = one && arg[0].integer == 0;
-  int64_t lo = all ? INT64_MIN : one ? 1 : arg[0].integer;
-  int64_t hi = all ? INT64_MAX : one ? arg[0].integer : arg[1].integer;
+  bool all = one && arg[M].integer == 0;
+  int64_t lo = all ? INT64_MIN : one ? 1 : arg[M].integer;
+  int64_t hi = all ? INT64_MAX : one ? arg[M].integer : arg[N].integer;
   if (lo > hi)
     return bind_error(L, "[random] there is no integer from %" PRId64 " to %" PRId64, lo, hi);
   lua_pushinteger(L, sq_rng_between(rng, lo, hi));

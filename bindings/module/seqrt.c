@@ -88,8 +88,9 @@ static int info(lua_State *L, const sq_arg *arg) {
 
 /* For tests: lets n allocations through, then fails `count` (-1: all); n < 0 turns it off. */
 static int fail_allocations(lua_State *L, const sq_arg *arg) {
+  enum { AFTER, COUNT };
   (void)L;
-  sq_mem_fail_after(arg[0].integer, arg[1].integer);
+  sq_mem_fail_after(arg[AFTER].integer, arg[COUNT].integer);
   return 0;
 }
 

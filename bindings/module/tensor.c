@@ -175,11 +175,12 @@ static const bind_field fields[] = {
 /* --- sizes ---------------------------------------------------------------------------------- */
 
 static int tensor_size(lua_State *L, const sq_arg *arg) {
-  const sq_tensor *t = arg[0].tensor;
-  if (arg[1].kind == SQ_ARG_NIL) return get_shape(L, arg[0].tensor);
+  enum { X, DIM };
+  const sq_tensor *t = arg[X].tensor;
+  if (arg[DIM].kind == SQ_ARG_NIL) return get_shape(L, arg[X].tensor);
   int dim;
   if (t->ndim == 0) return bind_error(L, "[size] x is 0-d: it has no dim");
-  BIND_TRY(L, sq_dim_resolve("size", arg[1].integer, t->ndim, &dim));
+  BIND_TRY(L, sq_dim_resolve("size", arg[DIM].integer, t->ndim, &dim));
   lua_pushinteger(L, t->shape[dim]);
   return 1;
 }
@@ -261,7 +262,8 @@ static int tensor_to_string(lua_State *L) {
 /* --- gradients ------------------------------------------------------------------------------ */
 
 static int tensor_requires_grad_(lua_State *L, const sq_arg *arg) {
-  BIND_TRY(L, sq_set_requires_grad(arg[0].tensor, arg[1].flag));
+  enum { X, REQUIRES_GRAD };
+  BIND_TRY(L, sq_set_requires_grad(arg[X].tensor, arg[REQUIRES_GRAD].flag));
   return bind_give_self(L);
 }
 
@@ -271,9 +273,10 @@ static int tensor_retain_grad(lua_State *L, const sq_arg *arg) {
 }
 
 static int tensor_backward(lua_State *L, const sq_arg *arg) {
-  sq_tensor *gradient = arg[1].kind == SQ_ARG_NIL ? NULL : arg[1].tensor;
+  enum { X, GRADIENT, RETAIN_GRAPH };
+  sq_tensor *gradient = arg[GRADIENT].kind == SQ_ARG_NIL ? NULL : arg[GRADIENT].tensor;
   /* not tried again without memory: what is done is done */
-  sq_status st = sq_backward(arg[0].tensor, gradient, arg[2].flag);
+  sq_status st = sq_backward(arg[X].tensor, gradient, arg[RETAIN_GRAPH].flag);
   return st == SQ_OK ? 0 : bind_raise(L, st);
 }
 
@@ -310,22 +313,25 @@ static int to_bool(lua_State *L, const sq_arg *arg) {
 }
 
 static int tensor_type_as(lua_State *L, const sq_arg *arg) {
-  return convert_to(L, arg[0].tensor, arg[1].tensor->dtype);
+  enum { X, OTHER };
+  return convert_to(L, arg[X].tensor, arg[OTHER].tensor->dtype);
 }
 
 /* --- two tensors as a whole ----------------------------------------------------------------- */
 
 static int tensor_equal(lua_State *L, const sq_arg *arg) {
+  enum { X, OTHER };
   bool same;
-  BIND_TRY(L, sq_equal(arg[0].tensor, arg[1].tensor, &same));
+  BIND_TRY(L, sq_equal(arg[X].tensor, arg[OTHER].tensor, &same));
   lua_pushboolean(L, same);
   return 1;
 }
 
 static int tensor_allclose(lua_State *L, const sq_arg *arg) {
+  enum { X, OTHER, RTOL, ATOL, EQUAL_NAN };
   bool close;
-  BIND_TRY(L, sq_allclose(arg[0].tensor, arg[1].tensor, arg[2].number, arg[3].number, arg[4].flag,
-                          &close));
+  BIND_TRY(L, sq_allclose(arg[X].tensor, arg[OTHER].tensor, arg[RTOL].number, arg[ATOL].number,
+                          arg[EQUAL_NAN].flag, &close));
   lua_pushboolean(L, close);
   return 1;
 }
@@ -339,20 +345,27 @@ static int draw_into(lua_State *L, const char *what, const sq_arg *x, sq_law law
 }
 
 static int tensor_uniform_(lua_State *L, const sq_arg *arg) {
-  return draw_into(L, "uniform_", arg, SQ_LAW_UNIFORM, arg[1].value, arg[2].value, &arg[3]);
+  enum { X, FROM, TO, GENERATOR };
+  return draw_into(L, "uniform_", arg, SQ_LAW_UNIFORM, arg[FROM].value, arg[TO].value,
+                   &arg[GENERATOR]);
 }
 
 static int tensor_normal_(lua_State *L, const sq_arg *arg) {
-  return draw_into(L, "normal_", arg, SQ_LAW_NORMAL, arg[1].value, arg[2].value, &arg[3]);
+  enum { X, MEAN, STD, GENERATOR };
+  return draw_into(L, "normal_", arg, SQ_LAW_NORMAL, arg[MEAN].value, arg[STD].value,
+                   &arg[GENERATOR]);
 }
 
 static int tensor_random_(lua_State *L, const sq_arg *arg) {
-  sq_number from = sq_whole(arg[1].integer), to = sq_whole(arg[2].integer);
-  return draw_into(L, "random_", arg, SQ_LAW_INTEGERS, from, to, &arg[3]);
+  enum { X, FROM, TO, GENERATOR };
+  sq_number from = sq_whole(arg[FROM].integer), to = sq_whole(arg[TO].integer);
+  return draw_into(L, "random_", arg, SQ_LAW_INTEGERS, from, to, &arg[GENERATOR]);
 }
 
 static int tensor_bernoulli_(lua_State *L, const sq_arg *arg) {
-  return draw_into(L, "bernoulli_", arg, SQ_LAW_BERNOULLI, arg[1].value, sq_whole(0), &arg[2]);
+  enum { X, P, GENERATOR };
+  return draw_into(L, "bernoulli_", arg, SQ_LAW_BERNOULLI, arg[P].value, sq_whole(0),
+                   &arg[GENERATOR]);
 }
 
 /* --- the class ------------------------------------------------------------------------------ */

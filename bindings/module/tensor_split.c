@@ -35,9 +35,10 @@ static int push_equal_parts(lua_State *L, const char *name, sq_tensor *t, int di
 }
 
 int tensor_chunk(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = arg[0].tensor;
-  int64_t chunks = arg[1].integer;
-  int dim = dim_of(L, "chunk", t, arg[2].integer);
+  enum { X, CHUNKS, DIM };
+  sq_tensor *t = arg[X].tensor;
+  int64_t chunks = arg[CHUNKS].integer;
+  int dim = dim_of(L, "chunk", t, arg[DIM].integer);
   if (chunks < 1)
     return bind_error(L, "[chunk] chunks is %lld: it must be at least 1", (long long)chunks);
   int64_t size = t->shape[dim] / chunks + (t->shape[dim] % chunks != 0);
@@ -64,19 +65,23 @@ static int push_listed_parts(lua_State *L, sq_tensor *t, int dim, int n, const i
 }
 
 int tensor_split(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = arg[0].tensor;
-  int dim = dim_of(L, "split", t, arg[2].integer);
-  if (arg[1].ints.list) return push_listed_parts(L, t, dim, arg[1].ints.n, arg[1].ints.v);
-  if (arg[1].ints.n != 1) return bind_error(L, "[split] sizes go in a list: x:split({2, 3}, dim)");
-  int64_t size = arg[1].ints.v[0];
+  enum { X, SPLIT_SIZE, DIM };
+  sq_tensor *t = arg[X].tensor;
+  int dim = dim_of(L, "split", t, arg[DIM].integer);
+  if (arg[SPLIT_SIZE].ints.list)
+    return push_listed_parts(L, t, dim, arg[SPLIT_SIZE].ints.n, arg[SPLIT_SIZE].ints.v);
+  if (arg[SPLIT_SIZE].ints.n != 1)
+    return bind_error(L, "[split] sizes go in a list: x:split({2, 3}, dim)");
+  int64_t size = arg[SPLIT_SIZE].ints.v[0];
   if (size < 1)
     return bind_error(L, "[split] split_size is %lld: it must be at least 1", (long long)size);
   return push_equal_parts(L, "split", t, dim, size);
 }
 
 int tensor_unbind(lua_State *L, const sq_arg *arg) {
-  sq_tensor *t = arg[0].tensor;
-  int dim = dim_of(L, "unbind", t, arg[1].integer);
+  enum { X, DIM };
+  sq_tensor *t = arg[X].tensor;
+  int dim = dim_of(L, "unbind", t, arg[DIM].integer);
   int64_t n = t->shape[dim];
   reserve_results(L, "unbind", n);
   for (int64_t i = 0; i < n; i++) {

@@ -144,6 +144,35 @@ describe("the list of the API", function()
     end
   end)
 
+  it("names arguments in C as the signatures do", function()
+    local functions, enums, seen = {}, {}, 0
+    for _, file in ipairs(sq.fs.glob "bindings/module/*.c") do
+      local text = support.read(file)
+      for list in text:gmatch "bind_fn [%w_]+%[%] = (%b{})" do
+        for row in list:sub(2, -2):gmatch "%b{}" do
+          local name, fn = row:match '^{"([%w_]+)"', row:match "([%w_]+)}$"
+          if name then functions[#functions + 1] = {name, fn} end
+        end
+      end
+      for fn, list in text:gmatch "int ([%w_]+)%(lua_State %*L, const sq_arg %*arg%) {\n  enum { ([^}]*) };" do
+        enums[fn] = list
+      end
+    end
+    for _, each in ipairs(functions) do
+      local names, ok = enums[each[2]], false
+      for _, row in ipairs(names and rows or {}) do
+        if row.name == each[1] and row.params then
+          local params = {}
+          for i, p in ipairs(row.params) do params[i] = p.name:upper() end
+          ok = ok or (table.concat(params, ", ") .. ","):sub(1, #names + 1) == names .. ","
+        end
+      end
+      if names then seen = seen + 1 end
+      assert.is_true(ok or not names, ("%s: enum { %s } is not its signature's beginning"):format(each[2], tostring(names)))
+    end
+    assert.is_true(seen > 40, seen)
+  end)
+
   it("knows each function's own row", function()
     local done = {}
     for _, row in ipairs(rows) do
