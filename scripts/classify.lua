@@ -16,17 +16,17 @@ local models = require "models"
 local nn, optim, data = sq.nn, sq.optim, sq.data
 
 local options = sq.cli({
-  model = { "small", choices = { "small", "wide" }, help = "two convolutions of 8 and 16, or of 32 and 64 filters" },
-  dataset = { "mnist", choices = { "mnist", "fashion", "digits" }, help = "pictures to learn" },
-  epochs = { 3, min = 1, help = "passes over the training pictures" },
-  steps = { 0, min = 0, help = "most training steps of an epoch, 0: all of them" },
-  batch = { type = "integer", min = 1, help = "pictures per step (default: 128; wide: 64)" },
-  lr = { type = "number", min = 0, help = "highest rate of Adam, which rises to it, then falls (default: 4e-3; wide: 1.5e-3)" },
-  seed = { 0, help = "seed of weights and order" },
-  out = { type = "folder", help = "folder of the results (default: runs/classify/ and the set's name)" },
-  threads = { 0, min = 0, help = "threads, 0: one per core" },
-  dry_run = { false, help = "one epoch of two steps" },
-}, { args = { ... } }) -- judge.lua runs this file with words of its own
+  model = {"small", choices = {"small", "wide"}, help = "two convolutions of 8 and 16, or of 32 and 64 filters"},
+  dataset = {"mnist", choices = {"mnist", "fashion", "digits"}, help = "pictures to learn"},
+  epochs = {3, min = 1, help = "passes over the training pictures"},
+  steps = {0, min = 0, help = "most training steps of an epoch, 0: all of them"},
+  batch = {type = "integer", min = 1, help = "pictures per step (default: 128; wide: 64)"},
+  lr = {type = "number", min = 0, help = "highest rate of Adam, which rises to it, then falls (default: 4e-3; wide: 1.5e-3)"},
+  seed = {0, help = "seed of weights and order"},
+  out = {type = "folder", help = "folder of the results (default: runs/classify/ and the set's name)"},
+  threads = {0, min = 0, help = "threads, 0: one per core"},
+  dry_run = {false, help = "one epoch of two steps"},
+}, {args = {...}}) -- judge.lua runs this file with words of its own
 local wide = options.model == "wide"
 options.batch, options.lr = options.batch or wide and 64 or 128, options.lr or wide and 1.5e-3 or 4e-3
 if options.dry_run then options.epochs, options.steps = 1, 2 end
@@ -49,15 +49,15 @@ local loader = data.DataLoader(train, {
   generator = sq.Generator(options.seed),
 })
 local steps = options.steps > 0 and math.min(options.steps, #loader) or #loader
-local opt = optim.Adam(model:parameters(), { lr = options.lr })
-local schedule = optim.lr_scheduler.OneCycleLR(opt, { max_lr = options.lr, total_steps = options.epochs * steps })
+local opt = optim.Adam(model:parameters(), {lr = options.lr})
+local schedule = optim.lr_scheduler.OneCycleLR(opt, {max_lr = options.lr, total_steps = options.epochs * steps})
 
 -- Right or wrong for each picture of a set: bool (n); and the classes given, int64 (n).
 local function answers(set)
   local _ <close> = sq.no_grad()
   model:eval()
   local given, right = {}, {}
-  for x, y in data.DataLoader(set, { batch_size = wide and 100 or 500 }):epoch() do
+  for x, y in data.DataLoader(set, {batch_size = wide and 100 or 500}):epoch() do
     given[#given + 1] = model(x):argmax(-1)
     right[#right + 1] = given[#given]:eq(y)
   end
@@ -67,7 +67,7 @@ end
 
 local log = sq.Log(out)
 local begin = sq.clock()
-local bar = sq.progress(options.epochs * steps, { desc = "classify " .. name })
+local bar = sq.progress(options.epochs * steps, {desc = "classify " .. name})
 local step, right, given = 0, nil, nil
 for epoch = 1, options.epochs do
   local last = epoch * steps
@@ -79,14 +79,14 @@ for epoch = 1, options.epochs do
     schedule:step()
 
     step = step + 1
-    log:write(step, { loss = loss:item(), lr = opt.lr })
-    bar:set_postfix { loss = loss:item() }
+    log:write(step, {loss = loss:item(), lr = opt.lr})
+    bar:set_postfix {loss = loss:item()}
     bar:update()
     if step == last then break end
   end
   right, given = answers(test)
   local accuracy = right:mean():item()
-  log:write(step, { epoch = epoch, test_accuracy = accuracy })
+  log:write(step, {epoch = epoch, test_accuracy = accuracy})
   if epoch < options.epochs then bar:write(("epoch %d: test accuracy %.4f"):format(epoch, accuracy)) end
 end
 bar:close()
@@ -112,9 +112,9 @@ print(("\ntest accuracy %.4f after %d epochs, %.1f s"):format(right:mean():item(
 
 local wrong = right:logical_not():nonzero():squeeze(2)
 if #wrong > 0 then
-  local first = wrong[{ { 1, math.min(#wrong, 50) } }]
+  local first = wrong[{{1, math.min(#wrong, 50)}}]
   local pictures = test:batch(first, 0, #first)
-  sq.image.save_grid(sq.fs.join(out, "mistakes.png"), pictures, { nrow = 10, value_range = { -1, 1 }, normalize = true })
+  sq.image.save_grid(sq.fs.join(out, "mistakes.png"), pictures, {nrow = 10, value_range = {-1, 1}, normalize = true})
 end
 local path = sq.fs.join(out, "classifier.safetensors")
 models.save(path, model, "classifier", name)

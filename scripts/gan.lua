@@ -19,19 +19,19 @@ local nn, optim, data, plot, image = sq.nn, sq.optim, sq.data, sq.plot, sq.image
 local bce = nn.functional.binary_cross_entropy
 
 local options = sq.cli {
-  dataset = { "mnist", choices = { "mnist", "fashion", "digits" }, help = "what to draw" },
-  digits = { 60000, min = 1, help = "how many drawn digits, where they are the data" },
-  loss = { "non-saturating", choices = { "non-saturating", "minimax" }, help = "what G minimises" },
-  batch = { 64, min = 2, help = "pictures per step" },
-  epochs = { 50, min = 1, help = "times through the data" },
-  lr = { 2e-4, min = 0, help = "learning rate of Adam, for both" },
-  beta1 = { 0.5, min = 0, max = 0.999, help = "Adam's memory of the gradient; at 0.9, its usual value, D wins" },
-  sample_every = { 10, min = 1, help = "epochs between two grids" },
-  seed = { 0, help = "seed of weights, noise and the order of the data" },
-  resume = { false, help = "go on from the newest checkpoint" },
-  out = { "runs/gan", type = "folder", help = "folder of figures, checkpoints and the generator" },
-  threads = { 0, min = 0, help = "threads, 0: one per core" },
-  dry_run = { false, help = "two steps only" },
+  dataset = {"mnist", choices = {"mnist", "fashion", "digits"}, help = "what to draw"},
+  digits = {60000, min = 1, help = "how many drawn digits, where they are the data"},
+  loss = {"non-saturating", choices = {"non-saturating", "minimax"}, help = "what G minimises"},
+  batch = {64, min = 2, help = "pictures per step"},
+  epochs = {50, min = 1, help = "times through the data"},
+  lr = {2e-4, min = 0, help = "learning rate of Adam, for both"},
+  beta1 = {0.5, min = 0, max = 0.999, help = "Adam's memory of the gradient; at 0.9, its usual value, D wins"},
+  sample_every = {10, min = 1, help = "epochs between two grids"},
+  seed = {0, help = "seed of weights, noise and the order of the data"},
+  resume = {false, help = "go on from the newest checkpoint"},
+  out = {"runs/gan", type = "folder", help = "folder of figures, checkpoints and the generator"},
+  threads = {0, min = 0, help = "threads, 0: one per core"},
+  dry_run = {false, help = "two steps only"},
 }
 if options.dry_run then options.digits = math.min(options.digits, 2 * options.batch) end
 if options.threads > 0 then sq.set_num_threads(options.threads) end
@@ -44,10 +44,10 @@ sq.manual_seed(options.seed)
 local set, set_name = models.pictures(options.dataset, "train", options.digits)
 options.dataset = set_name
 if #set < options.batch then error(("--batch %d: there are %d pictures"):format(options.batch, #set), 0) end
-local loader = data.DataLoader(set, { batch_size = options.batch, shuffle = true, drop_last = true })
+local loader = data.DataLoader(set, {batch_size = options.batch, shuffle = true, drop_last = true})
 
 local G, D = models.Generator(), models.Discriminator()
-local adam = { lr = options.lr, betas = { options.beta1, 0.999 } }
+local adam = {lr = options.lr, betas = {options.beta1, 0.999}}
 local opt_G, opt_D = optim.Adam(G:parameters(), adam), optim.Adam(D:parameters(), adam)
 local fixed_z = sq.randn(25, models.LATENT)
 local real, fake = sq.ones(options.batch, 1), sq.zeros(options.batch, 1)
@@ -84,17 +84,17 @@ end
 local per_epoch = #loader
 local total = options.dry_run and 2 or options.epochs * per_epoch
 local middle = math.max(1, total // 2)
-local CURVES = { "loss_D", "loss_G", "D_x", "D_Gz" }
+local CURVES = {"loss_D", "loss_G", "D_x", "D_Gz"}
 local history = sq.zeros(total, #CURVES) -- a row per step
 local grids = {} -- first, middle, last: {step, 5x5 pictures as bytes}
 local step = 0
 
 local log = sq.Log(options.out)
-local checkpoint <close> = sq.Checkpoint(path "checkpoints", { every = math.min(per_epoch, total) })
+local checkpoint <close> = sq.Checkpoint(path "checkpoints", {every = math.min(per_epoch, total)})
 local asked = {} -- what a resumed run must have in common with the one before
-for _, name in ipairs { "dataset", "batch", "lr", "beta1", "loss", "seed" } do asked[name] = options[name] end
-local trained = { G = G, D = D, opt_G = opt_G, opt_D = opt_D, loader = loader, log = log }
-local parts = { history = history, grids = grids, fixed_z = fixed_z, asked = asked }
+for _, name in ipairs {"dataset", "batch", "lr", "beta1", "loss", "seed"} do asked[name] = options[name] end
+local trained = {G = G, D = D, opt_G = opt_G, opt_D = opt_D, loader = loader, log = log}
+local parts = {history = history, grids = grids, fixed_z = fixed_z, asked = asked}
 for name, object in pairs(trained) do parts[name] = object end
 
 local function resume()
@@ -108,7 +108,7 @@ local function resume()
   if found > total then error(("%s has %d steps, more than the %d asked for"):format(options.out, found, total), 0) end
   step = found
   fixed_z:copy_(kept.fixed_z)
-  history[{ { 1, step } }] = kept.history[{ { 1, step } }]
+  history[{{1, step}}] = kept.history[{{1, step}}]
   for name, grid in pairs(kept.grids) do grids[name] = grid end
   print(("going on after step %d of %d"):format(step, total))
 end
@@ -120,39 +120,39 @@ local function sample(name)
   local _ <close> = sq.no_grad()
   local pictures = G:eval()(fixed_z)
   G:train()
-  local grid = image.make_grid(pictures, { nrow = 5, normalize = true, value_range = { -1, 1 } })
+  local grid = image.make_grid(pictures, {nrow = 5, normalize = true, value_range = {-1, 1}})
   image.save(path("samples/" .. name .. ".png"), grid)
-  return { step = step, picture = grid:mul(255):round():to "uint8" }
+  return {step = step, picture = grid:mul(255):round():to "uint8"}
 end
 
 -- The means of the steps from..to, by name.
 local function means(from, to)
-  local row, out = history[{ { from, to } }]:mean(1), {}
+  local row, out = history[{{from, to}}]:mean(1), {}
   for i, name in ipairs(CURVES) do out[name] = row[i] end
   return out
 end
 
 -- Each curve as the means of 200 stretches at most, over epochs.
 local function draw_curves()
-  local x, y = {}, { loss_D = {}, loss_G = {}, D_x = {}, D_Gz = {} }
+  local x, y = {}, {loss_D = {}, loss_G = {}, D_x = {}, D_Gz = {}}
   local stretch = math.max(1, total // 200)
   for to = stretch, total, stretch do
     x[#x + 1] = to / per_epoch
     for name, value in pairs(means(to - stretch + 1, to)) do table.insert(y[name], value) end
   end
-  local fig = plot.figure { cols = 2, title = "GAN on " .. options.dataset }
-  fig:axes(1, 1):line(x, y.loss_D, { label = "D" }):line(x, y.loss_G, { label = "G" })
-    :set { xlabel = "epoch", ylabel = "loss" }:legend()
-  fig:axes(1, 2):line(x, y.D_x, { label = "D(x)" }):line(x, y.D_Gz, { label = "D(G(z))" })
-    :set { xlabel = "epoch", ylabel = "probability of being real", ylim = { 0, 1 } }:legend()
+  local fig = plot.figure {cols = 2, title = "GAN on " .. options.dataset}
+  fig:axes(1, 1):line(x, y.loss_D, {label = "D"}):line(x, y.loss_G, {label = "G"})
+    :set {xlabel = "epoch", ylabel = "loss"}:legend()
+  fig:axes(1, 2):line(x, y.D_x, {label = "D(x)"}):line(x, y.D_Gz, {label = "D(G(z))"})
+    :set {xlabel = "epoch", ylabel = "probability of being real", ylim = {0, 1}}:legend()
   fig:save(path "curves.png")
 end
 
 local function draw_evolution()
-  local fig = plot.figure { cols = 3 }
-  for i, name in ipairs { "first", "middle", "last" } do
+  local fig = plot.figure {cols = 3}
+  for i, name in ipairs {"first", "middle", "last"} do
     local epoch = ("epoch %.3g"):format(grids[name].step / per_epoch)
-    fig:axes(1, i):image(grids[name].picture:float() / 255):set { title = name == "first" and "first batch" or epoch }
+    fig:axes(1, i):image(grids[name].picture:float() / 255):set {title = name == "first" and "first batch" or epoch}
   end
   fig:save(path "evolution.png")
 end
@@ -170,16 +170,16 @@ local function after_step()
 end
 
 if options.resume then resume() end
-local bar = sq.progress(total, { desc = "GAN", initial = step })
+local bar = sq.progress(total, {desc = "GAN", initial = step})
 while step < total do
   for x in loader:epoch() do
     local pictures = G(sq.randn(options.batch, models.LATENT))
     local loss_D, D_x, D_Gz = step_D(x, pictures)
     local loss_G = step_G(pictures)
     step = step + 1
-    history[step] = sq.tensor { loss_D, loss_G, D_x, D_Gz }
+    history[step] = sq.tensor {loss_D, loss_G, D_x, D_Gz}
     after_step()
-    bar:set_postfix { D = loss_D, G = loss_G, ["D(x)"] = D_x, ["D(G(z))"] = D_Gz }
+    bar:set_postfix {D = loss_D, G = loss_G, ["D(x)"] = D_x, ["D(G(z))"] = D_Gz}
     bar:update()
     checkpoint:step(step, parts) -- leaves here, with this step saved, when Ctrl-C or SIGTERM came during it
     if step == total then break end
@@ -192,4 +192,4 @@ draw_evolution()
 models.save(path "generator.safetensors", G, "generator", set_name)
 local last = means(math.max(1, total - per_epoch + 1), total)
 print(("last epoch: loss of D %.4f, of G %.4f, D(x) %.4f, D(G(z)) %.4f"):format(last.loss_D, last.loss_G, last.D_x, last.D_Gz))
-for _, name in ipairs { "evolution.png", "curves.png", "generator.safetensors" } do print(path(name)) end
+for _, name in ipairs {"evolution.png", "curves.png", "generator.safetensors"} do print(path(name)) end

@@ -17,18 +17,18 @@ local models = require "models"
 local image = sq.image
 
 local options = sq.cli {
-  generator = { "runs/gan/generator.safetensors", help = "the weights of G" },
-  classifier = { type = "string", help = "of --from and --to (default: in runs/classify/, of the set G was trained on)" },
-  from = { type = "integer", min = 0, max = 9, help = "class of the first picture; without it any" },
-  to = { type = "integer", min = 0, max = 9, help = "class of the last picture; without it any" },
-  steps = { 7, min = 1, help = "pictures between the two ends" },
-  rows = { 1, min = 1, max = 100, help = "how many ways" },
-  mode = { "lerp", choices = { "lerp", "slerp" }, help = "straight, or on the arc" },
-  scale = { 2, min = 1, max = 16, help = "width of a pixel in the picture" },
-  seed = { 0, help = "seed of the noise" },
-  out = { "runs/interpolate", type = "folder", help = "folder of the picture" },
-  threads = { 0, min = 0, help = "threads, 0: one per core" },
-  dry_run = { false, help = "with untrained networks" },
+  generator = {"runs/gan/generator.safetensors", help = "the weights of G"},
+  classifier = {type = "string", help = "of --from and --to (default: in runs/classify/, of the set G was trained on)"},
+  from = {type = "integer", min = 0, max = 9, help = "class of the first picture; without it any"},
+  to = {type = "integer", min = 0, max = 9, help = "class of the last picture; without it any"},
+  steps = {7, min = 1, help = "pictures between the two ends"},
+  rows = {1, min = 1, max = 100, help = "how many ways"},
+  mode = {"lerp", choices = {"lerp", "slerp"}, help = "straight, or on the arc"},
+  scale = {2, min = 1, max = 16, help = "width of a pixel in the picture"},
+  seed = {0, help = "seed of the noise"},
+  out = {"runs/interpolate", type = "folder", help = "folder of the picture"},
+  threads = {0, min = 0, help = "threads, 0: one per core"},
+  dry_run = {false, help = "with untrained networks"},
 }
 if options.threads > 0 then sq.set_num_threads(options.threads) end
 
@@ -57,11 +57,11 @@ local SURE, TRIED = 0.99, 5000
 local function ends(class)
   if not class then return sq.randn(options.rows, models.LATENT) end
   local z = sq.randn(TRIED, models.LATENT)
-  local found = C(G(z)):softmax(-1)[{ {}, class + 1 }]:ge(options.dry_run and 0 or SURE):nonzero():flatten()
+  local found = C(G(z)):softmax(-1)[{{}, class + 1}]:ge(options.dry_run and 0 or SURE):nonzero():flatten()
   if #found < options.rows then
     error(("%d of %d pictures are surely a %d, --rows %d needs more"):format(#found, TRIED, class, options.rows), 0)
   end
-  return z:index_select(1, found[{ { 1, options.rows } }])
+  return z:index_select(1, found[{{1, options.rows}}])
 end
 
 sq.manual_seed(options.seed)
@@ -85,7 +85,7 @@ end
 local function paces(pictures)
   local x = pictures:flatten(2)
   local whole = (x[-1] - x[1]):norm():item()
-  return ((x[{ { 2, -1 } }] - x[{ { 1, -2 } }]):norm(2, 2) / whole):tolist(), whole
+  return ((x[{{2, -1}}] - x[{{1, -2}}]):norm(2, 2) / whole):tolist(), whole
 end
 
 -- Each pixel as a square of options.scale.
@@ -97,7 +97,7 @@ end
 
 print(("steps of %d ways (%s) from %s to %s, as parts of the distance between the ends:\n"):format(options.rows,
   options.mode, options.from or "any", options.to or "any"))
-print("row  distance  largest/mean  steps")
+print "row  distance  largest/mean  steps"
 local strips, worst = {}, 0
 for row = 1, options.rows do
   local pictures = G(way(from[row], to[row]))
@@ -113,5 +113,5 @@ end
 print(("\nlargest/mean is 1 on an even way and %d for one jump; here it is at most %.2f"):format(options.steps + 1, worst))
 
 local file = sq.fs.join(options.out, "interpolation.png")
-image.save_grid(file, sq.cat(strips), { nrow = count, padding = 2 * options.scale, normalize = true, value_range = { -1, 1 } })
+image.save_grid(file, sq.cat(strips), {nrow = count, padding = 2 * options.scale, normalize = true, value_range = {-1, 1}})
 print(file)

@@ -13,15 +13,15 @@ local sq = require "seqrt"
 local models = require "models"
 
 local options = sq.cli {
-  generator = { "runs/gan/generator.safetensors", help = "weights that gan.lua saved" },
-  classifier = { type = "string", help = "weights that classify.lua saved (default: in runs/classify/, trained if missing)" },
-  dataset = { type = "string", choices = { "mnist", "fashion", "digits" },
-    help = "pictures the generator has learned from (default: as its file says)" },
-  samples = { 10000, min = 1, help = "pictures to draw" },
-  seed = { 0, help = "seed of the noise" },
-  out = { "runs/judge", type = "folder", help = "folder of judge.json" },
-  threads = { 0, min = 0, help = "threads, 0: one per core" },
-  dry_run = { false, help = "100 pictures, against 1,000 training pictures" },
+  generator = {"runs/gan/generator.safetensors", help = "weights that gan.lua saved"},
+  classifier = {type = "string", help = "weights that classify.lua saved (default: in runs/classify/, trained if missing)"},
+  dataset = {type = "string", choices = {"mnist", "fashion", "digits"},
+    help = "pictures the generator has learned from (default: as its file says)"},
+  samples = {10000, min = 1, help = "pictures to draw"},
+  seed = {0, help = "seed of the noise"},
+  out = {"runs/judge", type = "folder", help = "folder of judge.json"},
+  threads = {0, min = 0, help = "threads, 0: one per core"},
+  dry_run = {false, help = "100 pictures, against 1,000 training pictures"},
 }
 if options.dry_run then options.samples = math.min(options.samples, 100) end
 if options.threads > 0 then sq.set_num_threads(options.threads) end
@@ -65,8 +65,8 @@ local function nearest(x)
     local t2 = t:square():sum(2):unsqueeze(1)
     local parts = {}
     for i = 1, x:size(1), 2000 do
-      local rows = { i, math.min(i + 1999, x:size(1)) }
-      parts[#parts + 1] = (x2[{ rows }] - x[{ rows }]:matmul(t:t()) * 2 + t2):min(2)
+      local rows = {i, math.min(i + 1999, x:size(1))}
+      parts[#parts + 1] = (x2[{rows}] - x[{rows}]:matmul(t:t()) * 2 + t2):min(2)
     end
     local distance = sq.cat(parts)
     best = best and best:minimum(distance) or distance
@@ -87,15 +87,15 @@ for i, count in ipairs(counts) do
   print(("%-12s %8d %6.2f%%"):format(train.classes[i], count, 100 * count / options.samples))
 end
 local rows = {
-  { "least_share", least, "share of the rarest class" },
-  { "confidence", confidence:mean():item(), "mean confidence of the classifier" },
-  { "score", score, "inception-style score, 1 to 10" },
-  { "nearest", distance:mean():item(), "mean distance to the nearest training picture" },
-  { "nearest_min", distance:min():item(), "the smallest of these distances" },
-  { "nearest_real", real:mean():item(), "mean distance of real test pictures" },
+  {"least_share", least, "share of the rarest class"},
+  {"confidence", confidence:mean():item(), "mean confidence of the classifier"},
+  {"score", score, "inception-style score, 1 to 10"},
+  {"nearest", distance:mean():item(), "mean distance to the nearest training picture"},
+  {"nearest_min", distance:min():item(), "the smallest of these distances"},
+  {"nearest_real", real:mean():item(), "mean distance of real test pictures"},
 }
-local fields = { ('"dataset": "%s", "samples": %d, "seed": %d'):format(name, options.samples, options.seed),
-  ('"histogram": [%s]'):format(table.concat(counts, ", ")) }
+local fields = {('"dataset": "%s", "samples": %d, "seed": %d'):format(name, options.samples, options.seed),
+  ('"histogram": [%s]'):format(table.concat(counts, ", "))}
 print()
 for _, row in ipairs(rows) do
   print(("%-46s %8.4f"):format(row[3], row[2]))

@@ -19,7 +19,7 @@ function models.Generator()
     nn.Linear(128, 256), nn.BatchNorm1d(256), nn.LeakyReLU(0.2),
     nn.Linear(256, 512), nn.BatchNorm1d(512), nn.LeakyReLU(0.2),
     nn.Linear(512, 1024), nn.BatchNorm1d(1024), nn.LeakyReLU(0.2),
-    nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(2, { 1, 28, 28 }))
+    nn.Linear(1024, 784), nn.Tanh(), nn.Unflatten(2, {1, 28, 28}))
 end
 
 -- Pictures (B,1,28,28) in -1..1 -> how real they look, (B,1) in 0..1.
@@ -41,26 +41,26 @@ function models.Classifier(size)
       nn.Linear(64 * 12 * 12, 128), nn.ReLU(), nn.Linear(128, 10))
   end
   return nn.Sequential(
-    nn.Conv2d(1, 8, 5, { padding = 2 }), nn.ReLU(), nn.MaxPool2d(2),
-    nn.Conv2d(8, 16, 5, { padding = 2 }), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(1, 8, 5, {padding = 2}), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Conv2d(8, 16, 5, {padding = 2}), nn.ReLU(), nn.MaxPool2d(2),
     nn.Flatten(),
     nn.Linear(16 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10))
 end
 
 -- A network layer by layer for the batch x, as text: input shape, operation, output shape.
 function models.layer_table(title, model, x)
-  local rows, widths = { { "input", "operation", "output" } }, { 0, 0, 0 }
+  local rows, widths = {{"input", "operation", "output"}}, {0, 0, 0}
   local _ <close> = sq.no_grad()
   for _, layer in model:eval():named_children() do
     local y = layer(x)
-    rows[#rows + 1] = { tostring(x.shape), tostring(layer):match "^(.-%))  ", tostring(y.shape) }
+    rows[#rows + 1] = {tostring(x.shape), tostring(layer):match "^(.-%))  ", tostring(y.shape)}
     x = y
   end
   model:train()
   for _, row in ipairs(rows) do
     for i, cell in ipairs(row) do widths[i] = math.max(widths[i], #cell) end
   end
-  local lines = { ("%s, %d parameters"):format(title, model:num_parameters()) }
+  local lines = {("%s, %d parameters"):format(title, model:num_parameters())}
   local form = ("  %%-%ds  %%-%ds  %%s"):format(widths[1], widths[2])
   for _, row in ipairs(rows) do lines[#lines + 1] = form:format(table.unpack(row)) end
   return table.concat(lines, "\n") .. "\n"
@@ -70,7 +70,7 @@ end
 
 -- Writes a network's weights as safetensors; `kind` ("generator", "classifier") and the set's name go with them.
 function models.save(path, model, kind, dataset)
-  sq.save(path, model:state_dict(), { kind = kind, dataset = dataset })
+  sq.save(path, model:state_dict(), {kind = kind, dataset = dataset})
 end
 
 -- Fills a network with weights that save wrote and turns it to evaluation. Returns it and the name of the set it was
@@ -109,15 +109,15 @@ end
 -- A split ("train" or "test") of mnist, fashion or digits, pixels in -1..1; and its name. Where MNIST's files are not
 -- found: `count` drawn digits (60000 and 10000 where nil), and one line on stderr says so.
 function models.pictures(name, split, count)
-  local range = { -1, 1 }
-  if name == "fashion" then return data.FashionMNIST { split = split, range = range }, name end
+  local range = {-1, 1}
+  if name == "fashion" then return data.FashionMNIST {split = split, range = range}, name end
   if name == "mnist" then
     local folder, missing = data.find "mnist"
-    if folder then return data.MNIST { split = split, range = range }, name end
+    if folder then return data.MNIST {split = split, range = range}, name end
     if split == "train" then io.stderr:write(missing, " (`make mnist` downloads it): drawn digits instead\n") end
   end
-  local n, seed = table.unpack(split == "train" and { 60000, 1 } or { 10000, 2 })
-  return data.Digits { n = count or n, generator = sq.Generator(seed), range = range }, "digits"
+  local n, seed = table.unpack(split == "train" and {60000, 1} or {10000, 2})
+  return data.Digits {n = count or n, generator = sq.Generator(seed), range = range}, "digits"
 end
 
 return models

@@ -14,20 +14,20 @@ local sq = require "seqrt"
 local nn, optim, data = sq.nn, sq.optim, sq.data
 
 local options = sq.cli {
-  cell = { { "rnn", "lstm" }, choices = { "rnn", "lstm", "scratch" }, help = "models to compare" },
-  T = { { 5, 10, 15, 20, 25, 30 }, min = 2, help = "palindrome lengths" },
-  hidden = { 128, min = 1, help = "hidden units" },
-  batch = { 128, min = 1, help = "palindromes per step" },
-  steps = { 1000, min = 1, help = "training steps per run" },
-  lr = { 1e-3, min = 0, help = "learning rate of RMSprop" },
-  clip = { 10.0, min = 0, help = "largest global norm of the gradients" },
-  test = { 5000, min = 1, help = "fresh palindromes to measure accuracy on" },
-  seed = { 0, help = "seed of weights and data" },
-  out = { "runs/palindrome", type = "folder", help = "folder of results, figures and logs" },
-  jobs = { type = "integer", min = 0, help = "runs at a time (default: one per core; 0: here, where Ctrl-C pauses)" },
-  threads = { 0, min = 0, help = "threads, shared by the jobs; 0: one per core" },
-  fresh = { false, help = "do finished runs again" },
-  dry_run = { false, help = "two steps of each run only" },
+  cell = {{"rnn", "lstm"}, choices = {"rnn", "lstm", "scratch"}, help = "models to compare"},
+  T = {{5, 10, 15, 20, 25, 30}, min = 2, help = "palindrome lengths"},
+  hidden = {128, min = 1, help = "hidden units"},
+  batch = {128, min = 1, help = "palindromes per step"},
+  steps = {1000, min = 1, help = "training steps per run"},
+  lr = {1e-3, min = 0, help = "learning rate of RMSprop"},
+  clip = {10.0, min = 0, help = "largest global norm of the gradients"},
+  test = {5000, min = 1, help = "fresh palindromes to measure accuracy on"},
+  seed = {0, help = "seed of weights and data"},
+  out = {"runs/palindrome", type = "folder", help = "folder of results, figures and logs"},
+  jobs = {type = "integer", min = 0, help = "runs at a time (default: one per core; 0: here, where Ctrl-C pauses)"},
+  threads = {0, min = 0, help = "threads, shared by the jobs; 0: one per core"},
+  fresh = {false, help = "do finished runs again"},
+  dry_run = {false, help = "two steps of each run only"},
 }
 if options.dry_run then options.steps, options.test = 2, 64 end
 if options.threads > 0 then sq.set_num_threads(options.threads) end
@@ -39,7 +39,7 @@ local Scratch = nn.Module "ScratchLSTM"
 
 function Scratch:init(inputs, hidden)
   self.hidden = hidden
-  for _, gate in ipairs { "g", "i", "f", "o" } do
+  for _, gate in ipairs {"g", "i", "f", "o"} do
     self["W_" .. gate .. "x"] = nn.Parameter(sq.empty(inputs, hidden))
     self["W_" .. gate .. "h"] = nn.Parameter(sq.empty(hidden, hidden))
     self["b_" .. gate] = nn.Parameter(sq.zeros(hidden))
@@ -47,11 +47,11 @@ function Scratch:init(inputs, hidden)
 end
 
 function Scratch:forward(x)
-  local h = sq.zeros(x:size(1), self.hidden, { dtype = x.dtype })
+  local h = sq.zeros(x:size(1), self.hidden, {dtype = x.dtype})
   local c = h
   local outputs = {}
   for t = 1, x:size(2) do
-    local x_t = x[{ {}, t }]
+    local x_t = x[{{}, t}]
     local function pre(gate)
       return x_t:matmul(self["W_" .. gate .. "x"]) + h:matmul(self["W_" .. gate .. "h"]) + self["b_" .. gate]
     end
@@ -69,9 +69,9 @@ function Net:init(cell, hidden)
   if cell == "scratch" then
     self.rnn = Scratch(10, hidden)
   elseif cell == "lstm" then
-    self.rnn = nn.LSTM(10, hidden, { batch_first = true })
+    self.rnn = nn.LSTM(10, hidden, {batch_first = true})
   else
-    self.rnn = nn.RNN(10, hidden, { batch_first = true })
+    self.rnn = nn.RNN(10, hidden, {batch_first = true})
   end
   self.head = nn.Linear(hidden, 10)
   self:reset(cell, hidden)
@@ -92,7 +92,7 @@ function Net:reset(cell, hidden)
     end
   end
   if cell == "lstm" then
-    nn.init.ones_(self.rnn.bias_ih_l0[{ { hidden + 1, 2 * hidden } }]) -- gates stand in the order i f g o
+    nn.init.ones_(self.rnn.bias_ih_l0[{{hidden + 1, 2 * hidden}}]) -- gates stand in the order i f g o
   elseif cell == "scratch" then
     nn.init.ones_(self.rnn.b_f)
   end
@@ -100,7 +100,7 @@ end
 
 function Net:forward(x)
   local y = self.rnn(x)
-  return self.head(y[{ {}, -1 }])
+  return self.head(y[{{}, -1}])
 end
 
 local function accuracy(logits, labels) return logits:argmax(-1):eq(labels):mean():item() end
@@ -125,9 +125,9 @@ local function rate_at(step, o) return o.lr * math.min(1, 3 * (o.steps - step + 
 -- `o` holds the options with one cell and one T.
 local function train(o, folder)
   sq.manual_seed(o.seed)
-  local set = data.Palindrome { length = o.T, generator = sq.Generator(o.seed) }
+  local set = data.Palindrome {length = o.T, generator = sq.Generator(o.seed)}
   local model = Net(o.cell, o.hidden)
-  local opt = optim.RMSprop(model:parameters(), { lr = o.lr })
+  local opt = optim.RMSprop(model:parameters(), {lr = o.lr})
   local log, bar = sq.Log(folder), sq.progress(o.steps)
   local losses, accuracies, begin = {}, {}, sq.clock()
 
@@ -142,20 +142,20 @@ local function train(o, folder)
     opt:step()
 
     losses[step], accuracies[step] = loss:item(), accuracy(logits, y)
-    log:write(step, { loss = losses[step], accuracy = accuracies[step] })
-    bar:set_postfix { loss = losses[step], acc = accuracies[step] }
+    log:write(step, {loss = losses[step], accuracy = accuracies[step]})
+    bar:set_postfix {loss = losses[step], acc = accuracies[step]}
     bar:update()
   end
   bar:close()
 
   local ms = (sq.clock() - begin) / o.steps * 1000
   local test = test_accuracy(model, set, o.test)
-  return { losses = losses, accuracies = accuracies, loss = losses[#losses], accuracy = test, ms = ms }
+  return {losses = losses, accuracies = accuracies, loss = losses[#losses], accuracy = test, ms = ms}
 end
 
 -- --- the sweep ---------------------------------------------------------------------------------
 
-local results = sq.sweep(train, options, { over = { "cell", "T" } })
+local results = sq.sweep(train, options, {over = {"cell", "T"}})
 
 print(("\n%-8s %3s %6s %10s %9s %8s"):format("model", "T", "steps", "loss", "accuracy", "ms/step"))
 for _, run in ipairs(results) do
@@ -163,7 +163,7 @@ for _, run in ipairs(results) do
 end
 
 local paths = sq.report(results, {
-  title = "Remembering the first digit", y = { "accuracy" }, curves = { "losses", "accuracies" },
+  title = "Remembering the first digit", y = {"accuracy"}, curves = {"losses", "accuracies"},
   text = "A palindrome of T digits ends with the digit it began with. The network sees all but the last, and predicts it.",
   labels = {
     rnn = "Vanilla RNN", lstm = "LSTM", scratch = "LSTM from scratch", T = "palindrome length T", losses = "loss",

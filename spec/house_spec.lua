@@ -244,6 +244,69 @@ function rules.comments(path, text)
   return found
 end
 
+-- Lua without comments and with empty strings, lines kept; and its strings in single quotes.
+local function bare_lua(text)
+  local out, single, i = {}, {}, 1
+  local function blank(s) return (s:gsub("[^\n]", " ")) end
+  while i <= #text do
+    local s = text:find("[\"'%-%[#]", i) or #text + 1
+    local level = text:match("^%-?%-?%[(=*)%[", s)
+    local comment = text:sub(s, s + 1) == "--" or s == 1 and text:sub(1, 2) == "#!"
+    local quote = text:match("^[\"']", s)
+    out[#out + 1] = text:sub(i, s - 1)
+    local e = s
+    if level and (comment or text:sub(s, s) == "[") then
+      e = select(2, text:find("]" .. level .. "]", s, true)) or #text
+    elseif comment then
+      e = (text:find("\n", s, true) or #text + 1) - 1
+    elseif quote then
+      e = s + 1
+      while e <= #text and text:sub(e, e) ~= quote do e = e + (text:sub(e, e) == "\\" and 2 or 1) end
+      if quote == "'" then single[#single + 1] = text:sub(s, e) end
+      out[#out + 1] = quote .. blank(text:sub(s + 1, e - 1)) .. quote
+    end
+    if comment then
+      out[#out + 1] = blank(text:sub(s, e))
+    elseif level then
+      out[#out + 1] = '"' .. text:sub(s, e):gsub("[^\n]", "") .. '"'
+    elseif not quote then
+      out[#out + 1] = text:sub(s, e)
+    end
+    i = e + 1
+  end
+  return table.concat(out), single
+end
+
+-- The one layout of Lua: indents of 2 spaces, {a = 1} without blanks inside, a comma behind the last item where the brace
+-- stands on its own line; a call with nothing but a string or a table: f "x", f {x}, with parentheses where it goes on:
+-- f("x").y; double quotes, unless the string has some. Unused names, blanks at ends and lengths are luacheck's.
+function rules.lua_layout(path, text)
+  local code, single = bare_lua(text)
+  local found = {}
+  local function breach(at, what)
+    found[#found + 1] = ("%s:%d: %s"):format(path, select(2, code:sub(1, at):gsub("\n", "\n")) + 1, what)
+  end
+  local function look(pattern, what) for at in code:gmatch("()" .. pattern) do breach(at, what) end end
+  look("{ +[^%s]", "a blank behind {")
+  look("[^%s] +}", "a blank before }")
+  look("[%w_][{\"']", "no blank before { or a string")
+  look("\t", "a tab")
+  look(",[ ]*}", "a comma before } on its line")
+  for at, last in code:gmatch "()([^%s])%s-\n *}" do
+    if last ~= "," and last ~= "{" then breach(at, "no comma before } on the next line") end
+  end
+  for at, blanks in ("\n" .. code):gmatch "\n()( +)[^%s]" do
+    if #blanks % 2 == 1 then breach(at - 1, "an odd indent") end
+  end
+  for at in code:gmatch "[%w_]()%(" do
+    local args, goes_on = code:match("^(%b())%s*([^%s]?)", at)
+    local alone = args and (args:find "^%([\"']%s*[\"']%)$" or args:find "^%(%b{}%)$")
+    if alone and not goes_on:find "[.:%[({\"']" then breach(at, "parentheses around a lone string or table") end
+  end
+  for _, s in ipairs(single) do if not s:find '["\\]' then found[#found + 1] = path .. ": " .. s .. ": double quotes" end end
+  return found
+end
+
 function rules.top(name)
   if TOP[name] or name:sub(1, 1) == "." then return {} end
   return {("'%s' is no name of the top level"):format(name)}
@@ -594,6 +657,26 @@ describe("the house", function()
     fails(rules.comments, "runtime/base/a.c", "/* --- reading ---------\n */\n", "a banner ends on its line")
     passes(rules.comments, "runtime/base/a.c", "/* --- reading --------- */\n")
     check(rules.comments, is_c)
+  end)
+
+  it("writes Lua in one layout", function()
+    local function wrong(text, expected) fails(rules.lua_layout, "scripts/a.lua", text, expected) end
+    wrong("f { a = 1}", "blank behind {")
+    wrong("local t = {a = 1 }", "blank before }")
+    wrong("local t = f{1}", "no blank before {")
+    wrong("local t = f\"x\"", "no blank before {")
+    wrong("local t = {\n  1\n}", "no comma before }")
+    wrong("local t = {1,}", "a comma before }")
+    wrong("if x then\n   f()\nend", "a.lua:2: an odd indent")
+    wrong("f(\"x\")\ng()", "lone string")
+    wrong("g()\nf({1, {2}})", "a.lua:2: parentheses")
+    wrong("local s = 'x'", "double quotes")
+    wrong("if x then\n\tf()\nend", "a tab")
+    passes(rules.lua_layout, "scripts/a.lua", "f {a = {1}} f \"x\" f({1}, 2) f(\"x\").y = f({1}):g() -- f{ 1 }\n"
+      .. "local t = { -- one\n  1, -- two\n}\nlocal s, q = '\"', [[\n   f{ 1 }]]\nf(\"a\\\"\" .. {}[1]) --[[ f{ 1 } ]]\n")
+    check(rules.lua_layout, function(path)
+      return path:find "%.lua$" and (not path:find "^spec/golden/" or path:find "cases%.lua$")
+    end)
   end)
 
   it("says in the first line of a file what it is", function()

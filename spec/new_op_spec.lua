@@ -19,7 +19,7 @@ describe("make new-op", function()
       places = places + 1
     end
     assert.equal(8, places)
-    assert.truthy(out:find('runtime/autograd/op_elem.c, after line', 1, true))
+    assert.truthy(out:find("runtime/autograd/op_elem.c, after line", 1, true))
     assert.truthy(out:find('OP(no_such_op, "(x: Tensor) -> Tensor"', 1, true))
     assert.matches("The first spec that fails: make build/kernels_test", out)
     assert.matches("The first spec that fails: .*op_gradcheck_spec%.lua", (new_op("no_such_op", "linear")))

@@ -14,7 +14,7 @@ end
 
 describe("gradients", function()
   it("add up over backwards, and over uses", function()
-    local x = leaf{1, 2, 3};
+    local x = leaf {1, 2, 3};
     (x * x):sum():backward()
     assert.same({2, 4, 6}, x.grad:tolist());
     (x * x + x):sum():backward()
@@ -25,38 +25,38 @@ describe("gradients", function()
   end)
 
   it("are memory of their own", function()
-    local x = leaf{1, 2}
+    local x = leaf {1, 2}
     local y = x:expand(3, 2)
     y:sum():backward()
     x.grad:mul_(2)
     assert.same({6, 6}, x.grad:tolist())
-    local a, b = leaf{1}, leaf{2};
+    local a, b = leaf {1}, leaf {2};
     (a + b):sum():backward()
     a.grad:add_(1)
     assert.same({{2}, {1}}, {a.grad:tolist(), b.grad:tolist()})
   end)
 
   it("come a second time only when the graph was kept", function()
-    local x = leaf{1, 2}
+    local x = leaf {1, 2}
     local y = (x * x):sum()
-    y:backward{retain_graph = true}
+    y:backward {retain_graph = true}
     y:backward()
     assert.same({4, 8}, x.grad:tolist())
     assert.has_error.matches(function() y:backward() end, "%[mul%] backward a second time.*retain_graph = true")
   end)
 
   it("start from one element, or from a gradient of the result's shape", function()
-    local x = leaf{1, 2}
+    local x = leaf {1, 2}
     local y = x * 3
     assert.has_error.matches(function() y:backward() end, "%[backward%] x is %(2%).*x:mean%(%) or x:sum%(%)")
-    assert.has_error.matches(function() y:backward(float64{1, 2, 3}) end, "x is %(2%), gradient is %(3%)")
-    y:backward(float64{1, 10})
+    assert.has_error.matches(function() y:backward(float64 {1, 2, 3}) end, "x is %(2%), gradient is %(3%)")
+    y:backward(float64 {1, 10})
     assert.same({3, 30}, x.grad:tolist())
-    assert.has_error.matches(function() float64{1}:backward() end, "requires no gradient")
+    assert.has_error.matches(function() float64 {1}:backward() end, "requires no gradient")
   end)
 
   it("are kept for results on request", function()
-    local x = leaf{1, 2}
+    local x = leaf {1, 2}
     local y = x * 2
     y:retain_grad();
     (y * y):sum():backward()
@@ -65,12 +65,12 @@ describe("gradients", function()
   end)
 
   it("of some inputs leave .grad alone", function()
-    local x, w = leaf{1, 2}, leaf{3, 4}
+    local x, w = leaf {1, 2}, leaf {3, 4}
     local y = (x * w):sum()
     local dx, again = sq.autograd.grad({y}, {x, x}, {retain_graph = true})
     assert.same({{3, 4}, {3, 4}}, {dx:tolist(), again:tolist()})
     assert.is_nil(x.grad)
-    local other = leaf{1}
+    local other = leaf {1}
     assert.has_error.matches(function() sq.autograd.grad({y}, {other}, {retain_graph = true}) end,
       "%[grad%] input 1 is not part")
     local dw, none = sq.autograd.grad({y}, {w, other}, {allow_unused = true})
@@ -79,7 +79,7 @@ describe("gradients", function()
   end)
 
   it("are none under no_grad and behind detach", function()
-    local x = leaf{1, 2}
+    local x = leaf {1, 2}
     sq.no_grad(function() assert.is_false((x * 2).requires_grad) end)
     do
       local _ <close> = sq.no_grad()
@@ -96,7 +96,7 @@ describe("gradients", function()
 
   it("are of floats only", function()
     assert.has_error.matches(function() sq.tensor({1, 2}, {dtype = "int64"}):requires_grad_() end, "int64.*only float")
-    local x = leaf{3, 1, 2}
+    local x = leaf {3, 1, 2}
     local values, places = x:sort()
     assert.is_true(values.requires_grad)
     assert.is_false(places.requires_grad)
@@ -106,7 +106,7 @@ end)
 
 describe("an in-place change", function()
   it("of what backward needs is an error that names the op", function()
-    local x = leaf{1, 2, 3}
+    local x = leaf {1, 2, 3}
     local y = x:exp()
     y:add_(1)
     assert.has_error.matches(function() y:sum():backward() end,
@@ -118,7 +118,7 @@ describe("an in-place change", function()
   end)
 
   it("of what backward does not need is carried", function()
-    local x = leaf{1, 2, 3}
+    local x = leaf {1, 2, 3}
     local y = x * 2
     y:add_(1):mul_(3)
     y:sum():backward()
@@ -131,7 +131,7 @@ describe("an in-place change", function()
   end)
 
   it("of a leaf is refused, and allowed under no_grad", function()
-    local x = leaf{1, 2}
+    local x = leaf {1, 2}
     assert.has_error.matches(function() x:mul_(2) end, "%[mul_%] x is a leaf that requires a gradient.*no_grad")
     assert.has_error.matches(function() x[{{1, 1}}]:mul_(2) end, "a view of a leaf")
     sq.no_grad(function() x:mul_(2) end)
@@ -142,16 +142,16 @@ describe("an in-place change", function()
   end)
 
   it("of an expanded tensor is refused: its elements share memory", function()
-    assert.has_error.matches(function() float64{1, 2}:expand(3, 2):add_(1) end, "%[add_%] x is %(3,2%) and expanded")
+    assert.has_error.matches(function() float64 {1, 2}:expand(3, 2):add_(1) end, "%[add_%] x is %(3,2%) and expanded")
   end)
 
   it("keeps shape and dtype", function()
-    assert.has_error.matches(function() float64{1, 2}:add_(sq.zeros({3, 2}, {dtype = "float64"})) end, "%[add_?%]")
+    assert.has_error.matches(function() float64 {1, 2}:add_(sq.zeros({3, 2}, {dtype = "float64"})) end, "%[add_?%]")
     assert.has_error.matches(function() sq.tensor({1, 2}, {dtype = "int64"}):exp_() end, "int64")
   end)
 
   it("with itself reads before it writes", function()
-    local x = float64{1, 2, 3}
+    local x = float64 {1, 2, 3}
     x:add_(x)
     assert.same({2, 4, 6}, x:tolist())
     x[{{2, 3}}]:copy_(x[{{1, 2}}])
@@ -161,7 +161,7 @@ describe("an in-place change", function()
   end)
 
   it("to a constant ends the gradient there", function()
-    local x = leaf{1, 2, 3}
+    local x = leaf {1, 2, 3}
     local y = x * 2
     y:zero_()
     assert.is_true(y.requires_grad);
@@ -172,16 +172,16 @@ end)
 
 describe("a window", function()
   it("changed in place changes its tensor's gradient", function()
-    local x = leaf{1, 2, 3, 4}
+    local x = leaf {1, 2, 3, 4}
     local y = x * x
     y[{{2, 3}}]:mul_(10)
     assert.same({1, 40, 90, 16}, y:tolist());
-    (y * float64{1, 2, 3, 4}):sum():backward()
+    (y * float64 {1, 2, 3, 4}):sum():backward()
     assert.same({2, 80, 180, 32}, x.grad:tolist())
   end)
 
   it("sees changes through another", function()
-    local x = leaf{{1, 2, 3}, {4, 5, 6}}
+    local x = leaf {{1, 2, 3}, {4, 5, 6}}
     local y = x * 2
     local row, column = y[1], y:t()[2]
     row:mul_(column:sum():detach())
@@ -191,17 +191,17 @@ describe("a window", function()
   end)
 
   it("of a buffer takes results in", function()
-    local x = leaf{1, 2, 3}
+    local x = leaf {1, 2, 3}
     local b = sq.zeros(2, 3, {dtype = "float64"})
     b[2]:copy_(x * x)
     b[1]:copy_(b[2] * x:detach())
     assert.same({{1, 8, 27}, {1, 4, 9}}, b:tolist());
-    (b * float64{{1, 2, 3}, {4, 5, 6}}):sum():backward()
+    (b * float64 {{1, 2, 3}, {4, 5, 6}}):sum():backward()
     assert.same({10, 36, 90}, x.grad:tolist())
   end)
 
   it("of a transposed or shifted buffer takes results in", function()
-    local x = leaf{1, 2, 3}
+    local x = leaf {1, 2, 3}
     local b = sq.zeros(3, 2, {dtype = "float64"}):t():detach()
     b[2]:copy_(x * 3);
     (b * b):sum():backward()
@@ -209,12 +209,12 @@ describe("a window", function()
     x.grad = nil
     local c = sq.zeros(4, 3, {dtype = "float64"})[{{3, 4}}]:detach()
     c[2]:copy_(x * x);
-    (c * float64{{9, 9, 9}, {1, 2, 3}}):sum():backward()
+    (c * float64 {{9, 9, 9}, {1, 2, 3}}):sum():backward()
     assert.same({2, 8, 18}, x.grad:tolist())
   end)
 
   it("of a window of a result passes on both changes", function()
-    local x = leaf{1, 2, 3, 4}
+    local x = leaf {1, 2, 3, 4}
     local y = x * 1
     local a = y[{{1, 3}}]
     local w = a[{{2, 3}}]
@@ -226,13 +226,13 @@ describe("a window", function()
   end)
 
   it("in steps, and in another shape, is up to date", function()
-    local x = leaf{1, 2, 3, 4}
+    local x = leaf {1, 2, 3, 4}
     local y = x * 1
     local v = y:slice(1, 1, 4, 2)
     y:mul_(3);
     (v * v):sum():backward()
     assert.same({18, 0, 54, 0}, x.grad:tolist())
-    local z = leaf{1, 2, 3, 4}
+    local z = leaf {1, 2, 3, 4}
     local m = (z * 1):view(2, 2)
     m[1]:mul_(3)
     m:view(4)[{{2, 3}}]:mul_(2)
@@ -242,10 +242,10 @@ describe("a window", function()
   end)
 
   it("that is expanded adds its gradients up", function()
-    local x = leaf{1, 2};
-    ((x * 1):expand(3, 2) * float64{{1, 2}, {3, 4}, {5, 6}}):sum():backward()
+    local x = leaf {1, 2};
+    ((x * 1):expand(3, 2) * float64 {{1, 2}, {3, 4}, {5, 6}}):sum():backward()
     assert.same({9, 12}, x.grad:tolist())
-    local y = leaf{1, 2}
+    local y = leaf {1, 2}
     local wide = y:expand(3, 2)
     sq.no_grad(function() y:mul_(2) end) -- the window is made anew
     wide:sum():backward()
@@ -253,14 +253,14 @@ describe("a window", function()
   end)
 
   it("made before its tensor required a gradient has none", function()
-    local x = float64{1, 2}
+    local x = float64 {1, 2}
     local v = x[{{1, 1}}]
     x:requires_grad_()
     assert.is_false((v * 2).requires_grad)
   end)
 
   it("assigned by index carries gradients", function()
-    local x = leaf{1, 2, 3}
+    local x = leaf {1, 2, 3}
     local y = x:clone()
     y[2] = 5
     y = y * y
@@ -272,7 +272,7 @@ end)
 describe("a graph", function()
   it("that was never gone back through leaves nothing behind", function()
     local function work()
-      local x = leaf{1, 2, 3}
+      local x = leaf {1, 2, 3}
       local y = x * 2
       local z = y * y
       y:add_(z)            -- y's graph holds what saved y
@@ -290,8 +290,8 @@ describe("a graph", function()
   end)
 
   it("gives back what it saved when it has been gone through", function()
-    local x = leaf{1, 2, 3}
-    x.grad = float64{0, 0, 0}
+    local x = leaf {1, 2, 3}
+    x.grad = float64 {0, 0, 0}
     local loss = x:exp():tanh():sum()
     local before = live()
     loss:backward()

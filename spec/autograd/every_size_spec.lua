@@ -133,7 +133,7 @@ define("tril triu", rows(plain, {3, 3}))
 -- products
 define("matmul mm", function()
   local list = each_size(function(n) return {{real(n, 3), real(3, 4)}, {1, false}, 1, plain} end)
-  for _, n in ipairs{63, 64, 65, 99, 100, 101, 257} do
+  for _, n in ipairs {63, 64, 65, 99, 100, 101, 257} do
     list[#list + 1] = {{real(n, 100), real(100, n)}, {1, false}, 1, plain}
   end
   list[#list + 1] = {{real(2, 20001), real(20001, 3)}, {1, false}, 1, plain}
@@ -375,7 +375,7 @@ local function go_back(results, w)
   for i, y in ipairs(results) do
     if y.requires_grad and y:numel() > 0 then
       left = left - 1
-      y:backward{gradient = w[i], retain_graph = left > 0}
+      y:backward {gradient = w[i], retain_graph = left > 0}
     end
   end
 end
@@ -484,33 +484,33 @@ end
 local function of(x, cut, out) return function() return {real(table.unpack(x))}, {cut or 1}, out or 1 end end
 
 local layers = {
-  Linear = {{3, 4}, of{16385, 3}},
+  Linear = {{3, 4}, of {16385, 3}},
   Bilinear = {{2, 3, 4}, function() return {real(16385, 2), real(16385, 3)}, {1, 1}, 1 end},
   Embedding = {{7, 3}, function() return {whole(7, 16385)}, {1}, 1 end},
   RNN = {{3, 4, {batch_first = true}}, of({5001, 3, 3}, 1, {1, 2})},
   GRU = {{3, 4, {batch_first = true}}, of({5001, 3, 3}, 1, {1, 2})},
   LSTM = {{3, 4, {batch_first = true}}, of({5001, 3, 3}, 1, {1, 2, 2})},
-  RNNCell = {{3, 4}, of{16385, 3}},
-  GRUCell = {{3, 4}, of{16385, 3}},
+  RNNCell = {{3, 4}, of {16385, 3}},
+  GRUCell = {{3, 4}, of {16385, 3}},
   LSTMCell = {{3, 4}, of({16385, 3}, 1, {1, 1})},
-  LayerNorm = {{5}, of{16385, 5}},
-  RMSNorm = {{5}, of{16385, 5}},
-  GroupNorm = {{2, 4}, of{16385, 4}},
-  BatchNorm1d = {{3}, of{16385, 3}},
-  BatchNorm2d = {{3}, of{1001, 3, 4, 4}},
-  Dropout = {{0.5}, of{16385}},
-  Conv1d = {{128, 140, 1}, of{18, 128, 9}},
-  Conv2d = {{32, 64, 3}, of{17, 32, 6, 6}},
-  ConvTranspose2d = {{64, 32, 3}, of{17, 64, 4, 4}},
-  MaxPool2d = {{2}, of{700, 3, 8, 8}},
-  AvgPool2d = {{2}, of{700, 3, 8, 8}},
-  Flatten = {{}, of{16385, 2, 2}},
-  Unflatten = {{2, {2, 2}}, of{16385, 4}},
-  Softmax = {{2}, of{16385, 3}},
-  LogSoftmax = {{2}, of{16385, 3}},
+  LayerNorm = {{5}, of {16385, 5}},
+  RMSNorm = {{5}, of {16385, 5}},
+  GroupNorm = {{2, 4}, of {16385, 4}},
+  BatchNorm1d = {{3}, of {16385, 3}},
+  BatchNorm2d = {{3}, of {1001, 3, 4, 4}},
+  Dropout = {{0.5}, of {16385}},
+  Conv1d = {{128, 140, 1}, of {18, 128, 9}},
+  Conv2d = {{32, 64, 3}, of {17, 32, 6, 6}},
+  ConvTranspose2d = {{64, 32, 3}, of {17, 64, 4, 4}},
+  MaxPool2d = {{2}, of {700, 3, 8, 8}},
+  AvgPool2d = {{2}, of {700, 3, 8, 8}},
+  Flatten = {{}, of {16385, 2, 2}},
+  Unflatten = {{2, {2, 2}}, of {16385, 4}},
+  Softmax = {{2}, of {16385, 3}},
+  LogSoftmax = {{2}, of {16385, 3}},
   MultiheadAttention = {{4, 2, {batch_first = true}}, of({2001, 3, 4}, 1, {1, 1}), twice = true},
 }
-for name in ("Tanh Sigmoid ReLU LeakyReLU ELU GELU SiLU Softplus"):gmatch "%S+" do layers[name] = {{}, of{65537}} end
+for name in ("Tanh Sigmoid ReLU LeakyReLU ELU GELU SiLU Softplus"):gmatch "%S+" do layers[name] = {{}, of {65537}} end
 
 local targets = {
   class = function() return whole(3, 16385) end,

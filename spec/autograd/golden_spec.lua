@@ -57,7 +57,7 @@ local function run(case, dtype, layout)
   for i = 1, #case.out do
     if case.dy[i] then
       left = left - 1
-      out[i]:backward{gradient = make(read(case.dy[i], dtype)), retain_graph = left > 0}
+      out[i]:backward {gradient = make(read(case.dy[i], dtype)), retain_graph = left > 0}
     end
   end
   for i, want in ipairs(case.grad) do
@@ -74,7 +74,7 @@ describe("PyTorch's numbers", function()
   for _, name in ipairs(names) do
     it("are those of " .. name, function()
       for i, case in ipairs(ops[name]) do
-        for _, dtype in ipairs{"float64", "float32"} do
+        for _, dtype in ipairs {"float64", "float32"} do
           for layout in pairs(layouts) do
             local skip = case.only64 and dtype == "float32" or name == "view" and layout ~= "contiguous"
             local ok, text = true, nil

@@ -2,7 +2,7 @@
 local sq = require "seqrt"
 local gradcheck = sq.autograd.gradcheck
 
-local function leaf(...) return sq.rand{dtype = "float64", size = {...}}:add(0.5):requires_grad_() end
+local function leaf(...) return sq.rand {dtype = "float64", size = {...}}:add(0.5):requires_grad_() end
 
 -- x through fn, with a gradient that goes through another way: y = right(x), dy = wrong(x).
 local function with_wrong_backward(right, wrong)
@@ -65,7 +65,7 @@ describe("gradcheck", function()
       assert.equal(text, (got:gsub("^[^:]+:%d+: ", "")))
     end
     local function same(x) return x * 1 end
-    fails("[gradcheck] input 1 is float32: it must be float64", same, sq.rand{2, requires_grad = true})
+    fails("[gradcheck] input 1 is float32: it must be float64", same, sq.rand {2, requires_grad = true})
     fails("[gradcheck] no input requires a gradient", same, sq.rand(2))
     fails("[gradcheck] there is no option 'esp' (did you mean 'eps'?); it is called as gradcheck(fn: function, inputs: any, "
       .. "eps: number = 1e-4, rtol: number = 1e-6, atol: number = 0, raise_exception: bool = true) -> bool",

@@ -6,7 +6,7 @@ local support = require "spec.lib.support"
 local function enabled() return sq.is_grad_enabled() end
 
 -- Whether an op is recorded, which is what the switch is for.
-local function recorded() return (sq.ones{1, requires_grad = true} * 2).requires_grad end
+local function recorded() return (sq.ones {1, requires_grad = true} * 2).requires_grad end
 
 local function both(expected)
   assert.equal(expected, recorded())
@@ -177,17 +177,17 @@ describe("a guard that nobody closes", function()
       collectgarbage()
       print(sq.is_grad_enabled())]]
     local path = support.write(support.tmpdir() .. "/forgotten.lua", script)
-    local out, err, status = support.run({path})
+    local out, err, status = support.run {path}
     assert.equal("false\ntrue\n", out)
     assert.truthy(err:find("forgotten.lua:2: warning: this guard held until it was collected", 1, true), err)
     assert.equal(0, status)
   end)
 
   it("to the end of the program is nobody's fault", function()
-    local out, err, status = support.run({"-e", [[
+    local out, err, status = support.run {"-e", [[
       local sq = require "seqrt"
       GUARD = sq.no_grad()
-      print(sq.is_grad_enabled())]]})
+      print(sq.is_grad_enabled())]]}
     assert.equal("false\n", out)
     assert.equal("", err)
     assert.equal(0, status)

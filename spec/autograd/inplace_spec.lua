@@ -37,8 +37,8 @@ local more = {
   scatter_add = function() return 1, sq.tensor({{2, 0, 1, 1}}, {dtype = "int64"}), f64(1, 4) end,
   logical_and = function() return f64(4):gt(1) end,
   logical_or = function() return f64(4):gt(1) end,
-  masked_fill = function() return sq.tensor{true, false, true, false}, 7 end,
-  masked_scatter = function() return sq.tensor{true, false, true, false}, f64(6) end,
+  masked_fill = function() return sq.tensor {true, false, true, false}, 7 end,
+  masked_scatter = function() return sq.tensor {true, false, true, false}, f64(6) end,
 }
 
 for _, test in ipairs {"eq", "ne", "lt", "le", "gt", "ge"} do more[test] = function() return f64(4) end end
@@ -63,7 +63,7 @@ describe("in place", function()
     end
 
     it(name .. "_ is " .. name, function()
-      for _, layout in ipairs{"plain", "transposed", "window"} do
+      for _, layout in ipairs {"plain", "transposed", "window"} do
         local args = arguments()
         local x = made_for(name)(3, 4)
         local want = values(op(x, table.unpack(args, 1, args.n)):to(x.dtype)) -- a test's are 0 and 1
@@ -151,7 +151,7 @@ describe("in place", function()
   end)
 
   it("reads what it shares memory with first", function()
-    for _, name in ipairs{"add", "sub", "mul", "div", "maximum", "copy"} do
+    for _, name in ipairs {"add", "sub", "mul", "div", "maximum", "copy"} do
       local x = f64(6)
       local want = values(sq[name](x[{{2, 6}}], x[{{1, 5}}]:clone()))
       sq[name .. "_"](x[{{2, 6}}], x[{{1, 5}}])

@@ -17,7 +17,7 @@ local function work(case, args, dys)
   for i = 1, #case.out do
     if dys[i] then
       left = left - 1
-      out[i]:backward{gradient = dys[i], retain_graph = left > 0}
+      out[i]:backward {gradient = dys[i], retain_graph = left > 0}
     end
   end
 end
@@ -62,7 +62,7 @@ describe("when memory is refused", function()
   for _, name in ipairs(names) do
     it(name .. " fails whole", function()
       local cases, failures = golden.ops[name], 0
-      for _, i in ipairs{#cases // 2 + 1, #cases} do failures = failures + persist(cases[i], -1) end
+      for _, i in ipairs {#cases // 2 + 1, #cases} do failures = failures + persist(cases[i], -1) end
       assert.is_true(failures > 0)
     end)
   end
@@ -96,7 +96,7 @@ describe("the bits of every op", function()
     sum = function() return large(100000):sum() end,
     ["sum of rows"] = function() return large(300, 500):sum(2) end,
     ["sum of columns"] = function() return large(5000, 30):sum(1) end,
-    mean = function() return large(40, 50, 60):mean{dim = {1, 3}} end,
+    mean = function() return large(40, 50, 60):mean {dim = {1, 3}} end,
     max = function() return (large(3000, 40):max(1)) end,
     var = function() return large(300, 400):var(2) end,
     softmax = function() return large(400, 300):softmax(2) end,
@@ -137,7 +137,7 @@ describe("the bits of every op", function()
     it("are the same for any number of threads: " .. name, function()
       local threads = sq.get_num_threads()
       local want = run(make, 1)
-      for _, n in ipairs{2, 3, 4, 8} do
+      for _, n in ipairs {2, 3, 4, 8} do
         local got = run(make, n)
         for k, list in ipairs(want) do
           assert.equal(#list, #got[k])

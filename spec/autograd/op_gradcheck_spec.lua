@@ -64,12 +64,12 @@ local function apart(s)
 end
 
 local function signed(x) -- half of the elements negative: |x| stays in the range
-  local sign = sq.randint(0, 2, x.shape):to("float64") * 2 - 1
+  local sign = sq.randint(0, 2, x.shape):to "float64" * 2 - 1
   return leaf(x:detach() * sign)
 end
 
 local function ints(low, high, s) return sq.randint(low, high, s) end
-local function mask(s) return sq.randint(0, 2, s):to("bool") end
+local function mask(s) return sq.randint(0, 2, s):to "bool" end
 local function dim_of(s) return pick(2) == 1 and pick(#s) or -pick(#s) end
 local function some(...) return (select(pick(select("#", ...)), ...)) end
 
@@ -98,7 +98,7 @@ local function binary(draw)
     return {a, b}
   end
 end
-for _, name in ipairs{"add", "sub", "mul", "div", "pow"} do samples[name] = binary(real) end
+for _, name in ipairs {"add", "sub", "mul", "div", "pow"} do samples[name] = binary(real) end
 local plain_pow = samples.pow
 function samples.pow()
   if pick(3) > 1 then return plain_pow() end
@@ -111,14 +111,14 @@ function samples.add()
   return args
 end
 samples.sub = samples.add
-for _, name in ipairs{"maximum", "minimum"} do
+for _, name in ipairs {"maximum", "minimum"} do
   samples[name] = function()
     local s = shape()
-    local all = apart{2, 1, table.unpack(s)}:detach()
+    local all = apart {2, 1, table.unpack(s)}:detach()
     return {leaf(all:select(1, 1):select(1, 1)), leaf(all:select(1, 2):select(1, 1))}
   end
 end
-for _, name in ipairs{"remainder", "fmod"} do -- the rounded quotient is 2, or -3 and -2, throughout
+for _, name in ipairs {"remainder", "fmod"} do -- the rounded quotient is 2, or -3 and -2, throughout
   samples[name] = function()
     local s = shape()
     local b = some(between(1.7, 1.9, partner(s)), between(-1.9, -1.7, partner(s)), 1.8)
@@ -178,7 +178,7 @@ function samples.permute()
   for i, d in ipairs(order) do order[i] = math.tointeger(d) + 1 end
   return {real(s), order}
 end
-function samples.squeeze() return {real{1, 2, 1}, some(nil, 1, 2, 3)} end
+function samples.squeeze() return {real {1, 2, 1}, some(nil, 1, 2, 3)} end
 function samples.unsqueeze()
   local s = shape()
   return {real(s), pick(#s + 1)}
@@ -259,7 +259,7 @@ local function reduced(draw)
   end
 end
 samples.sum, samples.mean = reduced(function(s) return real(s) end), reduced(function(s) return real(s) end)
-for _, name in ipairs{"max", "min"} do
+for _, name in ipairs {"max", "min"} do
   samples[name] = function()
     local s = full_shape()
     if pick(3) == 1 then return {apart(s)} end
@@ -273,7 +273,7 @@ function samples.prod()
   if pick(3) == 1 then return {x} end
   return {x, dim_of(s), pick(2) == 1}
 end
-for _, name in ipairs{"var", "std"} do
+for _, name in ipairs {"var", "std"} do
   samples[name] = function()
     local s = full_shape(1, 2)
     for i in ipairs(s) do s[i] = s[i] + 2 end
@@ -308,25 +308,25 @@ function samples.matmul()
   local left = some({k}, {m, k}, {b, m, k}, {1, m, k}, {2, b, m, k})
   local right = some({k}, {k, n}, {b, k, n}, {1, k, n})
   if #left == 2 and pick(5) == 1 then
-    local square = real{m, m}
+    local square = real {m, m}
     return {square, square}
   end
   return {real(left), real(right)}
 end
 function samples.mm()
   local m, k, n = pick(3), pick(3), pick(3)
-  return {real{m, k}, real{k, n}}
+  return {real {m, k}, real {k, n}}
 end
 function samples.bmm()
   local b, m, k, n = pick(2), pick(3), pick(3), pick(3)
-  return {real{b, m, k}, real{b, k, n}}
+  return {real {b, m, k}, real {b, k, n}}
 end
-function samples.mv() local k = pick(3) return {real{pick(3), k}, real{k}} end
-function samples.dot() local k = pick(0, 3) return {real{k}, real{k}} end
-function samples.outer() return {real{pick(3)}, real{pick(3)}} end
+function samples.mv() local k = pick(3) return {real {pick(3), k}, real {k}} end
+function samples.dot() local k = pick(0, 3) return {real {k}, real {k}} end
+function samples.outer() return {real {pick(3)}, real {pick(3)}} end
 function samples.addmm()
   local m, k, n = pick(3), pick(3), pick(3)
-  return {real(some({n}, {m, n}, {1, n}, {m, 1})), real{m, k}, real{k, n}, some(1, 0.5), some(1, -2)}
+  return {real(some({n}, {m, n}, {1, n}, {m, 1})), real {m, k}, real {k, n}, some(1, 0.5), some(1, -2)}
 end
 function samples.einsum()
   local eq, shapes = table.unpack(some(
@@ -337,14 +337,14 @@ function samples.einsum()
   local list = {}
   for i, s in ipairs(shapes) do list[i] = real(s) end
   if eq == "ij,jk->ik" and pick(3) == 1 then
-    list = {real{2, 2}}
+    list = {real {2, 2}}
     list[2] = list[1]
   end
   return {eq, list}
 end
 function samples.linear()
   local I, O = pick(3), pick(3)
-  return {real(some({I}, {2, I}, {2, 2, I}, {0, I})), real{O, I}, some(real{O}, nil)}
+  return {real(some({I}, {2, I}, {2, 2, I}, {0, I})), real {O, I}, some(real {O}, nil)}
 end
 
 function samples.bilinear()
@@ -352,7 +352,7 @@ function samples.bilinear()
   local front = some({}, {2}, {2, 2}, {0})
   local a, b = {table.unpack(front)}, {table.unpack(front)}
   a[#a + 1], b[#b + 1] = I, J
-  return {real(a), real(b), real{O, I, J}, some(real{O}, nil)}
+  return {real(a), real(b), real {O, I, J}, some(real {O}, nil)}
 end
 
 -- elements by index
@@ -377,7 +377,7 @@ function samples.index_copy()
   local i = sq.randperm(s[d]):narrow(1, 1, pick(0, s[d]))
   return {real(s), d, i, real(with(s, d, i:numel()))}
 end
-function samples.index_fill() local s, d, i = indexed() return {real(s), d, i, some(0.5, real{})} end
+function samples.index_fill() local s, d, i = indexed() return {real(s), d, i, some(0.5, real {})} end
 function samples.index_put()
   local s = full_shape()
   local n, indices, rest = pick(3), {}, {}
@@ -407,16 +407,16 @@ function samples.scatter() -- every place is written once: the last of equals wo
 end
 function samples.masked_fill()
   local s = shape()
-  return {real(s), mask(partner(s)), some(0.5, real{})}
+  return {real(s), mask(partner(s)), some(0.5, real {})}
 end
 function samples.masked_select() local s = shape() return {real(s), mask(partner(s))} end
 function samples.masked_scatter()
   local s = shape()
-  return {real(s), mask(partner(s)), real{27 + pick(3)}}
+  return {real(s), mask(partner(s)), real {27 + pick(3)}}
 end
 function samples.embedding()
   local N = pick(4)
-  local args = {ints(0, N, shape(0, 2)), real{N, pick(3)}}
+  local args = {ints(0, N, shape(0, 2)), real {N, pick(3)}}
   return args
 end
 
@@ -459,7 +459,7 @@ local function pair(...)
   local more = table.pack(...)
   return function()
     local s = full_shape(0)
-    local both = apart{2, 1, table.unpack(s)}:detach()
+    local both = apart {2, 1, table.unpack(s)}:detach()
     return {leaf(both:select(1, 1):select(1, 1)), leaf(both:select(1, 2):select(1, 1)), reductions[pick(3)],
             more.n > 0 and more[pick(more.n)] or nil}
   end
@@ -486,35 +486,35 @@ function samples.batch_norm()
   local training = pick(2) == 1
   local mean, var = between(-1, 1, {C}):detach(), between(0.5, 2, {C}):detach()
   if training and pick(2) == 1 then mean, var = nil, nil end
-  return {apart(s), mean, var, some(real{C}, nil), some(real{C}, nil), training, 0.1, 0.1}
+  return {apart(s), mean, var, some(real {C}, nil), some(real {C}, nil), training, 0.1, 0.1}
 end
 function samples.layer_norm()
   local s = full_shape(1, 2)
   s[#s] = s[#s] + 1
-  return {apart(s), {s[#s]}, some(real{s[#s]}, nil), some(real{s[#s]}, nil), 0.1}
+  return {apart(s), {s[#s]}, some(real {s[#s]}, nil), some(real {s[#s]}, nil), 0.1}
 end
 function samples.group_norm()
   local s = some({2, 4}, {2, 4, 2}, {1, 4, 2, 2})
-  return {apart(s), some(1, 2), some(real{4}, nil), some(real{4}, nil), 0.1}
+  return {apart(s), some(1, 2), some(real {4}, nil), some(real {4}, nil), 0.1}
 end
 function samples.rms_norm()
   local s = full_shape(1, 2)
-  return {signed(real(s)), {s[#s]}, some(real{s[#s]}, nil), some(0.1, nil)}
+  return {signed(real(s)), {s[#s]}, some(real {s[#s]}, nil), some(0.1, nil)}
 end
 function samples.dropout() return {real(shape()), some(0, 1, 0.5), false} end
 function samples.conv1d()
   local g = pick(2)
-  return {real(some({2, 2 * g, 5}, {2 * g, 5})), real{2 * g, 2, 2}, some(nil, real{2 * g}), pick(2), pick(0, 1), pick(2), g}
+  return {real(some({2, 2 * g, 5}, {2 * g, 5})), real {2 * g, 2, 2}, some(nil, real {2 * g}), pick(2), pick(0, 1), pick(2), g}
 end
 function samples.conv2d()
   local g = pick(2)
-  return {real(some({2, g, 4, 3}, {g, 4, 3})), real{2 * g, 1, 2, 2}, some(nil, real{2 * g}), some(1, {2, 1}), some(0, {1, 0}),
+  return {real(some({2, g, 4, 3}, {g, 4, 3})), real {2 * g, 1, 2, 2}, some(nil, real {2 * g}), some(1, {2, 1}), some(0, {1, 0}),
           some(1, {2, 1}), g}
 end
 function samples.conv_transpose2d()
   local g = pick(2)
-  return {real(some({2, g, 2, 3}, {g, 2, 3})), real{g, 2, 2, 2}, some(nil, real{2 * g}), 2, some(0, {1, 0}), some(0, {1, 0}), g,
-          some(1, {2, 1})}
+  return {real(some({2, g, 2, 3}, {g, 2, 3})), real {g, 2, 2, 2}, some(nil, real {2 * g}), 2, some(0, {1, 0}),
+    some(0, {1, 0}), g, some(1, {2, 1})}
 end
 function samples.max_pool2d()
   return {apart(some({1, 2, 4, 4}, {1, 5, 5})), 2, some(nil, {1, 2}), some(0, 1), 1, pick(2) == 1}
@@ -528,10 +528,10 @@ local function recurrent(gates, states)
     local first, reverse = pick(2) == 1, pick(2) == 1
     local args = {real(first and {B, T, I} or {T, B, I})}
     local start, bias = pick(2) == 1, pick(2) == 1
-    for i = 1, states do args[1 + i] = start and real{B, H} or nil end
+    for i = 1, states do args[1 + i] = start and real {B, H} or nil end
     local n = 1 + states
-    args[n + 1], args[n + 2] = real{gates * H, I}, real{gates * H, H}
-    args[n + 3], args[n + 4] = bias and real{gates * H} or nil, bias and real{gates * H} or nil
+    args[n + 1], args[n + 2] = real {gates * H, I}, real {gates * H, H}
+    args[n + 3], args[n + 4] = bias and real {gates * H} or nil, bias and real {gates * H} or nil
     n = n + 4
     if gates == 1 then
       n = n + 1
@@ -621,7 +621,7 @@ describe("a wrong gradient is caught:", function()
     ["a constant gradient that is missing"] = function(f) return function(...) return f(...):detach() * 1 end end,
   }
   for what, fault in pairs(faults) do
-    for _, name in ipairs{"tanh", "matmul", "softmax", "sum", "cross_entropy", "conv2d", "layer_norm", "where"} do
+    for _, name in ipairs {"tanh", "matmul", "softmax", "sum", "cross_entropy", "conv2d", "layer_norm", "where"} do
       it(what .. " in " .. name, function()
         math.randomseed(11)
         sq.manual_seed(11)

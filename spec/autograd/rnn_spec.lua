@@ -2,9 +2,9 @@
 local sq = require "seqrt"
 local nn = sq.nn
 
-local function random(...) return sq.randn({ ... }, { dtype = "float64" }) end
+local function random(...) return sq.randn({...}, {dtype = "float64"}) end
 
-local function gate(w, b, k, H) return w[{ { (k - 1) * H + 1, k * H } }], b[{ { (k - 1) * H + 1, k * H } }] end
+local function gate(w, b, k, H) return w[{{(k - 1) * H + 1, k * H}}], b[{{(k - 1) * H + 1, k * H}}] end
 
 -- One step out of tensor operations; the weights are nn.LSTM's, gates i f g o.
 local function lstm_step(m, suffix, x, h, c)
@@ -73,32 +73,32 @@ local function compare(class, step, B, T, I, H, options)
   local h0 = random(layers * directions, B, H):requires_grad_()
   local c0 = class == "LSTM" and random(layers * directions, B, H):requires_grad_() or nil
   local input = options.batch_first and x:transpose(1, 2) or x
-  local fused = c0 and { m(input, h0, c0) } or { m(input, h0) }
+  local fused = c0 and {m(input, h0, c0)} or {m(input, h0)}
   if options.batch_first then fused[1] = fused[1]:transpose(1, 2) end
-  local plain = { by_steps(m, step, x, h0, c0, layers, directions, options.nonlinearity) }
+  local plain = {by_steps(m, step, x, h0, c0, layers, directions, options.nonlinearity)}
   local weights, all = {}, m:parameters()
   for i, y in ipairs(plain) do
     close(fused[i], y, 1e-12)
     weights[i] = random(table.unpack(y.shape))
   end
-  for _, t in ipairs { x, h0, c0 } do all[#all + 1] = t end
+  for _, t in ipairs {x, h0, c0} do all[#all + 1] = t end
   local got, want = gradients(fused, weights, all), gradients(plain, weights, all)
   for i in ipairs(all) do close(got[i], want[i], 1e-10) end
 end
 
 describe("a recurrent layer over a sequence", function()
   local cases = {
-    { "of one row and one step", 1, 1, 2, 3, {} },
-    { "of a slice and a bit", 33, 4, 3, 5, {} },
-    { "with the batch first", 5, 4, 3, 5, { batch_first = true } },
-    { "of two layers", 5, 3, 2, 4, { num_layers = 2 } },
-    { "in both directions", 5, 3, 2, 4, { bidirectional = true } },
-    { "of two layers in both directions, batch first", 18, 3, 2, 4,
-      { num_layers = 2, bidirectional = true, batch_first = true } },
+    {"of one row and one step", 1, 1, 2, 3, {}},
+    {"of a slice and a bit", 33, 4, 3, 5, {}},
+    {"with the batch first", 5, 4, 3, 5, {batch_first = true}},
+    {"of two layers", 5, 3, 2, 4, {num_layers = 2}},
+    {"in both directions", 5, 3, 2, 4, {bidirectional = true}},
+    {"of two layers in both directions, batch first", 18, 3, 2, 4,
+      {num_layers = 2, bidirectional = true, batch_first = true}},
   }
   local function run(class, step, case, nonlinearity)
     local name, B, T, I, H, options = table.unpack(case)
-    local own = { nonlinearity = nonlinearity }
+    local own = {nonlinearity = nonlinearity}
     for key, value in pairs(options) do own[key] = value end
     it(("is the %s's formulas, %s"):format(class, name), function()
       sq.manual_seed(1)

@@ -41,7 +41,7 @@ describe("a sum with many elements behind each position", function()
       local dim = #shape == 3 and 2 or 1
       local x = sq.rand(shape)
       local room = 3 * x:numel() * 8 + MB
-      for _, dtype in ipairs{"float32", "float64", "int64"} do
+      for _, dtype in ipairs {"float32", "float64", "int64"} do
         local y = (dtype == "int64" and x * 1000 or x):to(dtype)
         assert_near(within(room, y.sum, y, dim), by_rows(y, dim), dtype)
       end
@@ -86,7 +86,7 @@ describe("the gradient of what is repeated, with many elements, of", function()
   end
 
   it("a matrix of a batch of products", function()
-    local a, b = sq.rand(5, 3, 150), sq.rand{150, 150, requires_grad = true}
+    local a, b = sq.rand(5, 3, 150), sq.rand {150, 150, requires_grad = true}
     local g = sq.rand(5, 3, 150)
     within(16 * MB, function() (a:matmul(b) * g):sum():backward() end)
     assert_near(b.grad, a:reshape(15, 150):t():double():matmul(g:reshape(15, 150):double()), "matmul")
@@ -126,7 +126,7 @@ describe("many weights are trained, of", function()
   end
 
   it("addmm", function()
-    local b, x, w = sq.zeros{20001, requires_grad = true}, sq.rand(5, 2), sq.rand(2, 20001)
+    local b, x, w = sq.zeros {20001, requires_grad = true}, sq.rand(5, 2), sq.rand(2, 20001)
     within(16 * MB, function() sq.addmm(b, x, w):sum():backward() end)
     assert_near(b.grad, sq.full({20001}, 5), "addmm")
   end)

@@ -19,7 +19,7 @@ describe("memory", function()
   it("comes back when tensors are dropped", function()
     local w = sq.randn(8, 8)
     local function work()
-      local x = sq.randn{4, 8, requires_grad = true}
+      local x = sq.randn {4, 8, requires_grad = true}
       local y = (x:matmul(w) + 1):tanh():sum()
       y:backward()
       local z = x[{{1, 2}, 3}] + x:t()[1][1]
@@ -80,13 +80,13 @@ describe("memory", function()
       end
       print((peak - base) / live)
     ]]
-    local out, err, status = support.run { support.write(support.tmpdir() .. "/ring.lua", code) }
+    local out, err, status = support.run {support.write(support.tmpdir() .. "/ring.lua", code)}
     assert.equal(0, status, err)
     assert.is_true(tonumber(out) <= 3, out)
   end)
 
   it("stays flat over training steps #long", function()
-    local w = sq.randn{64, 64, requires_grad = true}
+    local w = sq.randn {64, 64, requires_grad = true}
     local x = sq.randn(64, 64)
     local function step()
       local h = x
@@ -104,7 +104,7 @@ describe("memory", function()
   end)
 
   it("is freed at the end of backward, while the result lives", function()
-    local x = sq.randn{1000, requires_grad = true}
+    local x = sq.randn {1000, requires_grad = true}
     local y = x
     for _ = 1, 20 do y = y:tanh() end
     local loss = y:sum()
@@ -143,13 +143,13 @@ describe("memory", function()
 
   it("survives the failure of every allocation", function()
     local function script()
-      local x = sq.randn{3, 4, requires_grad = true}
+      local x = sq.randn {3, 4, requires_grad = true}
       local y = (x * 2 + 1):tanh():sum(1)
       y:sum():backward()
       local z = x:detach():clone()
       z[{1, {2, 3}}] = 5
       z[2] = sq.ones(4)
-      return z:tolist(), tostring(z), sq.cat{z, z}
+      return z:tolist(), tostring(z), sq.cat {z, z}
     end
     script()
     sq.fail_allocations(-1) -- signatures are read once and kept
@@ -170,7 +170,7 @@ describe("memory", function()
   end)
 
   it("keeps of what was freed no more beside the rest than was ever needed, and 32 MB #long", function()
-    local out = support.run({"-e", [[
+    local out = support.run {"-e", [[
       local sq = require "seqrt"
       local function megabytes(n) return sq.empty(n << 20, {dtype = "uint8"}) end
       local function show() local s = sq.memory_stats() print(s.live_bytes >> 20, s.cached_bytes >> 20 > 80) end
@@ -178,7 +178,7 @@ describe("memory", function()
       passing = passing and nil
       collectgarbage() show()
       local other = megabytes(60)
-      show()]]})
+      show()]]}
     assert.equal("200\ttrue\n260\tfalse\n", out)
   end)
 end)

@@ -8,7 +8,7 @@ describe("the pool", function()
   after_each(function() sq.set_num_threads(threads) end)
 
   it("runs every tile once, the number of threads changing from job to job", function()
-    local x = sq.arange(100000, { dtype = "float64" })
+    local x = sq.arange(100000, {dtype = "float64"})
     local want = x:square():sum():item()
     for job = 1, 2000 do
       sq.set_num_threads(1 + job % 8)
@@ -18,7 +18,7 @@ describe("the pool", function()
   end)
 
   it("serves more threads than there are cores", function()
-    local x = sq.arange(300000, { dtype = "float64" })
+    local x = sq.arange(300000, {dtype = "float64"})
     sq.set_num_threads(1)
     local want = x:exp():tolist()
     sq.set_num_threads(64)
@@ -36,10 +36,10 @@ describe("the pool", function()
   end)
 
   it("takes the number of threads from the environment", function()
-    for _, name in ipairs { "SEQRT_THREADS", "OMP_NUM_THREADS" } do
-      local env = { SEQRT_THREADS = "", OMP_NUM_THREADS = "" } -- whatever the suite itself runs with
+    for _, name in ipairs {"SEQRT_THREADS", "OMP_NUM_THREADS"} do
+      local env = {SEQRT_THREADS = "", OMP_NUM_THREADS = ""} -- whatever the suite itself runs with
       env[name] = 3
-      local out = support.run({ "-e", "io.write(require'seqrt'.get_num_threads())" }, { env = env })
+      local out = support.run({"-e", "io.write(require'seqrt'.get_num_threads())"}, {env = env})
       assert.are.equal("3", out)
     end
   end)

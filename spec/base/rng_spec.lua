@@ -80,7 +80,7 @@ describe("a generator's state", function()
   it("is refused when a byte of it is another", function()
     local g = sq.Generator(7)
     local state = g:get_state()
-    for _, at in ipairs{1, 8, 9, 1000, 2505, 2509, 2540, 2544} do
+    for _, at in ipairs {1, 8, 9, 1000, 2505, 2509, 2540, 2544} do
       local broken = state:clone()
       broken[at] = (broken[at] + 1) % 256
       local ok, message = pcall(g.set_state, g, broken)
@@ -109,7 +109,7 @@ describe("sq.random", function()
       assert.equal(pcall(math.random, table.unpack(bad)), (pcall(sq.random, table.unpack(bad))))
     end
     local _, text = pcall(sq.random, 5, 4)
-    assert.truthy(text:find("rng_spec.lua:%d+: %[random%] there is no integer from 5 to 4"), text)
+    assert.truthy(text:find "rng_spec.lua:%d+: %[random%] there is no integer from 5 to 4", text)
   end)
 
   it("draws every integer of a range alike, also of wide ranges", function()

@@ -12,9 +12,9 @@ local models = require "models"
 local nn = sq.nn
 
 local options = sq.cli {
-  turns = { 9, min = 1, help = "turns to take the median of" },
-  python = { "python3", help = "a Python that may have torch; none: ''" },
-  threads = { 0, min = 0, help = "threads, 0: one per core" },
+  turns = {9, min = 1, help = "turns to take the median of"},
+  python = {"python3", help = "a Python that may have torch; none: ''"},
+  threads = {0, min = 0, help = "threads, 0: one per core"},
 }
 if options.threads > 0 then sq.set_num_threads(options.threads) end
 
@@ -52,15 +52,15 @@ local function stream_rate() return 2 * 4 * #from / best(function() to:copy_(fro
 local function palindrome(T)
   local batch, hidden, inputs, classes = 128, 128, 10, 10
   sq.manual_seed(0)
-  local set = sq.data.Palindrome { length = T, generator = sq.Generator(0) }
-  local rnn = nn.LSTM(inputs, hidden, { batch_first = true, forget_bias = 1 })
+  local set = sq.data.Palindrome {length = T, generator = sq.Generator(0)}
+  local rnn = nn.LSTM(inputs, hidden, {batch_first = true, forget_bias = 1})
   local head = nn.Linear(hidden, classes)
   local parameters = rnn:parameters()
   for _, p in ipairs(head:parameters()) do parameters[#parameters + 1] = p end
-  local opt = sq.optim.RMSprop(parameters, { lr = 1e-3 })
+  local opt = sq.optim.RMSprop(parameters, {lr = 1e-3})
   local function step()
     local x, y = set:batch(batch)
-    local logits = head((rnn(x))[{ {}, -1 }])
+    local logits = head((rnn(x))[{{}, -1}])
     local loss = nn.functional.cross_entropy(logits, y)
     opt:zero_grad()
     loss:backward()
@@ -79,7 +79,7 @@ local function gan()
   sq.manual_seed(0)
   local bce = nn.functional.binary_cross_entropy
   local G, D = models.Generator(), models.Discriminator()
-  local adam = { lr = 2e-4, betas = { 0.5, 0.999 } }
+  local adam = {lr = 2e-4, betas = {0.5, 0.999}}
   local opt_G, opt_D = sq.optim.Adam(G:parameters(), adam), sq.optim.Adam(D:parameters(), adam)
   local real, fake = sq.ones(batch, 1), sq.zeros(batch, 1)
   local x = sq.rand(batch, 1, 28, 28)
@@ -113,11 +113,11 @@ end
 -- --- the turns -----------------------------------------------------------------------------------
 
 local experiments = {
-  { name = "LSTM palindrome, T = 10", key = "palindrome10", steps = 40 },
-  { name = "LSTM palindrome, T = 30", key = "palindrome30", steps = 20 },
-  { name = "GAN iteration", key = "gan", steps = 20 },
+  {name = "LSTM palindrome, T = 10", key = "palindrome10", steps = 40},
+  {name = "LSTM palindrome, T = 30", key = "palindrome30", steps = 20},
+  {name = "GAN iteration", key = "gan", steps = 20},
 }
-for i, T in ipairs { 10, 30 } do experiments[i].step, experiments[i].flops = palindrome(T) end
+for i, T in ipairs {10, 30} do experiments[i].step, experiments[i].flops = palindrome(T) end
 experiments[3].step, experiments[3].flops, experiments[3].bytes = gan()
 
 -- A turn of PyTorch: seconds per step by key; nil where there is none.
@@ -161,9 +161,9 @@ end
 
 -- An epoch of 60,000 pictures in batches of 64 against one copy of them all, on one thread.
 sq.set_num_threads(1)
-local pictures, labels, place = sq.rand(60000, 1, 28, 28), sq.zeros(60000, { dtype = "int64" }), sq.zeros(60000, 1, 28, 28)
-for _, shuffle in ipairs { false, true } do
-  local loader = sq.data.DataLoader(sq.data.TensorDataset(pictures, labels), { batch_size = 64, shuffle = shuffle })
+local pictures, labels, place = sq.rand(60000, 1, 28, 28), sq.zeros(60000, {dtype = "int64"}), sq.zeros(60000, 1, 28, 28)
+for _, shuffle in ipairs {false, true} do
+  local loader = sq.data.DataLoader(sq.data.TensorDataset(pictures, labels), {batch_size = 64, shuffle = shuffle})
   local ratios = {}
   for turn = 1, options.turns do
     local copy = time(function() place:copy_(pictures) end, 1)
@@ -178,10 +178,10 @@ local x = sq.randn(16):requires_grad_()
 local y = sq.randn(16)
 local m, v = sq.randn(4, 4):requires_grad_(), sq.randn(4, 4)
 local calls = {
-  { "a + b", function() return x + y end },
-  { "a:exp()", function() return x:exp() end },
-  { "a:matmul(b)", function() return m:matmul(v) end },
-  { "5 ops and backward", function() (x * y + y):tanh():exp():sum():backward() end },
+  {"a + b", function() return x + y end},
+  {"a:exp()", function() return x:exp() end},
+  {"a:matmul(b)", function() return m:matmul(v) end},
+  {"5 ops and backward", function() (x * y + y):tanh():exp():sum():backward() end},
 }
 for _, call in ipairs(calls) do
   local turns = {}

@@ -12,30 +12,30 @@ describe("arguments", function()
     local want = {{3}, {12}}
     assert.same(want, x:sum(2, true):tolist())
     assert.same(want, x:sum(-1, {keepdim = true}):tolist())
-    assert.same(want, x:sum{dim = -1, keepdim = true}:tolist())
+    assert.same(want, x:sum {dim = -1, keepdim = true}:tolist())
     assert.same(want, sq.sum(x, {dim = 2, keepdim = true}):tolist())
-    assert.same(want, sq.sum{x = x, dim = 2, keepdim = true}:tolist())
+    assert.same(want, sq.sum {x = x, dim = 2, keepdim = true}:tolist())
     assert.same(want, x:sum({2}, true):tolist())
-    assert.same(15, x:sum{}:item())
+    assert.same(15, x:sum {}:item())
     assert.same(15, x:sum(nil):item())
     assert.same(15, x:sum(nil, {}):item())
   end)
 
   it("may be sizes one by one or as a list, options behind them", function()
-    for _, y in ipairs{sq.zeros(2, 3, {dtype = "int64"}), sq.zeros({2, 3}, {dtype = "int64"}),
-      sq.zeros{2, 3, dtype = "int64"}, sq.zeros{size = {2, 3}, dtype = "int64"}, sq.zeros({2, 3}, "int64"),
+    for _, y in ipairs {sq.zeros(2, 3, {dtype = "int64"}), sq.zeros({2, 3}, {dtype = "int64"}),
+      sq.zeros {2, 3, dtype = "int64"}, sq.zeros {size = {2, 3}, dtype = "int64"}, sq.zeros({2, 3}, "int64"),
       sq.zeros(2, 3, "int64"), sq.zeros(sq.zeros(2, 3).shape, {dtype = "int64"}), sq.zeros(2.0, 3, sq.int64)} do
       assert.equal("int64", y.dtype)
       assert.equal("(2,3)", tostring(y.shape))
     end
-    assert.equal("()", tostring(sq.zeros{}.shape))
+    assert.equal("()", tostring(sq.zeros {}.shape))
     assert.equal("(3,2)", tostring(x:view(3, 2).shape))
-    assert.equal("(3,2)", tostring(x:view{3, -1}.shape))
+    assert.equal("(3,2)", tostring(x:view {3, -1}.shape))
     assert.equal("(3,2)", tostring(x:permute(2, 1).shape))
-    assert.equal("(3,2)", tostring(x:permute{2, 1}.shape))
+    assert.equal("(3,2)", tostring(x:permute {2, 1}.shape))
     assert.equal("(4)", tostring(sq.randint(9, {4}).shape))
     assert.equal("(4,2)", tostring(sq.randint(3, 9, 4, 2).shape))
-    assert.equal("(4)", tostring(sq.randint{low = 3, high = 9, size = {4}}.shape))
+    assert.equal("(4)", tostring(sq.randint {low = 3, high = 9, size = {4}}.shape))
   end)
 
   it("may end in an empty table, which is no option", function()
@@ -58,7 +58,7 @@ describe("arguments", function()
       assert.equal(tostring(plain), tostring(same), i)
     end
     assert.equal("()", tostring(sq.zeros({}).shape)) -- sizes are needed: an empty list of them
-    assert.error_matches(function() nn.LayerNorm({}) end, "normalized_shape")
+    assert.error_matches(function() nn.LayerNorm {} end, "normalized_shape")
   end)
 
   it("may be tensors one by one where a list of them is last", function()
@@ -71,17 +71,17 @@ describe("arguments", function()
   end)
 
   it("may be one tensor for a list of one", function()
-    assert.same(x:tolist(), sq.cat{x}:tolist())
+    assert.same(x:tolist(), sq.cat {x}:tolist())
     assert.same(x:tolist(), sq.cat(x):tolist())
-    local w = sq.ones{2, requires_grad = true}
+    local w = sq.ones {2, requires_grad = true}
     assert.same({2, 2}, sq.autograd.grad((w * 2):sum(), w):tolist())
   end)
 
   it("take numbers on either side of an operator", function()
-    assert.same({2, 1}, (3 - sq.tensor{1, 2}):tolist())
-    assert.same({0.5, 0.25}, (1 / sq.tensor{2, 4}):tolist())
-    assert.same({2, 4}, (2 ^ sq.tensor{1, 2}):tolist())
-    assert.same({-1, -2}, (-sq.tensor{1, 2}):tolist())
+    assert.same({2, 1}, (3 - sq.tensor {1, 2}):tolist())
+    assert.same({0.5, 0.25}, (1 / sq.tensor {2, 4}):tolist())
+    assert.same({2, 4}, (2 ^ sq.tensor {1, 2}):tolist())
+    assert.same({-1, -2}, (-sq.tensor {1, 2}):tolist())
     assert.same({2, 3}, (sq.tensor({1, 2}, "int64") + 1):tolist())
   end)
 
@@ -188,7 +188,7 @@ describe("objects", function()
     local meta = getmetatable(sq.ones(1))
     for name, fn in pairs(meta) do
       if type(fn) == "function" then
-        for _, value in ipairs{0, "a", true, {}, io.stdout, sq.Generator(1), print, closed()} do
+        for _, value in ipairs {0, "a", true, {}, io.stdout, sq.Generator(1), print, closed()} do
           pcall(fn, value)
           pcall(fn, value, value)
           pcall(fn, value, "shape", value)
@@ -259,7 +259,7 @@ describe("the list of functions", function()
   it("names members for completion", function()
     local names = {}
     for _, name in ipairs(getmetatable(sq.ones(1)).__dir) do names[name] = true end
-    for _, name in ipairs{"shape", "grad", "sum", "exp_", "backward", "item"} do assert.is_true(names[name], name) end
+    for _, name in ipairs {"shape", "grad", "sum", "exp_", "backward", "item"} do assert.is_true(names[name], name) end
   end)
 
   it("is printed by help", function()

@@ -279,7 +279,7 @@ describe("misuse", function()
 
   for _, case in ipairs(MISUSES) do
     it(case[1], function()
-      local x, w = sq.zeros(2, 3), sq.ones{3, requires_grad = true}
+      local x, w = sq.zeros(2, 3), sq.ones {3, requires_grad = true}
       local code = "local sq, x, w = ...\n\n"
       local fn = load(code .. "return " .. case[1], "=script.lua") or assert(load(code .. case[1], "=script.lua"))
       local ok, text = pcall(fn, sq, x, w)

@@ -12,15 +12,15 @@ end
 
 -- Fetches from mirrors, folders under top, into a folder there.
 local function fetch(to, ...)
-  local words = { "data/fetch.sh", top .. "/" .. to, sums }
-  for i, mirror in ipairs { ... } do words[i + 3] = "file://" .. top .. "/" .. mirror end
+  local words = {"data/fetch.sh", top .. "/" .. to, sums}
+  for i, mirror in ipairs {...} do words[i + 3] = "file://" .. top .. "/" .. mirror end
   return support.shell(table.concat(words, " "))
 end
 
 local function listing(to) return sh("ls -A " .. top .. "/" .. to) end
 
 local function same(to)
-  for _, name in ipairs { "a", "b" } do
+  for _, name in ipairs {"a", "b"} do
     assert.equal(support.read(good .. "/" .. name .. ".gz"), support.read(("%s/%s/%s.gz"):format(top, to, name)))
   end
   assert.equal("a.gz\nb.gz\n", listing(to))

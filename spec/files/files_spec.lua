@@ -16,8 +16,8 @@ describe("files", function()
 
   it("bring arrays back", function()
     local path = support.tmpdir() .. "/x.npy"
-    for _, dtype in ipairs { "float32", "float64", "int64", "uint8" } do
-      local x = sq.arange(0, 6, { dtype = dtype }):reshape(2, 3)
+    for _, dtype in ipairs {"float32", "float64", "int64", "uint8"} do
+      local x = sq.arange(0, 6, {dtype = dtype}):reshape(2, 3)
       sq.npy.save(path, x)
       local y = sq.npy.load(path)
       assert.equal(dtype, y.dtype)
@@ -94,7 +94,7 @@ describe("files", function()
   it("resume a training where a checkpoint left it, to the bit", function()
     sq.manual_seed(0)
     local m = sq.nn.LSTM(3, 4)
-    local opt = sq.optim.Adam(m:parameters(), { lr = 0.01 })
+    local opt = sq.optim.Adam(m:parameters(), {lr = 0.01})
     local function step()
       local y = m(sq.randn(5, 2, 3))
       opt:zero_grad()
@@ -102,8 +102,8 @@ describe("files", function()
       opt:step()
     end
     step()
-    local parts = { model = m, opt = opt, generator = sq.default_generator }
-    local checkpoint = sq.Checkpoint(support.tmpdir() .. "/run", { keep = 2 })
+    local parts = {model = m, opt = opt, generator = sq.default_generator}
+    local checkpoint = sq.Checkpoint(support.tmpdir() .. "/run", {keep = 2})
     checkpoint:save(1, parts)
     step()
     step()

@@ -10,7 +10,7 @@ function golden.read(t, float)
 end
 
 function golden.make(spec)
-  local flat = #spec.data == 0 and sq.zeros{size = {0}, dtype = spec.dtype} or sq.tensor(spec.data, {dtype = spec.dtype})
+  local flat = #spec.data == 0 and sq.zeros {size = {0}, dtype = spec.dtype} or sq.tensor(spec.data, {dtype = spec.dtype})
   return flat:reshape(spec.shape)
 end
 
@@ -30,7 +30,7 @@ golden.layouts = {
     local shape = {}
     for i = 1, n do shape[i] = x:size(i) end
     shape[n] = 2 * shape[n] + 1
-    local wide = sq.zeros{size = shape, dtype = x.dtype}
+    local wide = sq.zeros {size = shape, dtype = x.dtype}
     local view = wide:slice(n, 2, shape[n] - 1, 2)
     view:copy_(x)
     return view
@@ -44,11 +44,11 @@ do
   local function I(i) return {input = i} end
   local function case(op, tol, only64, tensors, out, dy, grad, args)
     local row = {op = op, tol = tol, only64 = only64, tensors = tensors, out = out, dy = dy, grad = grad,
-                         args = args}
+      args = args}
     golden.ops[op] = golden.ops[op] or {}
     table.insert(golden.ops[op], row)
   end
-  for _, file in ipairs{"ops.lua", "ops_rest.lua"} do
+  for _, file in ipairs {"ops.lua", "ops_rest.lua"} do
     assert(loadfile(here .. file, "t"))(T, I, case, 0 / 0, math.huge)
   end
 end

@@ -58,7 +58,7 @@ local function build(case, n, dtype)
   if takes_dtype[case[1]] then args.dtype = dtype end
   local layer = nn[case[1]](args):train(case.train)
   sq.manual_seed(1000 + n)
-  local function fill(t, lo, hi) t:copy_(draw{"number", t.shape, lo, hi}:to(dtype)) end
+  local function fill(t, lo, hi) t:copy_(draw {"number", t.shape, lo, hi}:to(dtype)) end
   sq.no_grad(function()
     for _, p in ipairs(layer:parameters()) do fill(p, -0.5, 0.5) end
     if is_loss(case) then return end
@@ -104,7 +104,7 @@ local function run(case, n, dtype)
   for i, want in ipairs(case.out) do
     check(out[i]:detach(), want, dtype, "result " .. i)
     assert.equal(dtype, out[i].dtype)
-    local part = out[i].requires_grad and (out[i] * draw{"number", out[i].shape, -1, 1}:to(dtype)):sum()
+    local part = out[i].requires_grad and (out[i] * draw {"number", out[i].shape, -1, 1}:to(dtype)):sum()
     loss = part and (loss and loss + part or part) or loss
   end
   assert.equal(#case.out, #out)
@@ -135,7 +135,7 @@ describe("PyTorch's numbers", function()
   for _, name in ipairs(kinds) do
     it("are those of nn." .. name, function()
       for _, n in ipairs(sorted(kinds[name])) do
-        for _, dtype in ipairs{"float64", "float32"} do
+        for _, dtype in ipairs {"float64", "float32"} do
           local ok, text = pcall(run, kinds[name][n], n, dtype)
           assert(ok, ("case %d, nn.%s, %s: %s"):format(n, name, dtype, text))
         end
@@ -162,7 +162,7 @@ describe("PyTorch's numbers", function()
       end
     end
     support.assert_numbers(missing, "layers")
-    for _, name in ipairs{"Linear", "LSTMCell", "MultiheadAttention", "KLDivLoss"} do assert.is_table(kinds[name]) end
+    for _, name in ipairs {"Linear", "LSTMCell", "MultiheadAttention", "KLDivLoss"} do assert.is_table(kinds[name]) end
   end)
 
   it("are read so that a difference of a millionth part shows", function()

@@ -38,7 +38,7 @@ describe("weights", function()
   it("are the same file, to the byte, when the state is", function()
     local dir = support.tmpdir()
     for name in pairs(models) do
-      for _, folder in ipairs{"a", "b"} do
+      for _, folder in ipairs {"a", "b"} do
         os.execute("mkdir -p " .. dir .. "/" .. folder)
         sq.save(file(name, dir .. "/" .. folder), loaded(name):state_dict())
       end
@@ -69,7 +69,7 @@ describe("weights", function()
     state["1.weight"], state.extra, state.more = sq.ones(2, 3), sq.ones(1), sq.ones(1)
     local ok, text = pcall(model.load_state_dict, model, state)
     assert.is_false(ok)
-    for _, part in ipairs{"missing: 0.bias", "unexpected: extra, more",
+    for _, part in ipairs {"missing: 0.bias", "unexpected: extra, more",
       "wrong shape: 1.weight is (2,3) in the file and (1,3) in the model"} do
       assert.is_truthy(text:find(part, 1, true), text)
     end

@@ -95,11 +95,11 @@ for i, place in ipairs(places) do
   end
 end
 if not first then
-  print("All places have it. `make test` checks it: gradient, PyTorch's numbers, help, editor types.")
+  print "All places have it. `make test` checks it: gradient, PyTorch's numbers, help, editor types."
 else
   if not elem then
-    print("Kernels of its own: kern.def, a body in a *_tmpl.h, a test in kernels_test*; a layer: bindings/README.md.")
+    print "Kernels of its own: kern.def, a body in a *_tmpl.h, a test in kernels_test*; a layer: bindings/README.md."
   end
-  print("The build names what is missing in C: make")
+  print "The build names what is missing in C: make"
   print("The first spec that fails: " .. (test or busted .. golden))
 end

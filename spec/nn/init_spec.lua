@@ -88,7 +88,7 @@ describe("initial values from PyTorch's seed", function()
       end]]
     local base = support.run({"-e", script}, {env = {SEQRT_ISA = "base"}})
     assert.is_true(#base > 1000)
-    assert.equal((support.run{"-e", script}), base)
+    assert.equal((support.run {"-e", script}), base)
   end)
 
   it("with forget_bias differ in the biases of the forget gates alone", function()
@@ -149,7 +149,7 @@ describe("nn.init", function()
   end)
 
   it("draws from the generator it is given, and from that alone", function()
-    for _, name in ipairs{"uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_",
+    for _, name in ipairs {"uniform_", "normal_", "xavier_uniform_", "xavier_normal_", "kaiming_uniform_",
       "kaiming_normal_", "orthogonal_"} do
       sq.manual_seed(9)
       local want = nn.init[name](sq.zeros(4, 3))
@@ -163,7 +163,7 @@ describe("nn.init", function()
   end)
 
   it("makes rows or columns of orthogonal_ orthonormal, also large ones", function()
-    for _, shape in ipairs{{64, 200}, {200, 64}, {90, 90}} do
+    for _, shape in ipairs {{64, 200}, {200, 64}, {90, 90}} do
       local q = nn.init.orthogonal_(sq.zeros(shape, {dtype = "float64"}), 2)
       local product = shape[1] < shape[2] and q:matmul(q:t()) or q:t():matmul(q)
       local n = math.min(shape[1], shape[2])

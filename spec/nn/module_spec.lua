@@ -95,7 +95,7 @@ describe("a module", function()
       {function() a:register_buffer("x", 3) end, "[register_buffer] tensor: expected a Tensor, got the number 3"},
       {function() a:add_module("x", 3) end, "[nn.Module] x is a number: it must be a module"},
       {function() a:load_state_dict(3) end, "[load_state_dict] state_dict: expected a table, got the number 3"},
-      {function() nn.Linear(1, 1):load_state_dict{weight = 3, bias = sq.ones(1)} end,
+      {function() nn.Linear(1, 1):load_state_dict {weight = 3, bias = sq.ones(1)} end,
         "wrong shape: weight is a number in the file and (1,1) in the model"},
     }
     for _, case in ipairs(cases) do

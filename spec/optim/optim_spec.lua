@@ -11,14 +11,14 @@ for _, row in ipairs(api.list()) do
 end
 
 local function parameters(dtype)
-  local a = sq.arange(1, 6, { dtype = "float64" }) / 4
-  local b = sq.arange(0, 4, { dtype = "float64" }):reshape(2, 2) / -3 + 0.3
+  local a = sq.arange(1, 6, {dtype = "float64"}) / 4
+  local b = sq.arange(0, 4, {dtype = "float64"}):reshape(2, 2) / -3 + 0.3
   return a:to(dtype):requires_grad_(), b:to(dtype):requires_grad_()
 end
 
 -- optim.py's loss
 local function loss(a, b, t, sign)
-  local i = sq.arange(1, 6, { dtype = "float64" })
+  local i = sq.arange(1, 6, {dtype = "float64"})
   local goal = (i * (0.1 * t)):sin():to(a.dtype)
   local x, y = a * i:to(a.dtype) / 2 - goal, b * b:t() + b - math.cos(0.05 * t)
   return ((x * x):sum() + (y * y):sum() / 4) * sign
@@ -26,7 +26,7 @@ end
 
 local function make(case, a, b)
   local name, options = case[1], case[2]
-  return optim[name]({ { params = { a } }, { params = { b }, lr = 0.5 * (options.lr or 0.01) } }, options)
+  return optim[name]({{params = {a}}, {params = {b}, lr = 0.5 * (options.lr or 0.01)}}, options)
 end
 
 local function steps(case, opt, a, b, first, last, at)
@@ -49,10 +49,10 @@ end
 
 local function check(case, dtype, rtol, last)
   local a, b = parameters(dtype)
-  local row = { [1] = 3, [10] = 4, [100] = 5, [1000] = 6 }
+  local row = {[1] = 3, [10] = 4, [100] = 5, [1000] = 6}
   steps(case, make(case, a, b), a, b, 1, last, function(t)
     if not row[t] then return end
-    local values = sq.cat({ a:detach(), b:detach():reshape(-1) }):tolist()
+    local values = sq.cat({a:detach(), b:detach():reshape(-1)}):tolist()
     support.assert_close(values, case[row[t]], rtol, rtol * 0.1, "step " .. t)
   end)
 end
@@ -69,11 +69,11 @@ describe("an optimizer", function()
       local a, b = parameters "float32"
       local opt = make(case, a, b)
       steps(case, opt, a, b, 1, 20)
-      sq.save(path, { a = a, b = b, opt = opt:state_dict() })
+      sq.save(path, {a = a, b = b, opt = opt:state_dict()})
       steps(case, opt, a, b, 21, 40)
       local saved = sq.load(path)
       local c, d = saved.a:requires_grad_(), saved.b:requires_grad_()
-      local again = optim[case[1]]({ { params = { c } }, { params = { d } } }, { lr = 0.9 })
+      local again = optim[case[1]]({{params = {c}}, {params = {d}}}, {lr = 0.9})
       again:load_state_dict(saved.opt)
       assert.equal(opt.param_groups[2].lr, again.param_groups[2].lr)
       steps(case, again, c, d, 21, 40)
@@ -89,15 +89,15 @@ describe("an optimizer", function()
       for n = 1, 4 do
         sq.set_num_threads(n)
         local generator = sq.Generator(1)
-        local w = sq.randn(301, 401, { generator = generator }):requires_grad_()
-        local v = sq.randn(7, { generator = generator }):requires_grad_()
-        local opt = optim[case[1]]({ w, v }, case[2])
+        local w = sq.randn(301, 401, {generator = generator}):requires_grad_()
+        local v = sq.randn(7, {generator = generator}):requires_grad_()
+        local opt = optim[case[1]]({w, v}, case[2])
         for _ = 1, 3 do
           opt:zero_grad();
           ((w * w * w):sum() + (v * v):sum()):backward()
           opt:step()
         end
-        results[n] = { w, v }
+        results[n] = {w, v}
       end
       sq.set_num_threads(threads)
       for n = 2, 4 do
@@ -295,7 +295,7 @@ describe("a group of an optimizer", function()
 
   it("trains by its own betas", function()
     local a, b = leaf(3), leaf(3)
-    local both = optim.Adam({{params = {a}, betas = {0.5, 0.75}}, {params = {b}}})
+    local both = optim.Adam {{params = {a}, betas = {0.5, 0.75}}, {params = {b}}}
     local c, d = leaf(3), leaf(3)
     local one, two = optim.Adam({c}, {betas = {0.5, 0.75}}), optim.Adam {d}
     for _ = 1, 5 do

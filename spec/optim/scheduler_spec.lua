@@ -10,13 +10,13 @@ local PLACES = 200
 -- A scheduler of the case and its optimizer, which prepare(optimizer) sees before.
 local function start(case, prepare, last_epoch)
   local name, optimizer, options = case[1], case[2], {}
-  local more = { lr = 0.5 }
+  local more = {lr = 0.5}
   if optimizer == "SGD" then more.momentum = 0.9 end
-  local opt = optim[optimizer]({ { params = { sq.ones(2):requires_grad_() } },
-    { params = { sq.ones(3):requires_grad_() }, lr = 0.25 } }, more)
+  local opt = optim[optimizer]({{params = {sq.ones(2):requires_grad_()}},
+    {params = {sq.ones(3):requires_grad_()}, lr = 0.25}}, more)
   for key, value in pairs(case[3]) do options[key] = value end
   if name == "LambdaLR" then
-    options.lr_lambda = { function(n) return 0.95 ^ n end, function(n) return 1 / (1 + n) end }
+    options.lr_lambda = {function(n) return 0.95 ^ n end, function(n) return 1 / (1 + n) end}
   end
   options.optimizer, options.last_epoch = opt, last_epoch
   if prepare then prepare(opt) end
@@ -32,7 +32,7 @@ end
 
 local function now(case, opt)
   local first, second = opt.param_groups[1], opt.param_groups[2]
-  return { first.lr, second.lr, case[2] == "SGD" and first.momentum or first.beta1 }
+  return {first.lr, second.lr, case[2] == "SGD" and first.momentum or first.beta1}
 end
 
 local function label(i, case)
@@ -50,20 +50,20 @@ describe("a scheduler", function()
       local scheduler, opt = start(case)
       for t = 0, PLACES do
         local values = now(case, opt)
-        local expected = { case[4][t + 1], values[2], values[3] }
-        if t % 10 == 0 then expected = { case[4][t + 1], case[5][t // 10 + 1], case[6][t // 10 + 1] } end
+        local expected = {case[4][t + 1], values[2], values[3]}
+        if t % 10 == 0 then expected = {case[4][t + 1], case[5][t // 10 + 1], case[6][t // 10 + 1]} end
         support.assert_close(values, expected, 1e-9, 1e-15, "place " .. t)
-        support.assert_close(scheduler:get_last_lr(), { values[1], values[2] }, 0, 0, "get_last_lr")
+        support.assert_close(scheduler:get_last_lr(), {values[1], values[2]}, 0, 0, "get_last_lr")
         if t < PLACES then step(case, scheduler, t) end
       end
     end)
 
     it("goes on from its state to the bit: " .. label(i, case), function()
       local path = support.tmpdir() .. "/state.safetensors"
-      for _, place in ipairs { 0, 1, 77 } do
+      for _, place in ipairs {0, 1, 77} do
         local scheduler, opt = start(case)
         for t = 0, place - 1 do step(case, scheduler, t) end
-        sq.save(path, { scheduler = scheduler:state_dict(), opt = opt:state_dict() })
+        sq.save(path, {scheduler = scheduler:state_dict(), opt = opt:state_dict()})
         local saved = sq.load(path)
         local again, other = start(case)
         other:load_state_dict(saved.opt)
@@ -118,18 +118,18 @@ describe("a scheduler", function()
   end)
 
   it("that is made with last_epoch wants the base rates", function()
-    local opt = optim.SGD({ sq.ones(1, { requires_grad = true }) }, { lr = 0.1 })
-    local ok, message = pcall(optim.lr_scheduler.StepLR, opt, 2, { last_epoch = 3 })
+    local opt = optim.SGD({sq.ones(1, {requires_grad = true})}, {lr = 0.1})
+    local ok, message = pcall(optim.lr_scheduler.StepLR, opt, 2, {last_epoch = 3})
     assert.is_false(ok)
     assert.truthy(message:find "scheduler_spec.lua:%d+: %[lr_scheduler.StepLR%] initial_lr is not specified in", message)
     assert.truthy(message:find("param_groups[1], and last_epoch = 3 goes on from it", 1, true), message)
-    ok, message = pcall(optim.lr_scheduler.OneCycleLR, opt, { max_lr = 1, total_steps = 9, last_epoch = 3 })
+    ok, message = pcall(optim.lr_scheduler.OneCycleLR, opt, {max_lr = 1, total_steps = 9, last_epoch = 3})
     assert.is_false(ok)
     assert.truthy(message:find("initial_lr is not specified in param_groups[1]", 1, true), message)
   end)
 
   it("keeps the base rate of the first one", function()
-    local opt = optim.SGD({ sq.ones(1, { requires_grad = true }) }, { lr = 0.5 })
+    local opt = optim.SGD({sq.ones(1, {requires_grad = true})}, {lr = 0.5})
     optim.lr_scheduler.LambdaLR(opt, function() return 0.5 end)
     assert.equal(0.25, opt.lr)
     optim.lr_scheduler.LambdaLR(opt, function() return 1 end)
@@ -141,12 +141,12 @@ describe("a scheduler", function()
     local scheduler, opt = start(golden.schedulers[3])
     local function refused(expected, change)
       local state = start(golden.schedulers[3]):state_dict()
-      state.lrs = { 7, 7 }
+      state.lrs = {7, 7}
       state = change(state) or state
       local ok, message = pcall(scheduler.load_state_dict, scheduler, state)
       assert.is_false(ok)
       assert.truthy(tostring(message):find(expected, 1, true), tostring(message))
-      assert.same({ 0.5, 0.25 }, { opt.param_groups[1].lr, opt.param_groups[2].lr })
+      assert.same({0.5, 0.25}, {opt.param_groups[1].lr, opt.param_groups[2].lr})
       assert.equal(0, scheduler.last_epoch)
     end
     refused("this is no state of a scheduler", function() return {} end)
@@ -156,7 +156,7 @@ describe("a scheduler", function()
     refused("gamma is 0.1x: it must be of type number", function(s) s.gamma = "0.1x" end)
     refused("milestones is 3: it must be of type list", function(s) s.milestones = 3 end)
     refused("there is no 'gama' in its state (did you mean 'gamma'?)", function(s) s.gama = 1 end)
-    refused("lrs has 1 rates, the optimizer has 2 groups", function(s) s.lrs = { 7 } end)
+    refused("lrs has 1 rates, the optimizer has 2 groups", function(s) s.lrs = {7} end)
     refused("base_lrs is nil: it must be of type list", function(s) s.base_lrs = nil end)
   end)
 end)

@@ -107,7 +107,7 @@ stack traceback:
     _, err = run {"-e", "error(setmetatable({}, {__tostring = function() return 'mine' end}))"}
     assert.truthy(err:find(": mine\n", 1, true), err)
     _, err = run {"-e", "local function f() return 1 + f() end f()"}
-    assert.truthy(err:find("\n  %.%.%. %(%d+ levels not shown%)\n"), err)
+    assert.truthy(err:find "\n  %.%.%. %(%d+ levels not shown%)\n", err)
   end)
 
   it("runs text only", function()
@@ -118,12 +118,12 @@ stack traceback:
   end)
 
   it("notices output that is lost", function()
-    local _, err, code = in_shell(" -e 'print(1)' >/dev/full")
+    local _, err, code = in_shell " -e 'print(1)' >/dev/full"
     assert.same({support.seqrt .. ": standard output could not be written in full\n", 1}, {err, code})
     local out
-    out, err = in_shell(" -e 'for i = 1, 1e5 do print(i) end' | head -n 1")
+    out, err = in_shell " -e 'for i = 1, 1e5 do print(i) end' | head -n 1"
     assert.same({"1\n", ""}, {out, err})
-    _, err, code = in_shell(" -e 'io.open(\"/dev/null\"):close()' <&- >&- 2>&-")
+    _, err, code = in_shell " -e 'io.open(\"/dev/null\"):close()' <&- >&- 2>&-"
     assert.same({"", 0}, {err, code})
   end)
 

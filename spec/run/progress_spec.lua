@@ -65,16 +65,16 @@ describe("sq.progress", function()
   it("draws on a terminal and leaves the full line", function()
     local out = on_terminal 'for i in require "seqrt".progress(3, {desc = "run"}) do io.write "" end'
     assert.truthy(out:find("\rrun:   0%|", 1, true), out)
-    assert.truthy(out:find("\rrun: 100%%|[█]+| 3/3 %[00:00<00:00, +[%d.]+it/s%]%s*\n$"), out)
+    assert.truthy(out:find "\rrun: 100%%|[█]+| 3/3 %[00:00<00:00, +[%d.]+it/s%]%s*\n$", out)
     out = on_terminal('for _ in require "seqrt".progress(3) do end', {LC_ALL = "C"})
-    assert.truthy(out:find("100%%|#+| 3/3 "), out)
+    assert.truthy(out:find "100%%|#+| 3/3 ", out)
   end)
 
   it("prints above the bar", function()
     local out = on_terminal [[
       local bar = require "seqrt".progress(2)
       bar:update(); bar:write "hello"; bar:update(); bar:close()]]
-    assert.truthy(out:find("\rhello\r?\n\r 50%%|"), out)
+    assert.truthy(out:find "\rhello\r?\n\r 50%%|", out)
   end)
 
   it("writes plain lines elsewhere, without control characters", function()
@@ -113,14 +113,14 @@ describe("sq.progress", function()
 
   it("ends its line however it is left", function()
     local ways = {
-      ["break"] = 'for i in sq.progress(5) do if i == 2 then break end end',
-      ["goto"] = 'for i in sq.progress(5) do if i == 2 then goto out end end ::out::',
-      ["return"] = 'local f = function() for i in sq.progress(5) do if i == 2 then return end end end f()',
+      ["break"] = "for i in sq.progress(5) do if i == 2 then break end end",
+      ["goto"] = "for i in sq.progress(5) do if i == 2 then goto out end end ::out::",
+      ["return"] = "local f = function() for i in sq.progress(5) do if i == 2 then return end end end f()",
       ["an error"] = 'pcall(function() for i in sq.progress(5) do if i == 2 then error "x" end end end)',
-      ["a closed coroutine"] = 'local co = coroutine.create(function() for i in sq.progress(5) do '
-        .. 'if i == 2 then coroutine.yield() end end end) coroutine.resume(co) coroutine.close(co)',
-      ["a coroutine that nobody resumes"] = 'coroutine.wrap(function() for i in sq.progress(5) do '
-        .. 'if i == 2 then coroutine.yield() end end end)() collectgarbage() collectgarbage()',
+      ["a closed coroutine"] = "local co = coroutine.create(function() for i in sq.progress(5) do "
+        .. "if i == 2 then coroutine.yield() end end end) coroutine.resume(co) coroutine.close(co)",
+      ["a coroutine that nobody resumes"] = "coroutine.wrap(function() for i in sq.progress(5) do "
+        .. "if i == 2 then coroutine.yield() end end end)() collectgarbage() collectgarbage()",
       ["a bar that nobody has"] = 'pcall(function() local bar = sq.progress(5) bar:update() error "x" end) collectgarbage()',
       ["a bar in a <close> variable"] = 'pcall(function() local bar <close> = sq.progress(5) bar:update() error "x" end)',
     }
@@ -133,7 +133,7 @@ describe("sq.progress", function()
   it("ends its line at the end of the process", function()
     for way, script in pairs {
       ["os.exit"] = "bar:update() os.exit(0)", ["os.exit and a closed state"] = "bar:update() os.exit(0, true)",
-      ["the end of the script"] = "bar:update()", } do
+      ["the end of the script"] = "bar:update()"} do
       local out = screen(on_terminal('local bar = require "seqrt".progress(5) ' .. script))
       assert.truthy(out[1]:find "^ +%d+%%| %d/5$", way)
       assert.same({"", 2}, {out[2], #out}, way)

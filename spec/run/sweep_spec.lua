@@ -218,14 +218,14 @@ describe("sq.sweep", function()
 
   it("runs here without a script", function()
     local dir = support.tmpdir()
-    local out, err, code = support.run({"-e", [[
+    local out, err, code = support.run {"-e", [[
       local sq = require "seqrt"
       local n = 0
       local function run(o) n = n + 1; return {x = o.a + o.b, drawn = sq.randn(1):item()} end
       local r = sq.sweep(run, {a = {1, 2}, b = 10}, {over = {"a"}, dir = arg[1]})
       local again = sq.sweep(run, {a = {1, 2}, b = 10}, {over = {"a"}, dir = arg[1]})
       print(n, r[1].x, r[2].x, r[1].drawn == r[2].drawn, again[2].drawn == r[2].drawn, #r.runs, r.dir == arg[1])
-    ]], "-", dir})
+    ]], "-", dir}
     assert.equal("", err:gsub("a[12]\n", ""):gsub("2 of 2 runs are finished already[^\n]*\n", ""), err)
     assert.same({"2\t11\t12\ttrue\ttrue\t2\ttrue\n", 0}, {out, code})
   end)
@@ -282,7 +282,7 @@ describe("sq.sweep", function()
     assert.truthy(text:find("  a  T=1  done  ", 1, true), text)
     assert.truthy(text:find("b  T=3  waiting", 1, true), text)
     assert.truthy(text:find("\27[31m  a  T=2  failed ", 1, true), text)
-    assert.truthy(text:find("6 of 6 runs in [%d.]+ s, 2 at a time with %d threads? each, 2 failed"), text)
+    assert.truthy(text:find "6 of 6 runs in [%d.]+ s, 2 at a time with %d threads? each, 2 failed", text)
     assert.is_nil(on_terminal {NO_COLOR = "1"}:find "\27%[%d*m")
   end)
 end)

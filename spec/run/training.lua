@@ -24,14 +24,14 @@ end
 sq.manual_seed(1)
 sq.set_num_threads(1)
 local model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Dropout(0.25), nn.Linear(12, 3))
-local opt = sq.optim.Adam(model:parameters(), { lr = 0.01 })
+local opt = sq.optim.Adam(model:parameters(), {lr = 0.01})
 local schedule = sq.optim.lr_scheduler.CosineAnnealingLR(opt, steps)
-local set = sq.data.TensorDataset(sq.randn(50, 6), sq.randint(0, 3, { 50 }))
-local loader = sq.data.DataLoader(set, { batch_size = 8, shuffle = true, generator = sq.Generator(2) })
+local set = sq.data.TensorDataset(sq.randn(50, 6), sq.randint(0, 3, {50}))
+local loader = sq.data.DataLoader(set, {batch_size = 8, shuffle = true, generator = sq.Generator(2)})
 local log = sq.Log(out)
 
-local parts = { model = model, opt = opt, schedule = schedule, loader = loader, log = log }
-local checkpoint <close> = sq.Checkpoint(out, { keep = 2, every = every })
+local parts = {model = model, opt = opt, schedule = schedule, loader = loader, log = log}
+local checkpoint <close> = sq.Checkpoint(out, {keep = 2, every = every})
 local step = checkpoint:resume(parts) or 0
 io.stderr:write("from ", step, "\n")
 if signal == "KILL" then os.execute(("(sleep %g; kill -9 %d) >/dev/null 2>&1 &"):format(when, pid)) end
@@ -45,12 +45,12 @@ while step < steps do
     middle_of(step)
     opt:step()
     schedule:step()
-    log:write(step, { loss = loss:item(), lr = opt.lr })
+    log:write(step, {loss = loss:item(), lr = opt.lr})
     checkpoint:step(step, parts)
     if step == steps then break end
   end
 end
 
-local state = { default = sq.default_generator:state_dict() }
+local state = {default = sq.default_generator:state_dict()}
 for name, part in pairs(parts) do state[name] = part ~= log and part:state_dict() or nil end
 sq.save(sq.fs.join(out, "final.safetensors"), state)

@@ -3,13 +3,13 @@ local sq = require "seqrt"
 local support = require "spec.lib.support"
 
 local function classify(args, env)
-  return support.run({ "scripts/classify.lua", table.unpack(args) }, { env = env })
+  return support.run({"scripts/classify.lua", table.unpack(args)}, {env = env})
 end
 
 describe("scripts/classify.lua", function()
   it("learns drawn digits in a hundred steps, and saves what it learned #long", function()
     local dir = support.tmpdir()
-    local out, err, code = classify { "--dataset", "digits", "--epochs", "1", "--steps", "100", "--batch", "32", "--out", dir }
+    local out, err, code = classify {"--dataset", "digits", "--epochs", "1", "--steps", "100", "--batch", "32", "--out", dir}
     assert.equal(0, code, err)
     assert.is_true(tonumber(out:match "test accuracy ([%d.]+) after 1 epochs") >= 0.95, out)
     assert.matches("digits: 60000 pictures to learn from, 10000 to be tested on", out, 1, true)
@@ -25,7 +25,7 @@ describe("scripts/classify.lua", function()
 
   it("takes the wide network too, with a batch and a rate of its own", function()
     local dir = support.tmpdir()
-    local out, err, code = classify { "--dataset", "digits", "--model", "wide", "--dry-run", "--out", dir }
+    local out, err, code = classify {"--dataset", "digits", "--model", "wide", "--dry-run", "--out", dir}
     assert.equal(0, code, err)
     assert.matches("Conv2d(32 -> 64, kernel_size=3)  18,496", out, 1, true)
     assert.matches("1,199,882 parameters", out, 1, true)
@@ -33,7 +33,7 @@ describe("scripts/classify.lua", function()
   end)
 
   it("says in one line that MNIST is missing, and learns drawn digits", function()
-    local out, err, code = classify({ "--dry-run", "--out", support.tmpdir() }, { SEQRT_DATA = "/nowhere" })
+    local out, err, code = classify({"--dry-run", "--out", support.tmpdir()}, {SEQRT_DATA = "/nowhere"})
     assert.equal(0, code, err)
     assert.matches("^MNIST is not in /nowhere/mnist %(`make mnist` downloads it%): drawn digits instead\n", err)
     assert.matches("digits: 60000 pictures", out, 1, true)
@@ -45,7 +45,7 @@ describe("scripts/classify.lua", function()
     local images = "\0\0\8\3\0\0\0\2\0\0\0\28\0\0\0\28" .. ("\7"):rep(2 * 784)
     local path = dir .. "/mnist/train-images-idx3-ubyte"
     local function fails(pattern)
-      local _, err, code = classify({ "--dry-run", "--out", dir .. "/out" }, { SEQRT_DATA = dir })
+      local _, err, code = classify({"--dry-run", "--out", dir .. "/out"}, {SEQRT_DATA = dir})
       assert.equal(1, code)
       assert.matches(pattern, err)
     end
@@ -62,7 +62,7 @@ describe("scripts/classify.lua", function()
       ["--epoch"] = "unknown option '--epoch': did you mean '--epochs'?",
       ["--dataset=cifar"] = "argument --dataset: invalid choice 'cifar' (choose from mnist, fashion, digits)",
     } do
-      local _, err, code = classify { args }
+      local _, err, code = classify {args}
       assert.equal(2, code)
       assert.matches("classify.lua: error: " .. message, err, 1, true)
     end

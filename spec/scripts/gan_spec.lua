@@ -10,7 +10,7 @@ local models = require "models"
 local function gan(words, root, options)
   local dir = support.tmpdir()
   options = options or {}
-  options.env = { SEQRT_DATA = root or dir }
+  options.env = {SEQRT_DATA = root or dir}
   local out, err, code = support.run("scripts/gan.lua " .. words .. " --out " .. (options.out or dir), options)
   return out, err, code, options.out or dir
 end
@@ -44,9 +44,9 @@ describe("the layer table", function()
 
   it("changes nothing in the network", function()
     local G = models.Generator()
-    local before = sq.cat { G:state_dict()["3.running_mean"]:clone(), G:state_dict()["3.running_var"]:clone() }
+    local before = sq.cat {G:state_dict()["3.running_mean"]:clone(), G:state_dict()["3.running_var"]:clone()}
     models.layer_table("generator", G, sq.randn(8, 100))
-    assert.is_true(before:equal(sq.cat { G:state_dict()["3.running_mean"], G:state_dict()["3.running_var"] }))
+    assert.is_true(before:equal(sq.cat {G:state_dict()["3.running_mean"], G:state_dict()["3.running_var"]}))
     assert.is_true(G.training)
   end)
 end)
@@ -59,7 +59,7 @@ describe("the GAN's step", function()
   local function losses(minimax, count)
     sq.manual_seed(golden.seed)
     local G, D = models.Generator():double(), models.Discriminator():double()
-    local adam = { lr = 2e-4, betas = { 0.5, 0.999 } }
+    local adam = {lr = 2e-4, betas = {0.5, 0.999}}
     local opt_G, opt_D = sq.optim.Adam(G:parameters(), adam), sq.optim.Adam(D:parameters(), adam)
     local real, fake, rows = sq.ones(golden.batch, 1):double(), sq.zeros(golden.batch, 1):double(), {}
     for i = 1, count do
@@ -77,7 +77,7 @@ describe("the GAN's step", function()
       loss_G:backward()
       opt_G:step()
       D:requires_grad_(true)
-      rows[i] = { loss_D:item(), loss_G:item(), p_real:mean():item(), p_fake:mean():item() }
+      rows[i] = {loss_D:item(), loss_G:item(), p_real:mean():item(), p_fake:mean():item()}
     end
     return rows
   end
@@ -97,7 +97,7 @@ describe("scripts/gan.lua", function()
     assert.matches("generator, 1510032 parameters\n +input +operation +output\n", out)
     assert.matches("%(64,784%) +Linear%(784 %-> 512%) +%(64,512%)", out)
     assert.matches("%(64,1%) +Sigmoid%(%) +%(64,1%)\n", out)
-    for _, name in ipairs { "evolution.png", "curves.png", "samples/first.png", "samples/middle.png", "samples/last.png" } do
+    for _, name in ipairs {"evolution.png", "curves.png", "samples/first.png", "samples/middle.png", "samples/last.png"} do
       assert.equal("\137PNG", support.read(dir .. "/" .. name):sub(1, 4), name)
     end
     local _, dataset = models.load(dir .. "/generator.safetensors", models.Generator(), "generator")
@@ -113,22 +113,22 @@ describe("scripts/gan.lua", function()
     assert.equal("(3,152,152)", tostring(grid.shape))
     for i = 1, 25 do
       local top, left = 30 * ((i - 1) // 5) + 2, 30 * ((i - 1) % 5) + 2
-      local tile = grid[{ 2, { top + 1, top + 28 }, { left + 1, left + 28 } }]:float()
+      local tile = grid[{2, {top + 1, top + 28}, {left + 1, left + 28}}]:float()
       local apart = (pictures[i][1] * 127.5 + 127.5 - tile):abs():max():item()
       assert.is_true(apart <= 0.51, i .. ": " .. apart)
-      grid[{ {}, { top + 1, top + 28 }, { left + 1, left + 28 } }] = 0
+      grid[{{}, {top + 1, top + 28}, {left + 1, left + 28}}] = 0
     end
     assert.equal(0, grid:max():item()) -- between the pictures all is black
   end)
 
   it("learns: 200 steps on drawn digits, without a NaN #long", function()
-    for _, loss in ipairs { "non-saturating", "minimax" } do
+    for _, loss in ipairs {"non-saturating", "minimax"} do
       local _, err, code, dir = gan("--dataset digits --digits 3200 --epochs 4 --loss " .. loss)
       assert.equal(0, code, err)
       local history = checkpoint_of(dir).history
       assert.equal("(200,4)", tostring(history.shape))
       assert.is_true(history:isfinite():all():item())
-      local first, last = history[1]:tolist(), history[{ { 151, 200 } }]:mean(1):tolist()
+      local first, last = history[1]:tolist(), history[{{151, 200}}]:mean(1):tolist()
       assert.is_true(support.close(first[1], 2 * math.log(2), 0, 0.1), "D knows nothing at first: " .. first[1])
       assert.is_true(last[1] < first[1] - 0.02, ("D's loss falls: %g, %g"):format(first[1], last[1]))
       assert.is_true(last[3] > last[4] + 0.02, ("D(x) %g is above D(G(z)) %g"):format(last[3], last[4]))
@@ -144,14 +144,14 @@ describe("scripts/gan.lua, stopped and resumed", function()
   local function bytes(dir, name) return support.read(dir .. "/" .. name) end
 
   local function assert_same(dir, whole)
-    for _, each in ipairs { dir, whole } do
+    for _, each in ipairs {dir, whole} do
       local state = checkpoint_of(each)
       assert.equal(60, state.step)
       state.log = nil -- its size depends on how long the times are in digits
       sq.save(each .. "/state", state)
     end
-    for _, name in ipairs { "generator.safetensors", "state", "evolution.png", "curves.png", "samples/first.png",
-      "samples/middle.png", "samples/last.png" } do
+    for _, name in ipairs {"generator.safetensors", "state", "evolution.png", "curves.png", "samples/first.png",
+      "samples/middle.png", "samples/last.png"} do
       assert.is_true(bytes(dir, name) == bytes(whole, name), name)
     end
     local function rows(of) return (bytes(of, "metrics.jsonl"):gsub('"time":[%d.]+,', "")) end
@@ -163,13 +163,13 @@ describe("scripts/gan.lua, stopped and resumed", function()
     local _, err, code, whole = gan(words .. " --threads 1")
     local seconds = sq.clock() - begin
     assert.equal(0, code, err)
-    for _, signal in ipairs { { "TERM", 143 }, { "INT", 130 } } do
+    for _, signal in ipairs {{"TERM", 143}, {"INT", 130}} do
       local name, status = table.unpack(signal)
       local out = support.tmpdir()
       local middle = false
       for pause = 1, 40 do -- each time a little later, so that it comes through
-        local stop = { name, seconds * (0.1 + 0.05 * pause) }
-        _, err, code = gan(words .. " --resume --threads 2", nil, { out = out, stop = stop })
+        local stop = {name, seconds * (0.1 + 0.05 * pause)}
+        _, err, code = gan(words .. " --resume --threads 2", nil, {out = out, stop = stop})
         if code == 0 then break end
         assert.equal(status, code, err)
         local state, count = checkpoint_of(out)
@@ -188,7 +188,7 @@ describe("scripts/gan.lua, stopped and resumed", function()
     local out, err, code, dir = gan(words .. " --resume --epochs 2")
     assert.equal(0, code, err)
     assert.matches("no checkpoint yet: from the beginning", out, 1, true)
-    out, err, code = gan(words .. " --resume --epochs 3", nil, { out = dir })
+    out, err, code = gan(words .. " --resume --epochs 3", nil, {out = dir})
     assert.equal(0, code, err)
     assert.matches("going on after step 20 of 30", out, 1, true)
   end)
@@ -196,10 +196,10 @@ describe("scripts/gan.lua, stopped and resumed", function()
   it("refuses to go on as another run", function()
     local _, err, code, dir = gan(words .. " --epochs 2")
     assert.equal(0, code, err)
-    _, err, code = gan(words .. " --epochs 2 --resume --loss minimax", nil, { out = dir })
+    _, err, code = gan(words .. " --epochs 2 --resume --loss minimax", nil, {out = dir})
     assert.equal(1, code)
     assert.matches("--loss was non-saturating in " .. dir .. " and is minimax now", err, 1, true)
-    _, err, code = gan(words .. " --epochs 1 --resume", nil, { out = dir })
+    _, err, code = gan(words .. " --epochs 1 --resume", nil, {out = dir})
     assert.equal(1, code)
     assert.matches(dir .. " has 20 steps, more than the 10 asked for", err, 1, true)
   end)
@@ -272,11 +272,11 @@ describe("scripts/interpolate.lua", function()
 
   -- The pictures of the strip, row by row, as floats in -1..1: (rows, columns, 28, 28).
   local function strip(rows, columns)
-    local grid = sq.image.load(dir .. "/interpolation.png", { dtype = "float32" })
+    local grid = sq.image.load(dir .. "/interpolation.png", {dtype = "float32"})
     assert.equal(("(3,%d,%d)"):format(30 * rows + 2, 30 * columns + 2), tostring(grid.shape))
     return function(r, c)
       local top, left = 30 * (r - 1) + 2, 30 * (c - 1) + 2
-      return grid[{ 1, { top + 1, top + 28 }, { left + 1, left + 28 } }] * 2 - 1
+      return grid[{1, {top + 1, top + 28}, {left + 1, left + 28}}] * 2 - 1
     end
   end
 

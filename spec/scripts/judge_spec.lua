@@ -7,7 +7,7 @@ local dir = support.tmpdir()
 local classifier = dir .. "/classifier.safetensors"
 
 local function judge(args)
-  return support.run { "scripts/judge.lua", "--out", dir, "--classifier", classifier, "--samples", "200", table.unpack(args) }
+  return support.run {"scripts/judge.lua", "--out", dir, "--classifier", classifier, "--samples", "200", table.unpack(args)}
 end
 
 -- The number a line of the report ends with.
@@ -26,8 +26,8 @@ end
 
 describe("scripts/judge.lua", function()
   setup(function()
-    local _, err, code = support.run { "scripts/classify.lua", "--dataset", "digits", "--epochs", "1", "--steps", "100",
-      "--batch", "32", "--out", dir }
+    local _, err, code = support.run {"scripts/classify.lua", "--dataset", "digits", "--epochs", "1", "--steps", "100",
+      "--batch", "32", "--out", dir}
     assert.equal(0, code, err)
   end)
 
@@ -36,7 +36,7 @@ describe("scripts/judge.lua", function()
     local x, y = set:batch(nil, 0, 1)
     local path = dir .. "/constant.safetensors"
     models.save(path, constant(x), "generator", "digits")
-    local out, err, code = judge { "--generator", path }
+    local out, err, code = judge {"--generator", path}
     assert.equal(0, code, err)
     assert.matches(("\n%d +200 100.00%%%%\n"):format(y:item()), out)
     assert.equal(0, number(out, "share of the rarest class"))
@@ -51,16 +51,16 @@ describe("scripts/judge.lua", function()
     sq.manual_seed(1)
     local path = dir .. "/fresh.safetensors"
     models.save(path, models.Generator(), "generator", "digits")
-    local out, err, code = judge { "--generator", path, "--threads", "1" }
+    local out, err, code = judge {"--generator", path, "--threads", "1"}
     assert.equal(0, code, err)
     local near, real = number(out, "nearest training picture"), number(out, "of real test pictures")
     assert.is_true(near > 2 * real and real > 1, out)
-    assert.equal(out, (judge { "--generator", path, "--threads", "2" }))
+    assert.equal(out, (judge {"--generator", path, "--threads", "2"}))
   end)
 
   it("says what is wrong with a file", function()
     local function fails(path, pattern)
-      local _, err, code = judge { "--generator", path, "--dry-run" }
+      local _, err, code = judge {"--generator", path, "--dry-run"}
       assert.equal(1, code)
       assert.matches(pattern, err)
     end
@@ -71,8 +71,8 @@ describe("scripts/judge.lua", function()
     support.write(dir .. "/cut", support.read(classifier):sub(1, 1000))
     fails(dir .. "/cut", "/cut")
     models.save(dir .. "/mnist", models.Generator(), "generator", "mnist")
-    local _, err, code = support.run({ "scripts/judge.lua", "--out", dir, "--classifier", dir .. "/none",
-      "--generator", dir .. "/mnist", "--dry-run" }, { env = { SEQRT_DATA = "/nowhere" } })
+    local _, err, code = support.run({"scripts/judge.lua", "--out", dir, "--classifier", dir .. "/none",
+      "--generator", dir .. "/mnist", "--dry-run"}, {env = {SEQRT_DATA = "/nowhere"}})
     assert.equal(1, code)
     assert.matches("drawn digits instead", err)
     assert.matches("/none", err)
@@ -81,7 +81,7 @@ describe("scripts/judge.lua", function()
   it("runs dry with nothing but a generator", function()
     local out_dir = support.tmpdir()
     models.save(out_dir .. "/g", models.Generator(), "generator", "digits")
-    local out, err, code = support.run { "scripts/judge.lua", "--out", out_dir, "--generator", out_dir .. "/g", "--dry-run" }
+    local out, err, code = support.run {"scripts/judge.lua", "--out", out_dir, "--generator", out_dir .. "/g", "--dry-run"}
     assert.equal(0, code, err)
     assert.matches("classifier.safetensors is not there: training it first", err, 1, true)
     assert.matches("100 pictures of digits", out)

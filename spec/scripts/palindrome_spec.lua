@@ -5,13 +5,13 @@ local nn = sq.nn
 
 local script = "scripts/palindrome.lua"
 local function run(...)
-  return support.run({ script, ... })
+  return support.run {script, ...}
 end
 
 describe("data.Palindrome", function()
   it("gives T-1 digits and asks for the last", function()
-    for _, T in ipairs { 2, 5, 6 } do
-      local x, y = sq.data.Palindrome { length = T, generator = sq.Generator(3) }:batch(50)
+    for _, T in ipairs {2, 5, 6} do
+      local x, y = sq.data.Palindrome {length = T, generator = sq.Generator(3)}:batch(50)
       assert.equal(("(50,%d,10)"):format(T - 1), tostring(x.shape))
       assert.equal("int64", y.dtype)
       local digits = x:argmax(-1):tolist()
@@ -27,7 +27,7 @@ describe("data.Palindrome", function()
 
   it("draws all digits, the same ones from the same seed", function()
     local function labels(seed)
-      local _, y = sq.data.Palindrome { length = 4, generator = sq.Generator(seed) }:batch(1000)
+      local _, y = sq.data.Palindrome {length = 4, generator = sq.Generator(seed)}:batch(1000)
       return y
     end
     assert.is_true(labels(1):equal(labels(1)))
@@ -37,13 +37,13 @@ describe("data.Palindrome", function()
   end)
 
   it("gives digits as numbers on request", function()
-    local x = sq.data.Palindrome { length = 5, one_hot = false }:batch(7)
+    local x = sq.data.Palindrome {length = 5, one_hot = false}:batch(7)
     assert.equal("(7,4,1)", tostring(x.shape))
     assert.is_true(x:max():item() <= 9)
   end)
 
   it("refuses what is no palindrome", function()
-    assert.error_matches(function() sq.data.Palindrome { length = 1 } end, "length is 1: a palindrome to complete")
+    assert.error_matches(function() sq.data.Palindrome {length = 1} end, "length is 1: a palindrome to complete")
   end)
 end)
 
@@ -52,7 +52,7 @@ describe("scripts/palindrome.lua", function()
     local dir = support.tmpdir()
     local out, err, code = run("--dry-run", "--T", "5,6", "--cell", "rnn,lstm,scratch", "--out", dir)
     assert.equal(0, code, err)
-    for _, name in ipairs { "rnn.png", "lstm.png", "scratch.png", "accuracy.png", "results.csv", "lstm-T6/metrics.jsonl" } do
+    for _, name in ipairs {"rnn.png", "lstm.png", "scratch.png", "accuracy.png", "results.csv", "lstm-T6/metrics.jsonl"} do
       assert.is_true(support.exists(dir .. "/" .. name), name)
       assert.equal("\137PNG", name:find "png" and support.read(dir .. "/" .. name):sub(1, 4) or "\137PNG")
     end
@@ -71,12 +71,12 @@ describe("scripts/palindrome.lua", function()
 
   it("answers a bad command line with status 2", function()
     local cases = {
-      { { "--hiden", "3" }, "unknown option '%-%-hiden': did you mean '%-%-hidden'%?" },
-      { { "--T", "1" }, "argument %-%-T: 1 is too small: at least 2" },
-      { { "--hidden", "0" }, "argument %-%-hidden: 0 is too small: at least 1" },
-      { { "--lr", "fast" }, "argument %-%-lr: 'fast' is not a number" },
-      { { "--cell", "gru" }, "invalid choice 'gru' %(choose from rnn, lstm, scratch%)" },
-      { { "--out", "/proc/none" }, "argument %-%-out: cannot make the folder '/proc/none'" },
+      {{"--hiden", "3"}, "unknown option '%-%-hiden': did you mean '%-%-hidden'%?"},
+      {{"--T", "1"}, "argument %-%-T: 1 is too small: at least 2"},
+      {{"--hidden", "0"}, "argument %-%-hidden: 0 is too small: at least 1"},
+      {{"--lr", "fast"}, "argument %-%-lr: 'fast' is not a number"},
+      {{"--cell", "gru"}, "invalid choice 'gru' %(choose from rnn, lstm, scratch%)"},
+      {{"--out", "/proc/none"}, "argument %-%-out: cannot make the folder '/proc/none'"},
     }
     for _, case in ipairs(cases) do
       local out, err, code = run(table.unpack(case[1]))
@@ -100,24 +100,24 @@ describe("the LSTM written out in the script", function()
     sq.manual_seed(0)
     local B, T, I, H = 6, 5, 10, 4
     local scratch = scratch_class()(I, H):double()
-    local lstm = nn.LSTM(I, H, { batch_first = true, dtype = "float64" })
-    local order = { "i", "f", "g", "o" }
+    local lstm = nn.LSTM(I, H, {batch_first = true, dtype = "float64"})
+    local order = {"i", "f", "g", "o"}
     sq.no_grad(function()
       for k, g in ipairs(order) do
-        local rows = { { (k - 1) * H + 1, k * H } }
+        local rows = {{(k - 1) * H + 1, k * H}}
         scratch["W_" .. g .. "x"]:copy_(lstm.weight_ih_l0[rows]:t())
         scratch["W_" .. g .. "h"]:copy_(lstm.weight_hh_l0[rows]:t())
         scratch["b_" .. g]:copy_(lstm.bias_ih_l0[rows] + lstm.bias_hh_l0[rows])
       end
     end)
-    local x, weight = sq.randn(B, T, I, { dtype = "float64" }), sq.randn(B, T, H, { dtype = "float64" })
+    local x, weight = sq.randn(B, T, I, {dtype = "float64"}), sq.randn(B, T, H, {dtype = "float64"})
     local a, b = scratch(x), (lstm(x))
     assert.is_true((a - b):abs():max():item() <= 1e-10);
     (a * weight):sum():backward();
     (b * weight):sum():backward()
     local function same(p, q) assert.is_true((p - q):abs():max():item() <= 1e-10) end
     for k, g in ipairs(order) do
-      local rows = { { (k - 1) * H + 1, k * H } }
+      local rows = {{(k - 1) * H + 1, k * H}}
       same(scratch["W_" .. g .. "x"].grad, lstm.weight_ih_l0.grad[rows]:t())
       same(scratch["W_" .. g .. "h"].grad, lstm.weight_hh_l0.grad[rows]:t())
       same(scratch["b_" .. g].grad, lstm.bias_ih_l0.grad[rows])
@@ -158,7 +158,7 @@ describe("a training", function()
     local path = support.write(support.tmpdir() .. "/train.lua", code)
     local first
     for threads = 1, 4 do
-      local out, err, status = support.run({ path }, { env = { SEQRT_THREADS = threads } })
+      local out, err, status = support.run({path}, {env = {SEQRT_THREADS = threads}})
       assert.equal(0, status, err)
       assert.is_true(#out > 100000)
       first = first or out
@@ -182,7 +182,7 @@ describe("a training", function()
       print(rss() - kb, sq.memory_stats().live_blocks - blocks)
     ]]
     local path = support.write(support.tmpdir() .. "/flat.lua", code)
-    local out, err, status = support.run({ path })
+    local out, err, status = support.run {path}
     assert.equal(0, status, err)
     local kb, blocks = out:match "(%-?%d+)%s+(%-?%d+)"
     assert.is_true(tonumber(blocks) <= 0, out)

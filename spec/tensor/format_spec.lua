@@ -6,31 +6,31 @@ local function body(x) return (tostring(x):gsub("\n%[%w+ %([%d,]*%)%]$", "")) en
 
 describe("a printed tensor", function()
   it("ends with dtype and shape", function()
-    assert.equal("[1., 2.]\n[float32 (2)]", tostring(sq.tensor{1.0, 2.0}))
-    assert.equal("[[1, 2],\n [3, 4]]\n[int64 (2,2)]", tostring(sq.tensor{{1, 2}, {3, 4}}))
+    assert.equal("[1., 2.]\n[float32 (2)]", tostring(sq.tensor {1.0, 2.0}))
+    assert.equal("[[1, 2],\n [3, 4]]\n[int64 (2,2)]", tostring(sq.tensor {{1, 2}, {3, 4}}))
     assert.equal("3.\n[float64 ()]", tostring(sq.tensor(3, "float64")))
     assert.equal("[]\n[float32 (0,3)]", tostring(sq.zeros(0, 3)))
   end)
 
   it("gives all elements one form and one width", function()
-    assert.equal("[ 1.5000, -2.2500, 10.0000]", body(sq.tensor{1.5, -2.25, 10}))
+    assert.equal("[ 1.5000, -2.2500, 10.0000]", body(sq.tensor {1.5, -2.25, 10}))
     assert.equal("[ -1, 100]", body(sq.tensor({-1, 100}, "int64")))
-    assert.equal("[ true, false]", body(sq.tensor{true, false}))
-    assert.equal("[1000.,    1.]", body(sq.tensor{1000.0, 1.0}))
+    assert.equal("[ true, false]", body(sq.tensor {true, false}))
+    assert.equal("[1000.,    1.]", body(sq.tensor {1000.0, 1.0}))
   end)
 
   it("turns to powers of ten where the range asks for it, as PyTorch does", function()
-    assert.equal("[1.0000e-05, 1.0000e+00]", body(sq.tensor{1e-5, 1}))
-    assert.equal("[1.0000e+00, 1.0010e+03]", body(sq.tensor{1.0, 1001.0}))
-    assert.equal("[100000000., 100000000.]", body(sq.tensor{1e8, 1e8}))
-    assert.equal("[1.0000e-03, 2.0005e+03]", body(sq.tensor{0.001, 2000.5}))
-    assert.equal("[9.0000e-05]", body(sq.tensor{0.00009}))
+    assert.equal("[1.0000e-05, 1.0000e+00]", body(sq.tensor {1e-5, 1}))
+    assert.equal("[1.0000e+00, 1.0010e+03]", body(sq.tensor {1.0, 1001.0}))
+    assert.equal("[100000000., 100000000.]", body(sq.tensor {1e8, 1e8}))
+    assert.equal("[1.0000e-03, 2.0005e+03]", body(sq.tensor {0.001, 2000.5}))
+    assert.equal("[9.0000e-05]", body(sq.tensor {0.00009}))
   end)
 
   it("shows nan and inf", function()
-    assert.equal("[nan, inf]", body(sq.tensor{0 / 0, math.huge}))
-    assert.equal("[  1.,  nan, -inf]", body(sq.tensor{1, 0 / 0, -math.huge}))
-    assert.equal("[0.5000,    nan]", body(sq.tensor{0.5, 0 / 0}))
+    assert.equal("[nan, inf]", body(sq.tensor {0 / 0, math.huge}))
+    assert.equal("[  1.,  nan, -inf]", body(sq.tensor {1, 0 / 0, -math.huge}))
+    assert.equal("[0.5000,    nan]", body(sq.tensor {0.5, 0 / 0}))
   end)
 
   it("separates blocks by empty lines", function()
@@ -60,15 +60,15 @@ describe("a printed tensor", function()
   end)
 
   it("prints views by their own order", function()
-    assert.equal("[[1., 3.],\n [2., 4.]]", body(sq.tensor{{1.0, 2.0}, {3.0, 4.0}}:t()))
+    assert.equal("[[1., 3.],\n [2., 4.]]", body(sq.tensor {{1.0, 2.0}, {3.0, 4.0}}:t()))
   end)
 
   it("does not let the locale change the point", function()
     local before = os.setlocale(nil, "numeric")
-    for _, name in ipairs{"de_DE.UTF-8", "de_DE", "fr_FR.UTF-8"} do
+    for _, name in ipairs {"de_DE.UTF-8", "de_DE", "fr_FR.UTF-8"} do
       if os.setlocale(name, "numeric") then break end
     end
-    local text = body(sq.tensor{1.5})
+    local text = body(sq.tensor {1.5})
     os.setlocale(before, "numeric")
     assert.equal("[1.5000]", text)
   end)

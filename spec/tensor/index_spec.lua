@@ -13,15 +13,15 @@ before_each(function() x = sq.arange(1, 13):float():view(3, 4) end)
 
 describe("x[key]", function()
   it("is a number on a 1-d tensor, a view else", function()
-    assert.equal(3, sq.tensor{1, 2, 3}[3])
-    assert.equal(3, sq.tensor{1, 2, 3}[-1])
+    assert.equal(3, sq.tensor {1, 2, 3}[3])
+    assert.equal(3, sq.tensor {1, 2, 3}[-1])
     assert.equal("integer", math.type(sq.arange(3)[2]))
-    assert.is_true(sq.tensor{false, true}[2])
+    assert.is_true(sq.tensor {false, true}[2])
     assert.same({5, 6, 7, 8}, x[2]:tolist())
     assert.same({9, 10, 11, 12}, x[-1]:tolist())
     x[2][3] = 70
     assert.equal(70, x[{2, 3}])
-    assert.equal(2, sq.tensor{1, 2}[2.0])
+    assert.equal(2, sq.tensor {1, 2}[2.0])
   end)
 
   it("takes a position, a range or all of each dim", function()
@@ -50,11 +50,11 @@ describe("x[key]", function()
 
   it("picks by a mask", function()
     assert.same({9, 10, 11, 12}, x[x:gt(8)]:tolist())
-    assert.same({{1, 2, 3, 4}, {9, 10, 11, 12}}, x[sq.tensor{true, false, true}]:tolist())
-    assert.same({{2, 4}, {6, 8}, {10, 12}}, x[{{}, sq.tensor{false, true, false, true}}]:tolist())
+    assert.same({{1, 2, 3, 4}, {9, 10, 11, 12}}, x[sq.tensor {true, false, true}]:tolist())
+    assert.same({{2, 4}, {6, 8}, {10, 12}}, x[{{}, sq.tensor {false, true, false, true}}]:tolist())
     assert.equal("(0)", tostring(x[x:gt(99)].shape))
     local deep = sq.arange(12):view(2, 3, 2)
-    assert.same({{2, 3}, {10, 11}}, deep[sq.tensor{{false, true, false}, {false, false, true}}]:tolist())
+    assert.same({{2, 3}, {10, 11}}, deep[sq.tensor {{false, true, false}, {false, false, true}}]:tolist())
   end)
 
   it("picks by indices, which count from 0", function()
@@ -70,10 +70,10 @@ describe("x[key]", function()
   end)
 
   it("carries gradients", function()
-    local w = sq.ones{3, 4, requires_grad = true}
+    local w = sq.ones {3, 4, requires_grad = true}
     local i = sq.tensor({0, 0}, "int64")
     local y = w[2]:sum() + w[{{}, {1, 3, 2}}]:sum() * 10 + w[i]:sum() * 100 + w[w:detach():lt(0)]:sum()
-      + w[{{}, sq.tensor{true, false, false, false}}]:sum() * 1000
+      + w[{{}, sq.tensor {true, false, false, false}}]:sum() * 1000
     y:backward()
     assert.same({{1210, 200, 210, 200}, {1011, 1, 11, 1}, {1010, 0, 10, 0}}, w.grad:tolist())
   end)
@@ -86,7 +86,7 @@ describe("x[key]", function()
     assert.same({10, 16, 24}, w.grad:tolist())
     local m = sq.ones(2, 2, {requires_grad = true})
     local at = sq.tensor(1, "int64")
-    for _, e in ipairs{m[{1, 2}], m[{at, 1}], m[1][at], w[-1], m[{"...", 1, 1}]} do
+    for _, e in ipairs {m[{1, 2}], m[{at, 1}], m[1][at], w[-1], m[{"...", 1, 1}]} do
       assert.equal("()", tostring(e.shape))
       assert.is_true(e.requires_grad)
     end
@@ -104,7 +104,7 @@ describe("x[key]", function()
     assert.equal(2, w.data[2])
     assert.is_true(w:gt(1)[2])
     sq.no_grad(function() assert.equal(4, (w * 2)[2]) end)
-    assert.equal(3, sq.tensor{1, 2, 3}[3])
+    assert.equal(3, sq.tensor {1, 2, 3}[3])
   end)
 
   it("lets ipairs go over dim 1, and ends with nil just past it", function()
@@ -161,7 +161,7 @@ describe("x[key]", function()
     fails("[index] index 3 (a tensor's content counts from 0) is out of range: dim 1 of x (3,4) has size 3",
       function() return x[sq.tensor({0, 3}, "int64")] end)
     fails("[index] the mask is (2), x is (3,4): a mask has the sizes of the dims it picks from",
-      function() return x[sq.tensor{true, false}] end)
+      function() return x[sq.tensor {true, false}] end)
     fails("[index] x is 0-d: it has no positions; x:item() is its value", function() return sq.tensor(1)[1] end)
     fails("[index] shapes do not broadcast: a is (2), b is (3): dim -1 is 2 and 3, they must be equal or one of them 1",
       function() return x[{sq.tensor({0, 1}, "int64"), sq.tensor({0, 1, 1}, "int64")}] end)
@@ -185,9 +185,9 @@ describe("x[key] = value", function()
   end)
 
   it("writes tensors, broadcast", function()
-    x[2] = sq.tensor{1, 1, 2, 2}
+    x[2] = sq.tensor {1, 1, 2, 2}
     x[{{}, 1}] = sq.tensor(7)
-    x[{{1, 2}, {3, 4}}] = sq.tensor{{-1}, {-2}}
+    x[{{1, 2}, {3, 4}}] = sq.tensor {{-1}, {-2}}
     assert.same({{7, 2, -1, -1}, {7, 1, -2, -2}, {7, 10, 11, 12}}, x:tolist())
     x[1] = x[2]
     assert.same(x[2]:tolist(), x[1]:tolist())
@@ -196,25 +196,25 @@ describe("x[key] = value", function()
   it("writes where a mask holds", function()
     x[x:gt(6)] = 0
     assert.same({{1, 2, 3, 4}, {5, 6, 0, 0}, {0, 0, 0, 0}}, x:tolist())
-    x[sq.tensor{false, true, true}] = sq.tensor{9, 8, 7, 6}
+    x[sq.tensor {false, true, true}] = sq.tensor {9, 8, 7, 6}
     assert.same({{1, 2, 3, 4}, {9, 8, 7, 6}, {9, 8, 7, 6}}, x:tolist())
-    x[x:eq(9)] = sq.tensor{-1, -2}
+    x[x:eq(9)] = sq.tensor {-1, -2}
     assert.same({{1, 2, 3, 4}, {-1, 8, 7, 6}, {-2, 8, 7, 6}}, x:tolist())
-    x[{{}, sq.tensor{true, false, false, true}}] = 0
+    x[{{}, sq.tensor {true, false, false, true}}] = 0
     assert.same({{0, 2, 3, 0}, {0, 8, 7, 0}, {0, 8, 7, 0}}, x:tolist())
   end)
 
   it("writes at indices", function()
     local i = sq.tensor({2, 0}, "int64")
     x[i] = 0
-    x[{{}, i}] = sq.tensor{{1, 2}}
+    x[{{}, i}] = sq.tensor {{1, 2}}
     assert.same({{2, 0, 1, 0}, {2, 6, 1, 8}, {2, 0, 1, 0}}, x:tolist())
-    x[{2, i}] = sq.tensor{-1, -2}
+    x[{2, i}] = sq.tensor {-1, -2}
     assert.same({-2, 6, -1, 8}, x[2]:tolist())
   end)
 
   it("carries gradients", function()
-    local w, v = sq.ones{3, 4, requires_grad = true}, sq.ones{4, requires_grad = true}
+    local w, v = sq.ones {3, 4, requires_grad = true}, sq.ones {4, requires_grad = true}
     local y = w * 2
     y[1] = v
     y[{2, {1, 2}}] = 5
@@ -235,7 +235,7 @@ describe("x[key] = value", function()
 
   it("writes many times over what indices name twice: the last counts", function()
     local i = sq.tensor({1, 1, 0}, "int64")
-    x[{i, i}] = sq.tensor{-1., -2., -3.}
+    x[{i, i}] = sq.tensor {-1., -2., -3.}
     assert.equal(-2, x[{2, 2}])
     assert.equal(-3, x[{1, 1}])
   end)
@@ -248,7 +248,7 @@ describe("x[key] = value", function()
     local ok, text = pcall(function() x[1] = sq.zeros(3) end)
     assert.is_false(ok)
     assert.matches("%(3%).*%(4%)", text)
-    local w = sq.ones{2, requires_grad = true}
+    local w = sq.ones {2, requires_grad = true}
     ok, text = pcall(function() w[1] = 0 end)
     assert.is_false(ok)
     assert.matches("leaf that requires a gradient", text)
@@ -341,7 +341,7 @@ describe("a 0-d tensor in Lua", function()
 
   it("takes part in arithmetic and in stacks", function()
     assert.equal(7, (one + 2 * two - -2 ^ one):item())
-    assert.same({1, 2}, sq.stack{one, two}:tolist())
+    assert.same({1, 2}, sq.stack {one, two}:tolist())
     assert.matches("^1", tostring(one))
   end)
 
@@ -382,7 +382,7 @@ describe("x.T, x.mT and x.ndim", function()
     assert.same({{1, 5, 9}, {2, 6, 10}, {3, 7, 11}, {4, 8, 12}}, x.T:tolist())
     assert.equal(2, x.ndim)
     assert.equal(0, sq.tensor(1).ndim)
-    assert.same({1, 2}, sq.tensor{1, 2}.T:tolist())
+    assert.same({1, 2}, sq.tensor {1, 2}.T:tolist())
     assert.equal("(2,4,3)", tostring(sq.zeros(2, 3, 4).mT.shape))
     local w = sq.ones(2, 3, {requires_grad = true})
     w.T[1]:sum():backward()

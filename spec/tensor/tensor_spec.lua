@@ -8,25 +8,25 @@ end
 
 describe("constructors", function()
   it("read Lua values", function()
-    assert.same({{1, 2}, {3, 4}}, sq.tensor{{1, 2}, {3, 4}}:tolist())
-    assert.equal("int64", sq.tensor{1, 2}.dtype)
+    assert.same({{1, 2}, {3, 4}}, sq.tensor {{1, 2}, {3, 4}}:tolist())
+    assert.equal("int64", sq.tensor {1, 2}.dtype)
     assert.equal("int64", sq.tensor(3).dtype)
-    assert.equal("float32", sq.tensor{1.0, 2.0}.dtype)
-    assert.equal("float32", sq.tensor{{1, 2}, {3, 4.5}}.dtype)
-    assert.equal("int64", sq.tensor{true, 2}.dtype)
-    assert.equal("float32", sq.tensor{}.dtype)
+    assert.equal("float32", sq.tensor {1.0, 2.0}.dtype)
+    assert.equal("float32", sq.tensor {{1, 2}, {3, 4.5}}.dtype)
+    assert.equal("int64", sq.tensor {true, 2}.dtype)
+    assert.equal("float32", sq.tensor {}.dtype)
     assert.same({"int64", "float32"}, {sq.full({2}, 3).dtype, sq.full({2}, 3.0).dtype})
-    assert.equal("bool", sq.tensor{true, false}.dtype)
+    assert.equal("bool", sq.tensor {true, false}.dtype)
     assert.equal("float64", sq.tensor({1}, {dtype = "float64"}).dtype)
     assert.equal(3, sq.tensor(3):item())
     assert.is_true(sq.tensor(true):item())
     assert.equal("()", tostring(sq.tensor(3).shape))
-    assert.equal("(0)", tostring(sq.tensor{}.shape))
-    assert.equal("(2,0)", tostring(sq.tensor{{}, {}}.shape))
+    assert.equal("(0)", tostring(sq.tensor {}.shape))
+    assert.equal("(2,0)", tostring(sq.tensor {{}, {}}.shape))
     assert.equal((1 << 62) + 1, sq.tensor({(1 << 62) + 1}, "int64")[1])
     assert.same({1, 0}, sq.tensor({true, false}, "float32"):tolist())
     assert.is_true(sq.tensor({1.5}, {requires_grad = true}).requires_grad)
-    local x = sq.ones{2, requires_grad = true}
+    local x = sq.ones {2, requires_grad = true}
     local copy = sq.tensor(x)
     copy[1] = 5
     assert.same({1, 1}, x:tolist())
@@ -39,7 +39,7 @@ describe("constructors", function()
     assert.same({2.5, 2.5}, sq.full({2}, 2.5):tolist())
     assert.same({{1, 0, 0}, {0, 1, 0}}, sq.eye(2, 3):tolist())
     local x = sq.ones(2, 3, {dtype = "float64"})
-    for _, y in ipairs{sq.zeros_like(x), sq.ones_like(x), sq.empty_like(x), sq.full_like(x, 2), sq.rand_like(x),
+    for _, y in ipairs {sq.zeros_like(x), sq.ones_like(x), sq.empty_like(x), sq.full_like(x, 2), sq.rand_like(x),
       sq.randn_like(x)} do
       assert.equal("float64", y.dtype)
       assert.equal("(2,3)", tostring(y.shape))
@@ -78,7 +78,7 @@ describe("fields", function()
   end)
 
   it("carry gradients, which may be assigned", function()
-    local x = sq.ones{2, requires_grad = true}
+    local x = sq.ones {2, requires_grad = true}
     local y = x * 3
     assert.equal("mul", y.grad_fn)
     assert.is_false(y.is_leaf)
@@ -96,10 +96,10 @@ describe("fields", function()
   end)
 
   it("give the elements without the graph", function()
-    local x = sq.ones{2, requires_grad = true}
+    local x = sq.ones {2, requires_grad = true}
     x.data[1] = 7
     assert.same({7, 1}, x:tolist())
-    x.data = sq.tensor{4.0, 5.0}
+    x.data = sq.tensor {4.0, 5.0}
     assert.same({4, 5}, x:tolist())
     assert.is_false(x.data.requires_grad)
     local y = x * 2
@@ -125,45 +125,45 @@ describe("methods", function()
     assert.equal("float", math.type(sq.tensor(2.0):item()))
     assert.equal("integer", math.type(sq.arange(1):item()))
     assert.same({{{0}, {1}}}, sq.arange(2):view(1, 2, 1):tolist())
-    assert.same({{1, 3}, {2, 4}}, sq.tensor{{1, 2}, {3, 4}}:t():tolist())
+    assert.same({{1, 3}, {2, 4}}, sq.tensor {{1, 2}, {3, 4}}:t():tolist())
     assert.equal(5, sq.tensor(5):tolist())
-    assert.same({true, false}, sq.tensor{true, false}:tolist())
+    assert.same({true, false}, sq.tensor {true, false}:tolist())
   end)
 
   it("convert", function()
-    local x = sq.tensor{0, 1.7, -1.7}
+    local x = sq.tensor {0, 1.7, -1.7}
     assert.same({0, 1, -1}, x:long():tolist())
     assert.same({false, true, true}, x:bool():tolist())
     assert.equal("float64", x:double().dtype)
     assert.equal("float32", x:double():float().dtype)
-    assert.equal("uint8", sq.tensor{3}:byte().dtype)
+    assert.equal("uint8", sq.tensor {3}:byte().dtype)
     assert.equal("float64", x:type_as(sq.zeros(1, {dtype = "float64"})).dtype)
-    local w = sq.ones{2, requires_grad = true}
+    local w = sq.ones {2, requires_grad = true}
     w:double():sum():backward()
     assert.same({1, 1}, w.grad:tolist())
     assert.equal("float32", w.grad.dtype)
   end)
 
   it("compare whole tensors", function()
-    local x = sq.tensor{1.0, 2.0}
-    assert.is_true(x:equal(sq.tensor{1.0, 2.0}))
-    assert.is_false(x:equal(sq.tensor{1, 3}))
-    assert.is_false(x:equal(sq.tensor{{1, 2}}))
-    assert.is_false(sq.tensor{0 / 0}:equal(sq.tensor{0 / 0}))
+    local x = sq.tensor {1.0, 2.0}
+    assert.is_true(x:equal(sq.tensor {1.0, 2.0}))
+    assert.is_false(x:equal(sq.tensor {1, 3}))
+    assert.is_false(x:equal(sq.tensor {{1, 2}}))
+    assert.is_false(sq.tensor {0 / 0}:equal(sq.tensor {0 / 0}))
     assert.is_true(x:allclose(x + 1e-6))
     assert.is_false(x:allclose(x + 1e-3))
     assert.is_true(x:allclose(x + 1e-3, {atol = 1e-2}))
-    assert.is_true(sq.allclose(x, sq.tensor{{1.0, 2.0}, {1.0, 2.0}}))
-    assert.is_false(sq.tensor{0 / 0}:allclose(sq.tensor{0 / 0}))
-    assert.is_true(sq.tensor{0 / 0}:allclose(sq.tensor{0 / 0}, {equal_nan = true}))
-    assert.is_true(sq.tensor{math.huge}:allclose(sq.tensor{math.huge}))
-    assert.is_false(sq.tensor{math.huge}:allclose(sq.tensor{-math.huge}))
-    assert.has_error(function() return x == sq.tensor{1, 2} end)
+    assert.is_true(sq.allclose(x, sq.tensor {{1.0, 2.0}, {1.0, 2.0}}))
+    assert.is_false(sq.tensor {0 / 0}:allclose(sq.tensor {0 / 0}))
+    assert.is_true(sq.tensor {0 / 0}:allclose(sq.tensor {0 / 0}, {equal_nan = true}))
+    assert.is_true(sq.tensor {math.huge}:allclose(sq.tensor {math.huge}))
+    assert.is_false(sq.tensor {math.huge}:allclose(sq.tensor {-math.huge}))
+    assert.has_error(function() return x == sq.tensor {1, 2} end)
     assert.is_true(x == x) -- luacheck: ignore
   end)
 
   it("detach", function()
-    local x = sq.ones{2, requires_grad = true}
+    local x = sq.ones {2, requires_grad = true}
     local y = x:detach()
     assert.is_false(y.requires_grad)
     y[1] = 9
@@ -171,22 +171,22 @@ describe("methods", function()
   end)
 
   it("go back", function()
-    local x = sq.ones{2, requires_grad = true}
-    local y = x * sq.tensor{2, 3}
+    local x = sq.ones {2, requires_grad = true}
+    local y = x * sq.tensor {2, 3}
     y:retain_grad()
-    y:backward{gradient = sq.tensor{1, 10}, retain_graph = true}
+    y:backward {gradient = sq.tensor {1, 10}, retain_graph = true}
     assert.same({2, 30}, x.grad:tolist())
     assert.same({1, 10}, y.grad:tolist())
-    y:backward(sq.tensor{1, 10})
+    y:backward(sq.tensor {1, 10})
     assert.same({4, 60}, x.grad:tolist())
-    local _, text = pcall(y.backward, y, sq.tensor{1, 1})
+    local _, text = pcall(y.backward, y, sq.tensor {1, 1})
     assert.matches("%[mul%] backward a second time", text)
   end)
 end)
 
 describe("recording", function()
   local w
-  before_each(function() w = sq.ones{2, requires_grad = true} end)
+  before_each(function() w = sq.ones {2, requires_grad = true} end)
 
   it("stops for a block", function()
     do
@@ -225,13 +225,13 @@ describe("recording", function()
   end)
 
   it("gives gradients on request, leaves as they are", function()
-    local v = sq.ones{2, requires_grad = true}
+    local v = sq.ones {2, requires_grad = true}
     local dw, dv = sq.autograd.grad((w * v * 3):sum(), {w, v})
     assert.same({3, 3}, dw:tolist())
     assert.same({3, 3}, dv:tolist())
     assert.is_nil(w.grad)
     local y = w * 2
-    assert.same({2, 20}, sq.autograd.grad(y, w, {grad_outputs = sq.tensor{1, 10}}):tolist())
+    assert.same({2, 20}, sq.autograd.grad(y, w, {grad_outputs = sq.tensor {1, 10}}):tolist())
     local h = w * 2
     assert.same({4, 4}, sq.autograd.grad((h * h):sum(), {h}):tolist())
     assert.same({n = 2, nil, nil}, {n = 2, select(2, sq.autograd.grad(w:sum(), {w, v}, {allow_unused = true}))})
@@ -279,7 +279,7 @@ describe("chance", function()
     g:manual_seed(7)
     assert.is_true(a:equal(sq.rand(4, {generator = g})))
     assert.equal(7, g:initial_seed())
-    assert.is_true(a:equal(sq.zeros(4):uniform_{generator = g:manual_seed(7)}))
+    assert.is_true(a:equal(sq.zeros(4):uniform_ {generator = g:manual_seed(7)}))
   end)
 
   it("goes on from a saved state", function()
@@ -317,7 +317,7 @@ end)
 describe("the module", function()
   it("tells about itself", function()
     local info = sq.info()
-    for _, key in ipairs{"version", "lua", "isa", "cpu", "blas"} do assert.is_string(info[key], key) end
+    for _, key in ipairs {"version", "lua", "isa", "cpu", "blas"} do assert.is_string(info[key], key) end
     assert.equal(sq.get_num_threads(), info.threads)
     local before = sq.get_num_threads()
     sq.set_num_threads(1)
@@ -346,7 +346,7 @@ describe("parts", function()
 
   local function sizes(dim, ...)
     local list = {}
-    for i, part in ipairs{...} do list[i] = part:size(dim) end
+    for i, part in ipairs {...} do list[i] = part:size(dim) end
     return list
   end
 
@@ -371,7 +371,7 @@ describe("parts", function()
   end)
 
   it("carry gradients", function()
-    local w = sq.ones{2, 4, requires_grad = true}
+    local w = sq.ones {2, 4, requires_grad = true}
     local a, b = w:chunk(2, 2)
     local c = w:unbind()
     local loss = (a * 2):sum() + (b * 3):sum() + c:sum()
@@ -388,7 +388,7 @@ describe("parts", function()
     fails("[split] the sizes must be at least 0 and add up to 5, dim 2 of x (2,5)", x.split, x, {1, 2}, 2)
     fails("[split] the sizes must be at least 0 and add up to 5, dim 2 of x (2,5)", x.split, x, {2}, 2)
     fails("[split] the sizes must be at least 0 and add up to 5, dim 2 of x (2,5)", x.split, x, {6, -1}, 2)
-    fails("[unbind] x is 0-d: it has no dim", sq.ones{}.unbind, sq.ones{})
+    fails("[unbind] x is 0-d: it has no dim", sq.ones {}.unbind, sq.ones {})
     fails("[chunk] dim 3 is out of range: the tensor has 2 dims (1 to 2, or -1 to -2)", x.chunk, x, 2, 3)
   end)
 end)

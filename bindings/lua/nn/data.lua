@@ -45,7 +45,7 @@ function Dataset.__index(self, key)
   if key == 0 or key > n or key < -n then
     fail("[%s] position %d of %d: positions count from 1, or from -1 at the end", self.name, key, n)
   end
-  local row = { self:batch(nil, key > 0 and key - 1 or n + key, 1) }
+  local row = {self:batch(nil, key > 0 and key - 1 or n + key, 1)}
   for i, t in ipairs(row) do row[i] = t[1] end
   return row
 end
@@ -65,14 +65,14 @@ local function check_range(name, range)
 end
 
 local function make(name, tensors, range, more)
-  local set = { name = name, tensors = tensors, n = tensors[1]:size(1), range = range }
+  local set = {name = name, tensors = tensors, n = tensors[1]:size(1), range = range}
   for key, value in pairs(more or {}) do set[key] = value end
   return setmetatable(set, Dataset)
 end
 
 function data.TensorDataset(...)
-  local tensors = { ... }
-  if #tensors == 0 then fail("[TensorDataset] give it at least one tensor: TensorDataset(x, y)") end
+  local tensors = {...}
+  if #tensors == 0 then fail "[TensorDataset] give it at least one tensor: TensorDataset(x, y)" end
   for i = 1, select("#", ...) do
     local t = tensors[i]
     if not sq.is_tensor(t) then fail("[TensorDataset] argument %d is a %s: it must be a Tensor", i, type(t)) end
@@ -85,25 +85,25 @@ function data.TensorDataset(...)
   return make("TensorDataset", tensors)
 end
 
-local ten = { "0", "1", "2", "3", "4", "5", "6", "7", "8", "9" }
+local ten = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
 function data.Digits(n, generator, range)
   check_range("Digits", range)
-  return make("Digits", { core.digits(n, generator) }, range or { 0, 1 }, { classes = ten })
+  return make("Digits", {core.digits(n, generator)}, range or {0, 1}, {classes = ten})
 end
 
 -- --- sets in files -----------------------------------------------------------------------------------------
 
 local sets = {
   mnist = {
-    name = "MNIST", folders = { "mnist", "MNIST/raw", "" }, classes = ten,
+    name = "MNIST", folders = {"mnist", "MNIST/raw", ""}, classes = ten,
     get = "`make mnist` downloads it",
   },
   ["fashion-mnist"] = {
-    name = "FashionMNIST", folders = { "fashion-mnist", "FashionMNIST/raw", "" },
+    name = "FashionMNIST", folders = {"fashion-mnist", "FashionMNIST/raw", ""},
     system = "/usr/share/datasets/fashion-mnist", -- Debian's place
     get = "Debian has it: apt-get install dataset-fashion-mnist",
-    classes = { "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot" },
+    classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
   },
 }
 
@@ -122,7 +122,7 @@ local function root_of(root)
 end
 
 local function find_file(folder, name)
-  for _, ending in ipairs { "", ".gz" } do
+  for _, ending in ipairs {"", ".gz"} do
     local path = sys.fs.join(folder, name .. ending)
     if sys.fs.exists(path) then return path end
   end
@@ -173,8 +173,8 @@ local function load(key, root, split, range)
   local images, images_path = read(set, folder, prefix .. "-images-idx3-ubyte")
   local labels, labels_path = read(set, folder, prefix .. "-labels-idx1-ubyte")
   check_pair(set, images, images_path, labels, labels_path)
-  return make(set.name, { images:unsqueeze(2), labels:long() }, range or { 0, 1 },
-    { split = split, classes = set.classes, folder = folder })
+  return make(set.name, {images:unsqueeze(2), labels:long()}, range or {0, 1},
+    {split = split, classes = set.classes, folder = folder})
 end
 
 function data.MNIST(root, split, range) return load("mnist", root, split, range) end
@@ -197,8 +197,8 @@ function data.DataLoader(dataset, batch_size, shuffle, drop_last, generator)
       type(dataset))
   end
   if batch_size < 1 then fail("[DataLoader] batch_size is %d: it must be at least 1", batch_size) end
-  return setmetatable({ dataset = dataset, batch_size = batch_size, shuffle = shuffle, drop_last = drop_last,
-    generator = generator }, Loader)
+  return setmetatable({dataset = dataset, batch_size = batch_size, shuffle = shuffle, drop_last = drop_last,
+    generator = generator}, Loader)
 end
 
 -- #loader: batches of an epoch.
@@ -215,10 +215,10 @@ end
 -- given, or from a fresh one whose seed the default generator draws.
 local function begin(self)
   core.draw(self.generator)
-  local now = { position = 0, ended = false }
+  local now = {position = 0, ended = false}
   if self.shuffle then
     local source = self.generator or sq.Generator(core.draw())
-    now.order = sq.randperm(self.dataset.n, { generator = source })
+    now.order = sq.randperm(self.dataset.n, {generator = source})
   end
   return now
 end
@@ -227,7 +227,7 @@ end
 local function run_out(self, now)
   if now.ended then return end
   now.ended = true
-  if self.shuffle and self.generator then sq.randperm(self.dataset.n, { generator = self.generator }) end
+  if self.shuffle and self.generator then sq.randperm(self.dataset.n, {generator = self.generator}) end
 end
 
 loader_method("epoch", "() -> function",
@@ -255,7 +255,7 @@ loader_method("epoch", "() -> function",
 loader_method("state_dict", "() -> table",
   "For a checkpoint: its generator; within an epoch also the order and the place in it.",
   function(self)
-    local state, now = { n = self.dataset.n }, self.restored or self.now
+    local state, now = {n = self.dataset.n}, self.restored or self.now
     if self.generator then state.generator = self.generator:state_dict() end
     if now then state.position, state.ended, state.order = now.position, now.ended, now.order end
     return state
@@ -291,7 +291,7 @@ loader_method("load_state_dict", "(state_dict: table) -> DataLoader", "The next 
     if self.generator then self.generator:load_state_dict(state.generator) end
     self.now, self.restored = nil, nil
     if state.position then
-      self.restored = { position = state.position, ended = state.ended or false, order = state.order }
+      self.restored = {position = state.position, ended = state.ended or false, order = state.order}
     end
     return self
   end)

@@ -329,9 +329,9 @@ define("OneCycleLR", "max_lr: numbers, total_steps: int? = nil, epochs: int? = n
   .. "three_phase: bool = false, last_epoch: int = -1",
   "From max_lr / div_factor up to max_lr and down to almost 0; momentum the other way round.",
   function(optimizer, max_lr, total_steps, epochs, steps_per_epoch, pct_start, anneal_strategy, cycle_momentum,
-           base_momentum, max_momentum, div_factor, final_div_factor, three_phase, last_epoch)
+    base_momentum, max_momentum, div_factor, final_div_factor, three_phase, last_epoch)
     if not total_steps and not (epochs and steps_per_epoch) then
-      fail("[lr_scheduler.OneCycleLR] give total_steps, or epochs and steps_per_epoch")
+      fail "[lr_scheduler.OneCycleLR] give total_steps, or epochs and steps_per_epoch"
     end
     total_steps = total_steps or epochs * steps_per_epoch
     if total_steps < 1 then fail("[lr_scheduler.OneCycleLR] total_steps is %d: it must be at least 1", total_steps) end
@@ -339,7 +339,7 @@ define("OneCycleLR", "max_lr: numbers, total_steps: int? = nil, epochs: int? = n
       fail("[lr_scheduler.OneCycleLR] pct_start is %g: it must be 0 to 1", pct_start)
     end
     if cycle_momentum and not momentum_name(optimizer.param_groups[1]) then
-      fail("[lr_scheduler.OneCycleLR] the optimizer has no momentum: say cycle_momentum = false")
+      fail "[lr_scheduler.OneCycleLR] the optimizer has no momentum: say cycle_momentum = false"
     end
     local o = {max_lr = max_lr, div_factor = div_factor, final_div_factor = final_div_factor, cycle_momentum = cycle_momentum,
       base_momentum = base_momentum or 0.85, max_momentum = max_momentum or 0.95}
@@ -371,7 +371,7 @@ end
 
 -- One more value of what is watched: a number, or a tensor with one element.
 local function watch(self, metric)
-  if metric == nil then fail("[lr_scheduler.ReduceLROnPlateau] step needs the value to watch: scheduler:step(loss)") end
+  if metric == nil then fail "[lr_scheduler.ReduceLROnPlateau] step needs the value to watch: scheduler:step(loss)" end
   local value = type(metric) == "number" and metric or metric:item()
   self.last_epoch = self.last_epoch + 1
   if better(self, value) then

@@ -10,7 +10,7 @@ local core = require "seqrt.layer" -- from bindings/module/layer.c
 local fail = api.fail
 
 local members = {}
-local links = setmetatable({}, { __mode = "k" }) -- child -> where it was put last: {parent = (weak), name}
+local links = setmetatable({}, {__mode = "k"}) -- child -> where it was put last: {parent = (weak), name}
 
 local function is_tensor(x) return require "seqrt".is_tensor(x) end
 
@@ -41,7 +41,7 @@ function members.list(m)
   local state = state_of(m)
   if not state then return core.entries(m) end
   local list = {}
-  for i, name in ipairs(state.order) do list[i] = { name = name, value = state.value[name], kind = state.kind[name] } end
+  for i, name in ipairs(state.order) do list[i] = {name = name, value = state.value[name], kind = state.kind[name]} end
   return list
 end
 
@@ -109,7 +109,7 @@ function members.put(m, name, value, kind)
   check_value(m, state, name, value, kind)
   if not state.kind[name] then table.insert(state.order, name) end
   state.kind[name], state.value[name], state.known[name] = kind, value, true
-  if kind == "child" then links[value] = setmetatable({ parent = m, name = name }, { __mode = "v" }) end
+  if kind == "child" then links[value] = setmetatable({parent = m, name = name}, {__mode = "v"}) end
 end
 
 -- The same for register_buffer and its kin: `what` names it. nil declares a member that is not there.

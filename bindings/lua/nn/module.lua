@@ -20,7 +20,7 @@ local function collect(m, kind)
   walk(m, "", function(name, e)
     if e.kind ~= kind or seen[core.id(e.value)] then return end
     seen[core.id(e.value)] = true
-    list[#list + 1] = { name, e.value }
+    list[#list + 1] = {name, e.value}
   end)
   return list
 end
@@ -60,7 +60,7 @@ declare("named_children", "() -> function", "Goes over the modules that it holds
   function(self)
     local list = {}
     for _, e in ipairs(members.list(self)) do
-      if e.kind == "child" then list[#list + 1] = { e.name, e.value } end
+      if e.kind == "child" then list[#list + 1] = {e.name, e.value} end
     end
     return iterate(list)
   end)
@@ -74,11 +74,11 @@ declare("children", "() -> table", "The modules that it holds itself.",
 
 declare("named_modules", "() -> function", "Goes over this module and all below it, each once, with their names.",
   function(self)
-    local list, seen = { { "", self } }, { [self] = true }
+    local list, seen = {{"", self}}, {[self] = true}
     walk(self, "", function(name, e)
       if e.kind == "child" and not seen[e.value] then
         seen[e.value] = true
-        list[#list + 1] = { name, e.value }
+        list[#list + 1] = {name, e.value}
       end
     end)
     return iterate(list)
@@ -202,7 +202,7 @@ declare("load_state_dict", "(state_dict: table, strict: bool = true) -> table, t
       elseif tostring(from.shape) ~= tostring(e.value.shape) then
         wrong[#wrong + 1] = format("%s is %s in the file and %s in the model", name, from.shape, e.value.shape)
       else
-        copies[#copies + 1] = { e.value, from }
+        copies[#copies + 1] = {e.value, from}
       end
     end)
     for name in pairs(state) do
@@ -246,7 +246,7 @@ local function draw(m, indent, lines, label)
   local own = own_count(m)
   local count = own > 0 and "  " .. with_commas(own) or ""
   local children = {}
-  for name, child in Module.named_children(m) do children[#children + 1] = { name, child } end
+  for name, child in Module.named_children(m) do children[#children + 1] = {name, child} end
   if #children == 0 then
     lines[#lines + 1] = format("%s%s%s(%s)%s", indent, label, Module.class_name(m), extra(m), count)
     return

@@ -9,7 +9,7 @@ local optim = {}
 local function group(opt, i, first, n)
   local params = {}
   for k = 1, n do params[k] = core.param(opt, first + k - 1) end
-  return setmetatable({ params = params }, {
+  return setmetatable({params = params}, {
     __index = function(_, name) return core.get(opt, i, name) end,
     __newindex = function(_, name, value) core.set(opt, i, name, value) end,
     __dir = (core.options(opt)),
@@ -35,10 +35,10 @@ end
 -- {state = {["1"] = {step, exp_avg, ...}, ...}, param_groups = {{params = shapes, lr, betas, initial_lr, ...}, ...}}.
 -- A parameter that has made no step has no state, so its keys are positions as text, which files can hold.
 function optim.state_dict(opt)
-  local dict, total = { state = {}, param_groups = {} }, 0
+  local dict, total = {state = {}, param_groups = {}}, 0
   for i, n in ipairs(core.sizes(opt)) do
-    local options = { params = shapes(opt, total + 1, n) }
-    for _, names in ipairs { core.options(opt) } do
+    local options = {params = shapes(opt, total + 1, n)}
+    for _, names in ipairs {core.options(opt)} do
       for _, name in ipairs(names) do options[name] = core.get(opt, i, name) end
     end
     dict.param_groups[i] = options
@@ -109,7 +109,7 @@ local function copied(opt, i, saved)
   if math.type(saved.step) ~= "integer" or saved.step < 0 then
     fail("[load_state_dict] the step of parameter %d is %s: it must be a whole number", i, tostring(saved.step))
   end
-  local copy, states = { step = saved.step }, core.states(opt)
+  local copy, states = {step = saved.step}, core.states(opt)
   for name, value in pairs(saved) do
     if name ~= "step" then
       if states[name] == nil then
@@ -129,10 +129,10 @@ function optim.load_state_dict(opt, dict)
   check_keys(dict.state, params)
   for i = 1, params do
     local saved = dict.state[tostring(i)]
-    states[i] = saved and copied(opt, i, saved) or { step = 0 }
+    states[i] = saved and copied(opt, i, saved) or {step = 0}
   end
   for i, saved in ipairs(dict.param_groups) do
-    for _, names in ipairs { core.options(opt) } do
+    for _, names in ipairs {core.options(opt)} do
       for _, name in ipairs(names) do core.set(opt, i, name, saved[name]) end
     end
   end

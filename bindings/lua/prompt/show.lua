@@ -11,7 +11,7 @@ local fail = require("seqrt.api").fail
 
 -- --- which way ------------------------------------------------------------------------------------------------
 
-local WAYS = { kitty = true, iterm = true, sixel = true, blocks = true, none = true }
+local WAYS = {kitty = true, iterm = true, sixel = true, blocks = true, none = true}
 
 local function env(name) return os.getenv(name) or "" end
 
@@ -71,7 +71,7 @@ end
 -- Rows of rows of {r, g, b}, shrunk by a whole factor until it fits; alpha lies on black.
 local function pixels(t, wide, high)
   local x = t:to "float32"
-  if x:size(1) == 4 then x = x[{ { 1, 3 } }] * (x[4] / 255) end
+  if x:size(1) == 4 then x = x[{{1, 3}}] * (x[4] / 255) end
   local factor = math.max(1, math.ceil(x:size(3) / wide), math.ceil(x:size(2) / high))
   if factor > 1 then
     local Y, X = math.max(1, x:size(2) // factor), math.max(1, x:size(3) // factor)
@@ -82,7 +82,7 @@ local function pixels(t, wide, high)
   local red, green, blue = planes[1], planes[2] or planes[1], planes[3] or planes[1]
   for y = 1, #red do
     rows[y] = {}
-    for i = 1, #red[y] do rows[y][i] = { red[y][i], green[y][i], blue[y][i] } end
+    for i = 1, #red[y] do rows[y][i] = {red[y][i], green[y][i], blue[y][i]} end
   end
   return rows
 end
@@ -125,7 +125,7 @@ end
 -- Bands of six rows; in a band each colour of the cube draws its pixels, `$` goes back to the left, `-` down.
 local function sixel(t)
   local rows = pixels(t, 1000, 1000)
-  local out, used = { format("\27Pq\"1;1;%d;%d", #rows[1], #rows) }, {}
+  local out, used = {format("\27Pq\"1;1;%d;%d", #rows[1], #rows)}, {}
   for y = 1, #rows, 6 do
     local bits = {}
     for k = 0, math.min(5, #rows - y) do
@@ -161,7 +161,7 @@ local function fresh_path()
   return sq.fs.join(dir ~= "" and dir or "/tmp", format("seqrt-%d-%d.png", sys.pid(), made))
 end
 
-local TEXT = { kitty = kitty, iterm = iterm, sixel = sixel, blocks = blocks }
+local TEXT = {kitty = kitty, iterm = iterm, sixel = sixel, blocks = blocks}
 
 -- Shows bytes (C,Y,X), C 1, 3 or 4.
 function show.picture(t)

@@ -16,7 +16,7 @@ Board.__index = Board
 local function word(run, name)
   local value = run.values[name]
   if type(value) == "string" then return value end
-  return Progress.text.postfix { [name] = value }
+  return Progress.text.postfix {[name] = value}
 end
 
 -- No text of a run can move the cursor.
@@ -115,7 +115,7 @@ function Board:draw()
   local width, height = sys.width(2)
   local text = Progress.text
   local room = math.max(1, math.min(#self.runs, height - 2))
-  local out = { self:home(width) }
+  local out = {self:home(width)}
   local function add(line, color)
     line = text.cut(line, width - 1)
     self.drawn[#self.drawn + 1] = text.columns(line)
@@ -169,10 +169,10 @@ Board.__close = Board.close
 -- Board(runs, todo, over, jobs, threads): all runs of the sweep, and those to be done now.
 return function(runs, todo, over, jobs, threads)
   local shown = os.getenv "SEQRT_PROGRESS" ~= "0"
-  local self = setmetatable({ runs = runs, todo = todo, jobs = jobs, threads = threads, start = sq.clock(), last = -1,
+  local self = setmetatable({runs = runs, todo = todo, jobs = jobs, threads = threads, start = sq.clock(), last = -1,
     shown = shown, terminal = shown and sys.isatty(2) and os.getenv "TERM" ~= "dumb", drawn = {},
     labels = labels(runs, over), label_of = {}, colored = (os.getenv "NO_COLOR" or "") == "",
-    glyphs = Progress.is_utf8() and progress.glyphs.utf8 or progress.glyphs.ascii }, Board)
+    glyphs = Progress.is_utf8() and progress.glyphs.utf8 or progress.glyphs.ascii}, Board)
   for i, run in ipairs(runs) do self.label_of[run] = self.labels[i] end
   return self
 end

@@ -8,7 +8,7 @@ local LEFT, RIGHT, TOP, BOTTOM = 52, 12, 28, 40
 local COLUMNS = 200 -- of a curve: more points than pixels say nothing
 chart.colors = 8 -- the classes c1 to c8 of the style sheet
 
-local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
+local ENTITIES = {["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;"}
 
 -- A value as UTF-8 without control characters.
 function chart.clean(value)
@@ -29,7 +29,7 @@ local function ticks(low, high, count)
   local rough = (high - low) / count
   local unit = 10.0 ^ math.floor(math.log(rough, 10))
   local step = unit
-  for _, factor in ipairs { 2, 5, 10 } do
+  for _, factor in ipairs {2, 5, 10} do
     if rough / unit > factor * 0.75 then step = unit * factor end
   end
   local out = {}
@@ -65,7 +65,7 @@ local function thin(line)
       if line.y[i] < line.y[low] then low = i end
       if line.y[i] > line.y[high] then high = i end
     end
-    for _, i in ipairs { math.min(low, high), math.max(low, high) } do xs[#xs + 1], ys[#ys + 1] = line.x[i], line.y[i] end
+    for _, i in ipairs {math.min(low, high), math.max(low, high)} do xs[#xs + 1], ys[#ys + 1] = line.x[i], line.y[i] end
   end
   return xs, ys
 end
@@ -119,8 +119,8 @@ function chart.draw(lines, spec)
   if spec.ylim then y0, y1 = spec.ylim[1], spec.ylim[2] end
   local function to_x(x) return LEFT + 8 + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT - 16) end
   local function to_y(y) return HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM) end
-  local out = { format('<figure><svg viewBox="0 0 %d %d" role="img" aria-label="%s">', WIDTH, HEIGHT,
-    chart.escape(spec.title)) }
+  local out = {format('<figure><svg viewBox="0 0 %d %d" role="img" aria-label="%s">', WIDTH, HEIGHT,
+    chart.escape(spec.title))}
   add_axes(out, spec, spec.xticks or ticks(x0, x1, 5), ticks(y0, y1, 5), to_x, to_y)
   for i, line in ipairs(lines) do
     local class = (i - 1) % chart.colors + 1

@@ -54,7 +54,7 @@ local function list(dir)
   local found = {}
   for _, path in ipairs(matching(dir, "checkpoint-*.safetensors")) do
     local step = math.tointeger(tonumber(path:match "checkpoint%-(%d+)%.safetensors$"))
-    if step then found[#found + 1] = { step = step, path = path } end
+    if step then found[#found + 1] = {step = step, path = path} end
   end
   table.sort(found, function(a, b) return a.step > b.step end)
   return found
@@ -112,7 +112,7 @@ method("save", "(step: int, parts: table) -> string",
     check_open(self)
     check_step(step)
     check_parts(parts, "save")
-    local state = { [STEP] = step, [DEFAULT] = sq.default_generator:state_dict() }
+    local state = {[STEP] = step, [DEFAULT] = sq.default_generator:state_dict()}
     for name, value in pairs(parts) do
       state[name] = has_state(value) and value:state_dict() or value
       if has_state(value) then check_object(name, value, state[name]) end
@@ -228,7 +228,7 @@ return function(dir, keep, every)
   local lock, taken = store.lock(dir)
   if not lock then fail("%s: give this run a folder of its own, or end the other one", taken) end
   sweep(dir)
-  local self = setmetatable({ dir = dir, keep = keep, every = every, lock = lock }, Checkpoint)
+  local self = setmetatable({dir = dir, keep = keep, every = every, lock = lock}, Checkpoint)
   require "seqrt.stop".checkpoints[self] = true
   return self
 end

@@ -106,7 +106,7 @@ function Reader:take(token)
   return true
 end
 
-local unescapes = { n = "\n", r = "\r", t = "\t", b = "\b", f = "\f", ["/"] = "/", ["\\"] = "\\", ['"'] = '"' }
+local unescapes = {n = "\n", r = "\r", t = "\t", b = "\b", f = "\f", ["/"] = "/", ["\\"] = "\\", ['"'] = '"'}
 
 -- The string whose opening quote has been read.
 function Reader:string()
@@ -125,7 +125,7 @@ function Reader:string()
   end
 end
 
-local specials = { ["=inf"] = math.huge, ["=-inf"] = -math.huge, ["=nan"] = 0 / 0 }
+local specials = {["=inf"] = math.huge, ["=-inf"] = -math.huge, ["=nan"] = 0 / 0}
 
 function Reader:special(text)
   if text:sub(1, 1) ~= "=" then return text end
@@ -184,7 +184,7 @@ function Reader:value(name, depth)
 end
 
 local function read_json(path, tensors, key, text)
-  local reader = setmetatable({ path = path, tensors = tensors, used = {}, key = key, text = text, at = 1 }, Reader)
+  local reader = setmetatable({path = path, tensors = tensors, used = {}, key = key, text = text, at = 1}, Reader)
   local value = reader:value("", 0)
   reader:skip()
   if reader.at <= #text then reader:wrong "the end" end
@@ -201,7 +201,7 @@ end
 
 local function add_shared(path, tensors, text)
   local shared = read_json(path, {}, SHARED, text)
-  for name, kept in pairs(type(shared) == "table" and shared or { shared }) do
+  for name, kept in pairs(type(shared) == "table" and shared or {shared}) do
     if type(name) ~= "string" or not tensors[kept] or tensors[name] then
       fail("[load] '%s': metadata '%s' has a wrong name, '%s'", path, SHARED, tostring(name))
     end

@@ -51,7 +51,7 @@ local function as_batch(x)
   if dims < 2 or dims > 4 then fail("[make_grid] tensor is %s: it must be (B,C,Y,X), (C,Y,X) or (Y,X)", x.shape) end
   if dims == 2 then x = x:unsqueeze(1) end
   if dims < 4 then x = x:unsqueeze(1) end
-  if x:size(2) == 1 then x = sq.cat({ x, x, x }, 2) end
+  if x:size(2) == 1 then x = sq.cat({x, x, x}, 2) end
   return x
 end
 
@@ -82,11 +82,11 @@ function image.make_grid(tensor, nrow, padding, normalize, value_range, scale_ea
   local columns = math.min(nrow, B)
   local rows = (B + columns - 1) // columns
   local high, wide = Y + padding, X + padding
-  local grid = sq.full({ C, high * rows + padding, wide * columns + padding }, pad_value, { dtype = x.dtype })
+  local grid = sq.full({C, high * rows + padding, wide * columns + padding}, pad_value, {dtype = x.dtype})
   for i = 1, B do
     local top = (i - 1) // columns * high + padding
     local left = (i - 1) % columns * wide + padding
-    grid[{ {}, { top + 1, top + Y }, { left + 1, left + X } }] = x[i]
+    grid[{{}, {top + 1, top + Y}, {left + 1, left + X}}] = x[i]
   end
   return grid
 end

@@ -140,7 +140,7 @@ method("write", "(step: any, values: table? = nil) -> Log",
     step = whole(step)
     local row, names, numbers = {step = step, time = math.floor(sys.time() * 1000 + 0.5) / 1000}, {}, {}
     for name, value in pairs(values or {}) do
-      if type(name) ~= "string" then fail("names of values are strings") end
+      if type(name) ~= "string" then fail "names of values are strings" end
       if name ~= "step" and name ~= "time" then
         value = plain(name, value)
         names[#names + 1], row[name] = name, value
@@ -173,7 +173,7 @@ local function write_tensors(self, kind, step, values, prepare)
   step = whole(step)
   local prepared = {}
   for name, value in pairs(values) do
-    if type(name) ~= "string" then fail("names of values are strings") end
+    if type(name) ~= "string" then fail "names of values are strings" end
     prepared[name] = prepare(name, value)
   end
   self.events:write(kind, sys.time(), step, prepared)
@@ -208,7 +208,7 @@ method("state_dict", "() -> table", "Where the log stands, for a checkpoint.",
 method("load_state_dict", "(state_dict: table) -> Log", "Goes on from a checkpoint: what was written after it is cut off.",
   function(self, state)
     local bytes, rows = math.tointeger(state.bytes), math.tointeger(state.rows)
-    if not (bytes and rows and type(state.columns) == "string") then fail("this is no state of a log") end
+    if not (bytes and rows and type(state.columns) == "string") then fail "this is no state of a log" end
     local text = bytes > 0 and check(sys.read(self.path)) or ""
     if #text < bytes then
       fail("%s has %d bytes, fewer than the %d of the checkpoint", self.path, #text, bytes)
@@ -238,7 +238,7 @@ return api.define {owner = "sq", name = "Log",
     .. "(d_loss, train/loss) that is NaN or Inf is written, then stops the script.",
   example = "local log = sq.Log(\"runs/a\", {csv = true})",
   call = function(dir, csv, tensorboard, checked)
-    if dir == "" then fail("dir must be the name of a folder") end
+    if dir == "" then fail "dir must be the name of a folder" end
     local ok, message = sys.fs.mkdir_p(dir)
     if ok then ok, message = sys.probe(dir) end
     if not ok then fail("%s", message) end

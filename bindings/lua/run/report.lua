@@ -65,7 +65,7 @@ local function make_groups(r)
     end
     local name = table.concat(words, "-")
     if not by_name[name] then
-      by_name[name] = { name = name, label = table.concat(labels, ", ") }
+      by_name[name] = {name = name, label = table.concat(labels, ", ")}
       groups[#groups + 1] = by_name[name]
     end
     if not result.error then table.insert(by_name[name], result) end
@@ -82,14 +82,14 @@ local function limits(lines)
       high = math.max(high, v)
     end
   end
-  return high > 0.5 and { 0, 1.05 } or nil
+  return high > 0.5 and {0, 1.05} or nil
 end
 
 -- A field against x, a line for each group.
 local function summary_lines(r, y)
   local lines = {}
   for _, group in ipairs(r.groups) do
-    local line = { label = group.label, x = {}, y = {} }
+    local line = {label = group.label, x = {}, y = {}}
     for _, result in ipairs(group) do
       if type(result[y]) == "number" then
         line.x[#line.x + 1], line.y[#line.y + 1] = result[r.x], result[y] + 0.0
@@ -108,7 +108,7 @@ local function curve_lines(r, group, name)
     if curve then
       local steps = {}
       for i in ipairs(curve) do steps[i] = i end
-      lines[#lines + 1] = { label = r.x and format("%s = %s", r.x, tostring(result[r.x])) or "", x = steps, y = curve }
+      lines[#lines + 1] = {label = r.x and format("%s = %s", r.x, tostring(result[r.x])) or "", x = steps, y = curve}
     end
   end
   return lines
@@ -172,7 +172,7 @@ local function environment(r)
   local facts = record.make(r.results.options)
   for _, run in ipairs(r.results.runs) do
     if run.record then
-      for _, name in ipairs { "blas", "isa", "cpu", "lua", "seqrt", "started" } do facts[name] = run.record[name] end
+      for _, name in ipairs {"blas", "isa", "cpu", "lua", "seqrt", "started"} do facts[name] = run.record[name] end
       facts["threads of a run"] = run.record.threads
       break
     end
@@ -184,8 +184,8 @@ local function add_charts(out, r)
   if r.x and #r.y > 0 then out[#out + 1] = '<div class="figures" style="margin-top:28px">' end
   for _, name in ipairs(r.x and r.y or {}) do
     local lines = summary_lines(r, name)
-    out[#out + 1] = #lines > 0 and chart.draw(lines, { title = r.label(name), xlabel = r.label(r.x), markers = true,
-      ylim = limits(lines), xticks = #lines[1].x <= 8 and lines[1].x or nil }) or ""
+    out[#out + 1] = #lines > 0 and chart.draw(lines, {title = r.label(name), xlabel = r.label(r.x), markers = true,
+      ylim = limits(lines), xticks = #lines[1].x <= 8 and lines[1].x or nil}) or ""
   end
   if r.x and #r.y > 0 then out[#out + 1] = "</div>" end
 end
@@ -197,7 +197,7 @@ local function add_curves(out, r)
     for _, name in ipairs(r.curves) do
       local lines = curve_lines(r, group, name)
       local title = group.label ~= "" and format("%s: %s", group.label, r.label(name)) or r.label(name)
-      out[#out + 1] = #lines > 0 and chart.draw(lines, { title = title, xlabel = "step", ylim = limits(lines) }) or ""
+      out[#out + 1] = #lines > 0 and chart.draw(lines, {title = title, xlabel = "step", ylim = limits(lines)}) or ""
     end
   end
   out[#out + 1] = "</div>"
@@ -206,10 +206,10 @@ end
 local function page(r)
   local facts, seconds = environment(r), 0
   for _, run in ipairs(r.results.runs) do seconds = seconds + (run.seconds or 0) end
-  local out = { '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
+  local out = {'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">',
     '<meta name="viewport" content="width=device-width,initial-scale=1">',
     format("<title>%s</title><style>%s</style></head><body><main>", escape(r.title), chart.style),
-    format("<h1>%s</h1>", escape(r.title)) }
+    format("<h1>%s</h1>", escape(r.title))}
   if r.text then out[#out + 1] = format("<p>%s</p>", escape(r.text)) end
   out[#out + 1] = format('<p class="meta">%d runs, %.1f seconds of work. <code>%s</code></p>', #r.results, seconds,
     escape(facts.command))
@@ -222,7 +222,7 @@ local function page(r)
   add_curves(out, r)
   out[#out + 1] = '<div class="pair">'
   add_facts(out, "Settings", r.results.options, sorted_names(r.results.options))
-  add_facts(out, "Environment", facts, { "seqrt", "lua", "blas", "isa", "cpu", "threads of a run", "seed", "started" })
+  add_facts(out, "Environment", facts, {"seqrt", "lua", "blas", "isa", "cpu", "threads of a run", "seed", "started"})
   out[#out + 1] = "</div></main></body></html>\n"
   return table.concat(out, "\n")
 end
@@ -239,7 +239,7 @@ local function save_text(r, name, text)
 end
 
 local function save_figure(r, name, figure)
-  for _, kind in ipairs { "png", "svg" } do
+  for _, kind in ipairs {"png", "svg"} do
     local path = join(r.folder, format("%s.%s", file_word(name), kind))
     figure:save(path)
     r.paths[#r.paths + 1] = path
@@ -251,9 +251,9 @@ local function plot_summary(r, name)
   if #lines == 0 then return end
   local figure = sq.plot.figure {}
   local axes, ylim = figure:axes(1, 1), limits(lines)
-  for _, line in ipairs(lines) do axes:line(line.x, line.y, { label = line.label, marker = "o" }) end
-  axes:set { title = r.title, xlabel = r.label(r.x), ylabel = r.label(name) }
-  if ylim then axes:set { ylim = ylim } end
+  for _, line in ipairs(lines) do axes:line(line.x, line.y, {label = line.label, marker = "o"}) end
+  axes:set {title = r.title, xlabel = r.label(r.x), ylabel = r.label(name)}
+  if ylim then axes:set {ylim = ylim} end
   if #lines > 1 then axes:legend() end
   save_figure(r, name, figure)
 end
@@ -261,15 +261,15 @@ end
 -- A row for each x, a column for each kind of curve.
 local function plot_curves(r, group)
   if #group == 0 or #r.curves == 0 then return end
-  local figure = sq.plot.figure { rows = #group, cols = #r.curves, title = group.label ~= "" and group.label or r.title }
+  local figure = sq.plot.figure {rows = #group, cols = #r.curves, title = group.label ~= "" and group.label or r.title}
   for i, result in ipairs(group) do
     for k, name in ipairs(r.curves) do
       local curve = as_curve(result[name])
       local axes = figure:axes(i, k)
       if curve then axes:line(curve) end
-      axes:set { title = r.x and format("%s = %s", r.x, tostring(result[r.x])) or "", ylabel = r.label(name), xlabel = "step" }
-      local ylim = curve and limits { { y = curve } }
-      if ylim then axes:set { ylim = ylim } end
+      axes:set {title = r.x and format("%s = %s", r.x, tostring(result[r.x])) or "", ylabel = r.label(name), xlabel = "step"}
+      local ylim = curve and limits {{y = curve}}
+      if ylim then axes:set {ylim = ylim} end
     end
   end
   save_figure(r, group.name ~= "" and group.name or "curves", figure)
@@ -282,9 +282,9 @@ local function csv_cell(value)
 end
 
 local function csv(r)
-  local columns = { table.unpack(r.results.over) }
+  local columns = {table.unpack(r.results.over)}
   for _, name in ipairs(r.numbers) do columns[#columns + 1] = name end
-  local out = { table.concat(columns, ",") }
+  local out = {table.concat(columns, ",")}
   for _, result in ipairs(r.results) do
     local cells = {}
     for i, name in ipairs(columns) do cells[i] = csv_cell(result[name]) end
@@ -316,13 +316,13 @@ end
 
 local function report(results, title, text, folder, x, y, curves, labels)
   check_results(results)
-  local r = { results = results, text = text, folder = folder or results.dir, paths = {} }
+  local r = {results = results, text = text, folder = folder or results.dir, paths = {}}
   function r.label(name) return chart.clean(labels and labels[name] or name) end
   r.numbers = fields(results, function(value) return type(value) == "number" end)
   local all = fields(results, as_curve)
   title = title or format("%s against %s", table.concat(r.numbers, ", "), table.concat(results.over, ", "))
   r.title = chart.clean(title)
-  r.x = x and check_names("x", { x }, results.over)[1] or find_x(results)
+  r.x = x and check_names("x", {x}, results.over)[1] or find_x(results)
   r.y = y and check_names("y", y, r.numbers) or r.numbers
   r.curves = curves and check_names("curves", curves, all) or all
   r.groups = make_groups(r)

@@ -5,7 +5,7 @@ local api = require "seqrt.api"
 
 local stop = {}
 local savers = {} -- functions, in the order they came
-local points = setmetatable({}, { __mode = "k" }) -- what will come to a safe point
+local points = setmetatable({}, {__mode = "k"}) -- what will come to a safe point
 local asked -- what waits for one: "save", "quit", or the error that ends the script
 
 stop.on_stop = api.define {owner = "sq", name = "on_stop", signature = "(fn: function) -> function",
@@ -22,7 +22,7 @@ stop.on_stop = api.define {owner = "sq", name = "on_stop", signature = "(fn: fun
 -- Calls them all; one that fails does not keep the others from it. Returns how many there are, and the failures' texts.
 function stop.save()
   local failures = {}
-  for _, fn in ipairs({table.unpack(savers)}) do
+  for _, fn in ipairs {table.unpack(savers)} do
     local ok, message = pcall(fn)
     if not ok then failures[#failures + 1] = tostring(message) end
   end

@@ -29,7 +29,7 @@ local RESULT, OUTPUT = "result.safetensors", "output.txt"
 local TICK, CLOSING = 0.1, 0.01 -- s between looks at the children; when one is about to end
 local PATIENCE = 10 -- s that a run has to end by itself when it is told to
 -- Options that say where and how, and not what: a run stays finished when they change.
-local ELSEWHERE = { out = true, dir = true, jobs = true, threads = true, fresh = true }
+local ELSEWHERE = {out = true, dir = true, jobs = true, threads = true, fresh = true}
 
 local calls = 0 -- of sq.sweep outside a run, so far
 local inside = false -- within a run
@@ -100,13 +100,13 @@ local function make_runs(options, over, dir)
       return
     end
     local own = {}
-    for name, value in pairs(options) do own[name] = type(value) == "table" and { table.unpack(value) } or value end
+    for name, value in pairs(options) do own[name] = type(value) == "table" and {table.unpack(value)} or value end
     for name, value in pairs(chosen) do own[name] = value end
     local name, values = table.concat(words, "-"), {}
     for _, each in ipairs(over) do values[each] = chosen[each] end
     if names[name] then name = format("%s_%d", name, #runs + 1) end
     names[name] = true
-    runs[#runs + 1] = { name = name, dir = join(dir, name), key = key_of(own), values = values, options = own }
+    runs[#runs + 1] = {name = name, dir = join(dir, name), key = key_of(own), values = values, options = own}
   end
   add(1, {}, {})
   return runs
@@ -143,7 +143,7 @@ end
 
 local function call_run(call, run)
   inside = true
-  local after <close> = setmetatable({}, { __close = function() inside = false end }) -- luacheck: ignore 211
+  local after <close> = setmetatable({}, {__close = function() inside = false end}) -- luacheck: ignore 211
   return call(run.options, run.dir)
 end
 
@@ -163,7 +163,7 @@ local function perform(run, call, mark)
   facts.seconds, facts.blas = seconds, sq.info().blas -- it was not known before the first product
   record.write(run.dir, facts)
   facts.options = nil
-  files.save(join(run.dir, RESULT), { result = value, seconds = seconds, record = facts }, { run = run.key, script = mark })
+  files.save(join(run.dir, RESULT), {result = value, seconds = seconds, record = facts}, {run = run.key, script = mark})
 end
 
 -- --- in the process of a run ---------------------------------------------------------------------------------------
@@ -177,7 +177,7 @@ local function read_token()
     io.stderr:write "seqrt: the sweep that this run belongs to has ended\n"
     os.exit(1)
   end
-  return mine and { call = tonumber(call), threads = tonumber(threads), mark = mark, name = name } or nil
+  return mine and {call = tonumber(call), threads = tonumber(threads), mark = mark, name = name} or nil
 end
 
 local token = read_token()
@@ -220,7 +220,7 @@ local function start_child(run, threads, mark)
   os.remove(join(run.dir, RESULT))
   run.output = join(run.dir, OUTPUT)
   local words = format("%d %d %d %s %s", sys.pid(), calls, threads, mark, run.name)
-  local environment = { VARIABLE .. "=" .. words, "SEQRT_THREADS=" .. threads }
+  local environment = {VARIABLE .. "=" .. words, "SEQRT_THREADS=" .. threads}
   local child
   child, why = process.spawn(record.command(), environment, run.output)
   if not child then fail("cannot start a process: %s", why) end
@@ -280,7 +280,7 @@ end
 
 -- Runs all of `todo`, `jobs` at a time.
 local function run_children(runs, todo, jobs, threads, mark, board)
-  local all <close> = setmetatable({}, { __close = function() stop_children(runs) end }) -- luacheck: ignore 211
+  local all <close> = setmetatable({}, {__close = function() stop_children(runs) end}) -- luacheck: ignore 211
   local screen <close> = board -- luacheck: ignore 211
   local active, next_run, tick = {}, 1, TICK
   while next_run <= #todo or #active > 0 do
@@ -319,13 +319,13 @@ end
 
 -- The results in the order of the runs; one that failed is {error = text, ...}.
 local function collect(runs, options, over, dir)
-  local results = { options = options, over = over, dir = dir, runs = {} }
+  local results = {options = options, over = over, dir = dir, runs = {}}
   for i, run in ipairs(runs) do
-    results[i] = run.result or { error = run.failure }
+    results[i] = run.result or {error = run.failure}
     for name, value in pairs(run.values) do
       if results[i][name] == nil then results[i][name] = value end
     end
-    results.runs[i] = { name = run.name, dir = run.dir, seconds = run.seconds, record = run.record, output = run.output }
+    results.runs[i] = {name = run.name, dir = run.dir, seconds = run.seconds, record = run.record, output = run.output}
   end
   return results
 end
@@ -387,7 +387,7 @@ end
 
 local function sweep(call, options, dir, jobs, over, fresh, on_error)
   check_plain(options, "options", 0)
-  if not over or #over == 0 then fail("over is missing: {over = {\"lr\"}} names the options to sweep over") end
+  if not over or #over == 0 then fail "over is missing: {over = {\"lr\"}} names the options to sweep over" end
   dir = dir or default_dir(options)
   jobs = jobs or math.type(options.jobs) == "integer" and options.jobs or nil
   if jobs and jobs < 0 then fail("jobs is %d: it must be at least 0", jobs) end
