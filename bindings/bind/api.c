@@ -12,12 +12,6 @@
 
 /* --- the list ------------------------------------------------------------------------------- */
 
-static void set_string(lua_State *L, const char *key, const char *value) {
-  if (!value) return;
-  lua_pushstring(L, value);
-  lua_setfield(L, -2, key);
-}
-
 static void set_string_at(lua_State *L, int table, const char *key, const char *value) {
   lua_pushstring(L, value);
   lua_setfield(L, table, key);
@@ -27,13 +21,13 @@ static void set_string_at(lua_State *L, int table, const char *key, const char *
 static void set_signature(lua_State *L, const char *text) {
   const sq_signature *s;
   BIND_TRY(L, sq_signature_of(text, &s));
-  set_string(L, "signature", text);
+  bind_set_string(L, "signature", text);
   lua_createtable(L, s->params, 0);
   for (int i = 0; i < s->params; i++) {
     const sq_param *p = &s->param[i];
     lua_createtable(L, 0, 3);
-    set_string(L, "name", p->name);
-    set_string(L, "type", p->type);
+    bind_set_string(L, "name", p->name);
+    bind_set_string(L, "type", p->type);
     lua_pushboolean(L, p->has_default || p->optional);
     lua_setfield(L, -2, "optional");
     lua_pushboolean(L, p->kind == SQ_ARG_CHOICE);
@@ -53,10 +47,10 @@ static void set_signature(lua_State *L, const char *text) {
 static void add_row(lua_State *L, const char *kind, const char *owner, const char *name,
                     const char *signature, const char *doc) {
   lua_createtable(L, 0, 8);
-  set_string(L, "kind", kind);
-  set_string(L, "owner", owner);
-  set_string(L, "name", name);
-  set_string(L, "doc", doc);
+  bind_set_string(L, "kind", kind);
+  bind_set_string(L, "owner", owner);
+  bind_set_string(L, "name", name);
+  bind_set_string(L, "doc", doc);
   if (signature) set_signature(L, signature);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
@@ -100,7 +94,7 @@ static void list_class(lua_State *L, const bind_class *c) {
   for (const bind_field *f = c->fields; f && f->name; f++) {
     add_row(L, "field", c->name, f->name, NULL, f->doc);
     lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
-    set_string(L, "type", f->type);
+    bind_set_string(L, "type", f->type);
     lua_pop(L, 1);
   }
 }
@@ -161,9 +155,9 @@ static int api_describe(lua_State *L) {
   const bind_entry *e = bind_entry_of(L, 1);
   if (e) {
     lua_createtable(L, 0, 8);
-    set_string(L, "kind", "function");
-    set_string(L, "name", e->name);
-    set_string(L, "doc", e->doc);
+    bind_set_string(L, "kind", "function");
+    bind_set_string(L, "name", e->name);
+    bind_set_string(L, "doc", e->doc);
     set_signature(L, e->signature);
     return 1;
   }
@@ -206,28 +200,10 @@ static int api_document(lua_State *L) {
 /* What a parameter is when it is left out. */
 static void push_default(lua_State *L, const sq_param *p) {
   const sq_arg *a = &p->fallback;
-  switch (a->kind) {
-    case SQ_ARG_NUMBER:
-      bind_push_number(L, a->value);
-      break;
-    case SQ_ARG_INT:
-      lua_pushinteger(L, a->integer);
-      break;
-    case SQ_ARG_DIM:
-    case SQ_ARG_POSITION: /* as scripts count */
-      lua_pushinteger(L, a->integer < 0 ? a->integer : a->integer + 1);
-      break;
-    case SQ_ARG_BOOL:
-      lua_pushboolean(L, a->flag);
-      break;
-    case SQ_ARG_STRING:
-      lua_pushstring(L, a->string);
-      break;
-    case SQ_ARG_DTYPE:
-      lua_pushstring(L, sq_dtype_name(a->dtype));
-      break;
-    default:
-      lua_pushnil(L);
+  if (a->kind == SQ_ARG_DIM || a->kind == SQ_ARG_POSITION) { /* as scripts count */
+    lua_pushinteger(L, a->integer < 0 ? a->integer : a->integer + 1);
+  } else if (!bind_push_plain(L, a)) {
+    lua_pushnil(L);
   }
 }
 
@@ -329,9 +305,9 @@ static void push_with_self(lua_State *L, const char *class, const char *text) {
 static void list_call(lua_State *L, const char *class) {
   lua_createtable(L, 0, 8);
   int row = lua_gettop(L);
-  set_string(L, "kind", "call");
-  set_string(L, "owner", class);
-  set_string(L, "name", class);
+  bind_set_string(L, "kind", "call");
+  bind_set_string(L, "owner", class);
+  bind_set_string(L, "name", class);
   lua_pushvalue(L, 2);
   lua_setfield(L, row, "signature");
   lua_pushvalue(L, 3);
@@ -354,9 +330,9 @@ static int add_method(lua_State *L) {
   lua_settop(L, 5);
   luaL_checktype(L, 5, LUA_TFUNCTION);
   lua_createtable(L, 0, 8);
-  set_string(L, "kind", "method");
-  set_string(L, "owner", class);
-  set_string(L, "name", name);
+  bind_set_string(L, "kind", "method");
+  bind_set_string(L, "owner", class);
+  bind_set_string(L, "name", name);
   push_with_self(L, class, text);
   lua_setfield(L, 6, "signature");
   lua_pushvalue(L, 3);
@@ -381,7 +357,7 @@ static void list_fields(lua_State *L) {
     lua_rawgeti(L, fields, i);
     lua_createtable(L, 0, 5);
     int row = lua_gettop(L);
-    set_string(L, "kind", "field");
+    bind_set_string(L, "kind", "field");
     lua_getfield(L, 1, "name");
     lua_setfield(L, row, "owner");
     for (int k = 0; k < 3; k++) {

@@ -32,18 +32,6 @@ static void *list_room(bind_args *a, int64_t n) {
 
 /* --- numbers -------------------------------------------------------------------------------- */
 
-sq_number bind_number(lua_State *L, int at) {
-  return lua_isinteger(L, at) ? sq_whole(lua_tointeger(L, at)) : sq_real(lua_tonumber(L, at));
-}
-
-void bind_push_number(lua_State *L, sq_number x) {
-  if (x.is_whole) {
-    lua_pushinteger(L, x.whole);
-  } else {
-    lua_pushnumber(L, x.real);
-  }
-}
-
 int64_t bind_args_int(lua_State *L, int at, const char *op, const char *what) {
   int whole;
   lua_Integer n = lua_tointegerx(L, at, &whole);

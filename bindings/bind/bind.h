@@ -48,6 +48,20 @@ const char *bind_describe(lua_State *L, int at);
 sq_number bind_number(lua_State *L, int at);
 void bind_push_number(lua_State *L, sq_number x);
 
+/* Pushes an argument that is nil, a number, a boolean, a string or a dtype; false, and nothing
+ * pushed, for any other kind. */
+bool bind_push_plain(lua_State *L, const sq_arg *arg);
+
+/* The boolean at a stack index; anything else raises, with `what` in front. */
+bool bind_flag(lua_State *L, int at, const char *what);
+
+/* The path at a stack index; what is no string, or holds a 0 byte, where the system would cut the
+ * name, raises. */
+const char *bind_path(lua_State *L, int at);
+
+/* table[key] = text, for the table on the stack's top; nothing for NULL. */
+void bind_set_string(lua_State *L, const char *key, const char *text);
+
 /* The number as Lua's tostring gives it, with a point under every locale. Pushes the text and
  * returns it. */
 const char *bind_push_number_text(lua_State *L, double value);

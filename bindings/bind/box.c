@@ -241,24 +241,3 @@ int bind_unknown_member(lua_State *L, const char *owner, int members) {
   if (near) return bind_error(L, "%s has no '%s': did you mean '%s'?", owner, name, near);
   return bind_error(L, "%s has no '%s'", owner, name);
 }
-
-/* --- results -------------------------------------------------------------------------------- */
-
-int bind_give_self(lua_State *L) {
-  lua_settop(L, 1);
-  return 1;
-}
-
-static int push_bytes(lua_State *L) {
-  lua_pushlstring(L, lua_touserdata(L, 1), (size_t)lua_tointeger(L, 2));
-  return 1;
-}
-
-int bind_give_bytes(lua_State *L, void *bytes, int64_t size) {
-  lua_pushcfunction(L, push_bytes);
-  lua_pushlightuserdata(L, bytes);
-  lua_pushinteger(L, size);
-  int failed = lua_pcall(L, 2, 1, 0);
-  sq_free(bytes);
-  return failed ? lua_error(L) : 1;
-}

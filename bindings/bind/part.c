@@ -67,25 +67,8 @@ static void push_numbers(lua_State *L, const sq_arg *arg) {
 
 /* The kinds that such functions use; other kinds are ours to add. */
 static void push_argument(lua_State *L, const sq_arg *arg) {
+  if (bind_push_plain(L, arg)) return;
   switch (arg->kind) {
-    case SQ_ARG_NIL:
-      lua_pushnil(L);
-      break;
-    case SQ_ARG_INT:
-      lua_pushinteger(L, arg->integer);
-      break;
-    case SQ_ARG_NUMBER:
-      bind_push_number(L, arg->value);
-      break;
-    case SQ_ARG_BOOL:
-      lua_pushboolean(L, arg->flag);
-      break;
-    case SQ_ARG_STRING:
-      lua_pushstring(L, arg->string);
-      break;
-    case SQ_ARG_DTYPE:
-      lua_pushstring(L, sq_dtype_name(arg->dtype));
-      break;
     case SQ_ARG_NUMBERS:
       push_numbers(L, arg);
       break;

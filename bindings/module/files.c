@@ -15,14 +15,6 @@
 #include "module/open.h"
 #include "tensor/view.h"
 
-/* A path as the system takes it: a 0 byte would end it early. */
-static const char *path_at(lua_State *L, int at) {
-  size_t n;
-  const char *path = luaL_checklstring(L, at, &n);
-  if (strlen(path) != n) bind_error(L, "a path cannot hold a 0 byte");
-  return path;
-}
-
 static sq_status read_array(const sq_array *from, sq_tensor **out) {
   SQ_OWN sq_tensor *t = NULL;
   sq_dtype dtype = sq_wire_dtype(from->type);
@@ -170,7 +162,7 @@ void open_image(lua_State *L) {
 /* png_read(path, deep) -> (C,Y,X) of uint8, or where `deep`, of float32 with the numbers of a file
  * of 16 bits */
 static int core_png_read(lua_State *L) {
-  const char *path = path_at(L, 1);
+  const char *path = bind_path(L, 1);
   bool deep = lua_toboolean(L, 2);
   sq_tensor **slot = bind_new_tensor(L);
   BIND_TRY(L, load_png(path, deep, slot));
@@ -190,7 +182,7 @@ static sq_tensor *picture_at(lua_State *L, int at) {
 }
 
 static int core_png_write(lua_State *L) {
-  const char *path = path_at(L, 1);
+  const char *path = bind_path(L, 1);
   BIND_TRY(L, save_png(path, picture_at(L, 2)));
   return 0;
 }
@@ -227,7 +219,7 @@ static int core_event(lua_State *L) {
   luaL_checkstack(L, 8, NULL);
   if (e.kind != SQ_EVENT_VERSION) {
     e.step = luaL_checkinteger(L, 3);
-    e.tag = path_at(L, 4);
+    e.tag = bind_path(L, 4);
   }
   if (e.kind == SQ_EVENT_SCALAR) e.scalar = luaL_checknumber(L, 5);
   if (e.kind == SQ_EVENT_HISTOGRAM) e.histogram.v = check_values(L, 5, &e.histogram.n);
@@ -281,7 +273,7 @@ static sq_status open_file(opened *o) {
 
 /* read(path) -> {name = tensor}, {key = value} */
 static int core_read(lua_State *L) {
-  opened o = {.path = path_at(L, 1)};
+  opened o = {.path = bind_path(L, 1)};
   lua_pushcfunction(L, push_opened);
   sq_status st = open_file(&o);
   lua_pushlightuserdata(L, &o);
@@ -305,7 +297,7 @@ static const char *text_at(lua_State *L, int list, lua_Integer i) {
 
 /* write(path, names, tensors, keys, values): lists; the tensors contiguous. */
 static int core_write(lua_State *L) {
-  const char *path = path_at(L, 1);
+  const char *path = bind_path(L, 1);
   for (int i = 2; i <= 5; i++) luaL_checktype(L, i, LUA_TTABLE);
   size_t arrays = lua_rawlen(L, 2), pairs = lua_rawlen(L, 4);
   sq_save_array *array = lua_newuserdatauv(L, (arrays + 1) * sizeof *array, 0);
@@ -346,7 +338,7 @@ static const bind_class lock_class = {.name = "FolderLock",
 /* lock(folder) -> a lock that its collection, its closing or the process's end gives up; or nil and
  * why not */
 static int core_lock(lua_State *L) {
-  const char *folder = path_at(L, 1);
+  const char *folder = bind_path(L, 1);
   bind_box *box = bind_new(L, &lock_class, 0);
   sq_lock *lock = NULL;
   if (sq_lock_take(folder, &lock) == SQ_OK) {

@@ -125,11 +125,7 @@ static int get_training(lua_State *L, void *self) {
 }
 
 static void set_training(lua_State *L, void *self, int value) {
-  if (!lua_isboolean(L, value)) {
-    const char *got = bind_describe(L, value);
-    bind_error(L, "[training] expected true or false, got %s", got);
-  }
-  ((sq_layer *)self)->training = lua_toboolean(L, value);
+  ((sq_layer *)self)->training = bind_flag(L, value, "training");
 }
 
 /* Raises: no such field. The names that it may have meant are the class's members, a table, and the

@@ -67,21 +67,16 @@ static int get_num_threads(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
-static void set_text_field(lua_State *L, const char *key, const char *text) {
-  lua_pushstring(L, text);
-  lua_setfield(L, -2, key);
-}
-
 static int info(lua_State *L, const sq_arg *arg) {
   (void)arg;
   sq_isa isa;
   BIND_TRY(L, sq_isa_select(&isa));
   lua_createtable(L, 0, 6);
-  set_text_field(L, "version", SQ_VERSION);
-  set_text_field(L, "lua", LUA_RELEASE);
-  set_text_field(L, "isa", sq_isa_name(isa));
-  set_text_field(L, "cpu", sq_cpu_name());
-  set_text_field(L, "blas", sq_blas_name());
+  bind_set_string(L, "version", SQ_VERSION);
+  bind_set_string(L, "lua", LUA_RELEASE);
+  bind_set_string(L, "isa", sq_isa_name(isa));
+  bind_set_string(L, "cpu", sq_cpu_name());
+  bind_set_string(L, "blas", sq_blas_name());
   set_count_field(L, "threads", sq_threads());
   return 1;
 }
@@ -243,8 +238,7 @@ int __attribute__((visibility("default"))) luaopen_seqrt(lua_State *L) {
   bind_functions(L, "sq", functions);
   open_tables(L);
   open_sys(L);
-  lua_pushstring(L, SQ_VERSION);
-  lua_setfield(L, -2, "_VERSION");
+  bind_set_string(L, "_VERSION", SQ_VERSION);
   part_open_table(L, "sq");
   return 1;
 }

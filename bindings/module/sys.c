@@ -29,15 +29,6 @@ static int push_status(lua_State *L, sq_status status) {
   return 2;
 }
 
-/* A path argument; a 0 byte inside is refused, the system would cut the name there. */
-static const char *check_path(lua_State *L, int i) {
-  size_t n;
-  const char *path = lua_type(L, i) == LUA_TSTRING ? lua_tolstring(L, i, &n) : NULL;
-  if (!path) bind_error(L, "a path must be a string, got %s", bind_describe(L, i));
-  if (strlen(path) != n) bind_error(L, "a path cannot hold a 0 byte");
-  return path;
-}
-
 static int sys_clock(lua_State *L, const sq_arg *arg) {
   (void)arg;
   struct timespec t;
@@ -98,12 +89,12 @@ static int sys_hold_lines(lua_State *L) {
 
 static int fs_mkdir_p(lua_State *L, const sq_arg *arg) {
   (void)arg;
-  return push_status(L, sq_dir_make(check_path(L, 1)));
+  return push_status(L, sq_dir_make(bind_path(L, 1)));
 }
 
 static int fs_exists(lua_State *L, const sq_arg *arg) {
   (void)arg;
-  lua_pushboolean(L, access(check_path(L, 1), F_OK) == 0);
+  lua_pushboolean(L, access(bind_path(L, 1), F_OK) == 0);
   return 1;
 }
 
@@ -113,7 +104,7 @@ static int fs_join(lua_State *L, const sq_arg *arg) {
   int n = lua_gettop(L);
   lua_pushliteral(L, "");
   for (int i = 1; i <= n; i++) {
-    const char *part = check_path(L, i);
+    const char *part = bind_path(L, i);
     size_t length;
     const char *so_far = lua_tolstring(L, -1, &length);
     if (part[0] == '\0') continue;
@@ -140,7 +131,7 @@ static int push_matches(lua_State *L) {
 static int fs_glob(lua_State *L, const sq_arg *arg) {
   (void)arg;
   glob_t found = {0};
-  const char *pattern = check_path(L, 1);
+  const char *pattern = bind_path(L, 1);
   lua_settop(L, 1);
   lua_pushcfunction(L, push_matches);
   lua_pushlightuserdata(L, &found);
@@ -160,28 +151,28 @@ static int fs_glob(lua_State *L, const sq_arg *arg) {
 static int sys_append(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  return push_status(L, sq_file_append(check_path(L, 1), text, (int64_t)n));
+  return push_status(L, sq_file_append(bind_path(L, 1), text, (int64_t)n));
 }
 
 /* write(path, text): the file is old or new, never torn. */
 static int sys_write(lua_State *L) {
   size_t n;
   const char *text = luaL_checklstring(L, 2, &n);
-  return push_status(L, sq_file_write(check_path(L, 1), text, (int64_t)n));
+  return push_status(L, sq_file_write(bind_path(L, 1), text, (int64_t)n));
 }
 
 /* read(path): the whole file. */
 static int sys_read(lua_State *L) {
   void *data = NULL;
   int64_t size = 0;
-  const char *path = check_path(L, 1);
+  const char *path = bind_path(L, 1);
   sq_status status = sq_file_read(path, MAX_READ, &data, &size);
   if (status != SQ_OK) return push_status(L, status);
   return bind_give_bytes(L, data, size);
 }
 
 /* probe(folder): can files be made there? */
-static int sys_probe(lua_State *L) { return push_status(L, sq_dir_probe(check_path(L, 1))); }
+static int sys_probe(lua_State *L) { return push_status(L, sq_dir_probe(bind_path(L, 1))); }
 
 static int sys_pid(lua_State *L) {
   lua_pushinteger(L, getpid());

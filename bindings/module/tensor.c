@@ -98,11 +98,7 @@ static int get_requires_grad(lua_State *L, void *self) {
 }
 
 static void set_requires_grad(lua_State *L, void *self, int value) {
-  if (!lua_isboolean(L, value)) {
-    const char *got = bind_describe(L, value);
-    bind_error(L, "[requires_grad] expected true or false, got %s", got);
-  }
-  BIND_TRY(L, sq_set_requires_grad(self, lua_toboolean(L, value)));
+  BIND_TRY(L, sq_set_requires_grad(self, bind_flag(L, value, "requires_grad")));
 }
 
 static int get_data(lua_State *L, void *self) {

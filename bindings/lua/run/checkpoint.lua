@@ -33,10 +33,8 @@ local STEP = "step"
 
 local function fail(text, ...) api.fail("[Checkpoint] " .. text, ...) end
 
--- Files of the folder that match: glob's own characters in its name are taken as they are.
 local function matching(dir, pattern)
-  local plain = dir:gsub("[%[%]*?\\~]", "\\%0")
-  local found, why = sys.fs.glob(sys.fs.join(plain, pattern))
+  local found, why = require "seqrt.matching"(dir, pattern)
   if not found then fail("%s", why) end
   return found
 end

@@ -1,5 +1,6 @@
 -- events.lua: TensorBoard's event file of a log: one per folder, which a resumed run goes on in.
 local api = require "seqrt.api"
+local matching = require "seqrt.matching"
 local store = require "seqrt.store"
 local sys = require "seqrt.sys"
 
@@ -16,10 +17,7 @@ local function check(ok, message)
 end
 
 -- The files that we have made in the folder.
-local function ours(dir)
-  local plain = dir:gsub("[%[%]*?\\~]", "\\%0")
-  return check(sys.fs.glob(sys.fs.join(plain, PREFIX .. "*" .. SUFFIX)))
-end
+local function ours(dir) return check(matching(dir, PREFIX .. "*" .. SUFFIX)) end
 
 -- Those of a run that is given up go: TensorBoard would lay the two over each other.
 local function begin(self)

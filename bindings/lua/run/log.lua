@@ -1,6 +1,7 @@
 -- log.lua: sq.Log(dir): metrics as one JSON object per line, as CSV on request; a resumed run goes on in them.
 local sys = require "seqrt.sys"
 local json = require "seqrt.json"
+local csv_text = require "seqrt.csv"
 local record = require "seqrt.record"
 local number_text, json_string = json.number, json.quote
 
@@ -48,8 +49,7 @@ local function csv_cell(value)
     if value ~= value then return "nan" end
     return value == math.huge and "inf" or value == -math.huge and "-inf" or number_text(value)
   end
-  value = value:gsub("[\r\n]+", " ")
-  return value:find '[",]' and '"' .. value:gsub('"', '""') .. '"' or value
+  return csv_text(value)
 end
 
 -- --- files ------------------------------------------------------------------------------------------------

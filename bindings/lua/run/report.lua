@@ -4,6 +4,7 @@
 local sq = require "seqrt"
 local api = require "seqrt.api"
 local chart = require "seqrt.chart"
+local csv_text = require "seqrt.csv"
 local record = require "seqrt.record"
 local sys = require "seqrt.sys"
 
@@ -277,8 +278,7 @@ end
 
 local function csv_cell(value)
   if type(value) == "number" then return math.type(value) == "float" and format("%.9g", value) or tostring(value) end
-  local text = value == nil and "" or tostring(value):gsub("[\r\n]+", " ")
-  return text:find '[",]' and '"' .. text:gsub('"', '""') .. '"' or text
+  return csv_text(value == nil and "" or tostring(value))
 end
 
 local function csv(r)
