@@ -15,7 +15,7 @@ local function names(m)
   return list
 end
 
-local function add(m, child)
+local function add_child(m, child)
   local kind, n = state_of(m).kind, #names(m)
   while kind[tostring(n)] do n = n + 1 end -- add_module may have taken the number
   members.put(m, tostring(n), child, "child")
@@ -83,14 +83,14 @@ local function container(name, doc)
   local class = module.class(name, missing, assign, go_over)
   local method = api.class {name = name, owner = "Module", methods = class, doc = doc}
   function class:init(...)
-    for _, m in ipairs(listed(name, ...)) do add(self, m) end
+    for _, m in ipairs(listed(name, ...)) do add_child(self, m) end
   end
   function class:__len() return #names(self) end
-  method("append", format("(module: any) -> %s", name), "Adds a module at the end.", add)
+  method("append", format("(module: any) -> %s", name), "Adds a module at the end.", add_child)
   method("extend", format("(modules: any) -> %s", name), "Adds the modules of a list, or of another container, at the end.",
     function(self, modules)
       local more = is_module(modules) and modules:children() or modules
-      for _, m in ipairs(listed(name, more)) do add(self, m) end
+      for _, m in ipairs(listed(name, more)) do add_child(self, m) end
       return self
     end)
   return class

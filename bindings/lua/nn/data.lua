@@ -64,7 +64,7 @@ local function check_range(name, range)
   return range
 end
 
-local function make(name, tensors, range, more)
+local function make_set(name, tensors, range, more)
   local set = {name = name, tensors = tensors, n = tensors[1]:size(1), range = range}
   for key, value in pairs(more or {}) do set[key] = value end
   return setmetatable(set, Dataset)
@@ -82,14 +82,14 @@ function data.TensorDataset(...)
     end
     tensors[i] = t:detach():contiguous()
   end
-  return make("TensorDataset", tensors)
+  return make_set("TensorDataset", tensors)
 end
 
 local ten = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 
 function data.Digits(n, generator, range)
   check_range("Digits", range)
-  return make("Digits", {core.digits(n, generator)}, range or {0, 1}, {classes = ten})
+  return make_set("Digits", {core.digits(n, generator)}, range or {0, 1}, {classes = ten})
 end
 
 -- --- sets in files -----------------------------------------------------------------------------------------
@@ -140,7 +140,7 @@ function data.find(name, root)
   return nil, format("%s is not in %s", set.name, sys.fs.join(top, set.folders[1]))
 end
 
-local function read(set, folder, name)
+local function read_file(set, folder, name)
   local path = find_file(folder, name)
   if not path then fail("[%s] %s/%s is missing: %s", set.name, folder, name, set.get) end
   return core.idx(path), path
@@ -162,7 +162,7 @@ local function check_pair(set, images, images_path, labels, labels_path)
   if top > 9 then fail("[%s] %s has a label %d: they are 0 to 9", set.name, labels_path, top) end
 end
 
-local function load(key, root, split, range)
+local function load_set(key, root, split, range)
   local set = sets[key]
   check_range(set.name, range)
   local folder, missing = data.find(key, root)
@@ -170,15 +170,15 @@ local function load(key, root, split, range)
     fail("[%s] %s: %s; or name the folder that has it: SEQRT_DATA, or root = ...", set.name, missing, set.get)
   end
   local prefix = split == "test" and "t10k" or "train"
-  local images, images_path = read(set, folder, prefix .. "-images-idx3-ubyte")
-  local labels, labels_path = read(set, folder, prefix .. "-labels-idx1-ubyte")
+  local images, images_path = read_file(set, folder, prefix .. "-images-idx3-ubyte")
+  local labels, labels_path = read_file(set, folder, prefix .. "-labels-idx1-ubyte")
   check_pair(set, images, images_path, labels, labels_path)
-  return make(set.name, {images:unsqueeze(2), labels:long()}, range or {0, 1},
+  return make_set(set.name, {images:unsqueeze(2), labels:long()}, range or {0, 1},
     {split = split, classes = set.classes, folder = folder})
 end
 
-function data.MNIST(root, split, range) return load("mnist", root, split, range) end
-function data.FashionMNIST(root, split, range) return load("fashion-mnist", root, split, range) end
+function data.MNIST(root, split, range) return load_set("mnist", root, split, range) end
+function data.FashionMNIST(root, split, range) return load_set("fashion-mnist", root, split, range) end
 
 -- --- DataLoader -----------------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ end
 
 -- What PyTorch's loader draws before an epoch: a seed for its workers, then the order; the order from the generator
 -- given, or from a fresh one whose seed the default generator draws.
-local function begin(self)
+local function begin_epoch(self)
   core.draw(self.generator)
   local now = {position = 0, ended = false}
   if self.shuffle then
@@ -234,7 +234,7 @@ loader_method("epoch", "() -> function",
   "Goes over all batches once; after load_state_dict over the rest of the epoch that was saved.",
   "for x, y in loader:epoch() do step(x, y) end",
   function(self)
-    local now = self.restored or begin(self)
+    local now = self.restored or begin_epoch(self)
     self.restored, self.now = nil, now
     local n = self.dataset.n
     return function()

@@ -12,13 +12,13 @@ local function positions(shape, n)
   return at
 end
 
-local function place(shape, n)
+local function place_text(shape, n)
   if #shape == 0 then return "its value" end
   return "element (" .. table.concat(positions(shape, n), ",") .. ")"
 end
 
 -- fn's results that have a gradient, as a list.
-local function run(fn, inputs)
+local function call_fn(fn, inputs)
   local kept = {}
   for _, y in ipairs(table.pack(fn(table.unpack(inputs)))) do
     if sq.is_tensor(y) and y.requires_grad then kept[#kept + 1] = y end
@@ -33,7 +33,7 @@ local function values_at(fn, inputs, x, n, value)
   if sq.is_tensor(before) then before = before:item() end
   bare[key] = value
   local lists = {}
-  for k, y in ipairs(run(fn, inputs)) do lists[k] = y:detach():reshape(-1):tolist() end
+  for k, y in ipairs(call_fn(fn, inputs)) do lists[k] = y:detach():reshape(-1):tolist() end
   bare[key] = before
   return lists
 end
@@ -60,7 +60,7 @@ end
 -- jacobian[k][j][i]: the gradient that backward gives input i for element j of output k, as a flat list.
 local function jacobian(fn, inputs, checked)
   local rows = {}
-  for k, y in ipairs(run(fn, inputs)) do
+  for k, y in ipairs(call_fn(fn, inputs)) do
     rows[k] = {shape = y.shape}
     for j = 1, y:numel() do
       local seed = sq.zeros(y:numel(), {dtype = "float64"})
@@ -94,7 +94,7 @@ local function first_difference(fn, inputs, checked, options)
           local close = math.abs(got - want) <= allowed
           if not close then -- NaN comes here too
             return format("input %d, %s, for output %d, %s: backward gives %.10g, differences give %.10g",
-              number_of(inputs, x), place(x.shape, n), k, place(row.shape, j - 1), got, want)
+              number_of(inputs, x), place_text(x.shape, n), k, place_text(row.shape, j - 1), got, want)
           end
         end
       end

@@ -14,7 +14,7 @@ local declare = api.class {name = "Module", methods = Module,
 local function sq() return require "seqrt" end
 
 -- All tensors of a kind as {name, tensor}, each tensor once however often it is shared.
-local function collect(m, kind)
+local function list_tensors(m, kind)
   local list, seen = {}, {}
   if kind == "parameter" then members.check_tables(m) end
   walk(m, "", function(name, e)
@@ -33,7 +33,7 @@ local function iterate(list)
   end
 end
 
-local function values(list)
+local function second_of_each(list)
   local out = {}
   for i, pair in ipairs(list) do out[i] = pair[2] end
   return out
@@ -44,17 +44,17 @@ declare("class_name", "() -> string", "The name of its class.",
 
 declare("parameters", "() -> Tensor[]", "All parameters, those of its children too, each once.",
   "optim.Adam(model:parameters(), {lr = 1e-3})",
-  function(self) return values(collect(self, "parameter")) end)
+  function(self) return second_of_each(list_tensors(self, "parameter")) end)
 
 declare("named_parameters", "() -> function", "Goes over all parameters with their names.",
   "for name, p in model:named_parameters() do print(name, p.shape) end",
-  function(self) return iterate(collect(self, "parameter")) end)
+  function(self) return iterate(list_tensors(self, "parameter")) end)
 
 declare("buffers", "() -> Tensor[]", "All buffers: tensors that are saved and not trained.",
-  function(self) return values(collect(self, "buffer")) end)
+  function(self) return second_of_each(list_tensors(self, "buffer")) end)
 
 declare("named_buffers", "() -> function", "Goes over all buffers with their names.",
-  function(self) return iterate(collect(self, "buffer")) end)
+  function(self) return iterate(list_tensors(self, "buffer")) end)
 
 declare("named_children", "() -> function", "Goes over the modules that it holds itself, with their names.",
   function(self)
@@ -242,7 +242,7 @@ local function extra(m)
   return repr and repr(m) or ""
 end
 
-local function draw(m, indent, lines, label)
+local function draw_tree(m, indent, lines, label)
   local own = own_count(m)
   local count = own > 0 and "  " .. with_commas(own) or ""
   local children = {}
@@ -252,13 +252,13 @@ local function draw(m, indent, lines, label)
     return
   end
   lines[#lines + 1] = format("%s%s%s(%s", indent, label, Module.class_name(m), extra(m))
-  for _, pair in ipairs(children) do draw(pair[2], indent .. "  ", lines, "(" .. pair[1] .. "): ") end
+  for _, pair in ipairs(children) do draw_tree(pair[2], indent .. "  ", lines, "(" .. pair[1] .. "): ") end
   lines[#lines + 1] = indent .. ")" .. count
 end
 
 function Module:__tostring()
   local lines = {}
-  draw(self, "", lines, "")
+  draw_tree(self, "", lines, "")
   lines[#lines] = format("%s  %s parameters", lines[#lines]:gsub("  [%d,]+$", ""), with_commas(Module.num_parameters(self)))
   return table.concat(lines, "\n")
 end

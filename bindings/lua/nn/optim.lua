@@ -104,7 +104,7 @@ local function copied_tensor(opt, i, name, value)
 end
 
 -- The state of parameter i, copied.
-local function copied(opt, i, saved)
+local function copy_state(opt, i, saved)
   want_table(saved, format("state['%d']", i))
   if math.type(saved.step) ~= "integer" or saved.step < 0 then
     fail("[load_state_dict] the step of parameter %d is %s: it must be a whole number", i, tostring(saved.step))
@@ -129,7 +129,7 @@ function optim.load_state_dict(opt, dict)
   check_keys(dict.state, params)
   for i = 1, params do
     local saved = dict.state[tostring(i)]
-    states[i] = saved and copied(opt, i, saved) or {step = 0}
+    states[i] = saved and copy_state(opt, i, saved) or {step = 0}
   end
   for i, saved in ipairs(dict.param_groups) do
     for _, names in ipairs {core.options(opt)} do

@@ -4,19 +4,19 @@ local KEYWORDS = {"and", "break", "do", "else", "elseif", "end", "false", "for",
 
 local complete = {}
 
-local function add(set, name)
+local function add_name(set, name)
   if type(name) == "string" and name:find "^[%a_][%w_]*$" then set[name] = true end
 end
 
 -- Names that a value answers to, its own and those behind __index; __dir lists those of C.
 local function names_of(value, set, depth)
   if depth > 8 then return end
-  if type(value) == "table" then for key in next, value do add(set, key) end end
+  if type(value) == "table" then for key in next, value do add_name(set, key) end end
   local meta = debug.getmetatable(value)
   if type(meta) ~= "table" then return end
   local dir = rawget(meta, "__dir")
   if type(dir) == "function" then dir = dir(value) end
-  if type(dir) == "table" then for _, name in ipairs(dir) do add(set, name) end end
+  if type(dir) == "table" then for _, name in ipairs(dir) do add_name(set, name) end end
   local index = rawget(meta, "__index")
   if type(index) == "table" then names_of(index, set, depth + 1) end
 end
@@ -118,7 +118,7 @@ function complete.complete(before, word, in_string, get, each_name)
   local set = members(before, get)
   if set then return sorted(set, word) end
   set = options(before, get) or {}
-  each_name(function(name) add(set, name) end)
+  each_name(function(name) add_name(set, name) end)
   for _, name in ipairs(KEYWORDS) do set[name] = true end
   return sorted(set, word)
 end

@@ -132,7 +132,7 @@ local frame_env = setmetatable({}, {
   end,
 })
 
-local function get(name) return session.env[name] end
+local function get_global(name) return session.env[name] end
 
 -- Calls visit for every name that can be used at the prompt.
 local function each_name(visit)
@@ -232,7 +232,7 @@ end
 -- xpcall's results, as a frame at which a traceback ends.
 function evaluate(chunk) return table.pack(xpcall(chunk, on_error)) end
 
-local function show(results)
+local function show_results(results)
   local texts = {}
   for i = 2, results.n do
     local ok, text = pcall(pretty, results[i])
@@ -247,14 +247,14 @@ local function keep_last(value)
   if session.env == _G then _G._ = value end
 end
 
-local function run(text, chunk)
+local function run_chunk(text, chunk)
   session.text = text
   local results = evaluate(chunk)
   if not results[1] then
     warn(results[2])
   elseif results.n > 1 then
     keep_last(results[2])
-    if not text:find ";%s*$" then show(results) end
+    if not text:find ";%s*$" then show_results(results) end
   end
 end
 
@@ -264,7 +264,7 @@ local function frame_now() return session.frames[session.at] end
 
 local function show_frame() print(frame_now().text .. source_lines(frame_now())) end
 
-local function move(by)
+local function move_frame(by)
   local to = session.at + by
   while session.frames[to] and is_ours(session.frames[to]) do to = to + by end
   if not session.frames[to] then
@@ -291,7 +291,7 @@ end
 
 -- What sq.on_stop registered saves now; a checkpoint at its next safe point, which `what` ("save" or "quit") says to the
 -- script. True when that is yet to come.
-local function save(what)
+local function save_script(what)
   local stop = require "seqrt.stop"
   local later = stop.defer(what)
   local count, failures = stop.save()
@@ -319,8 +319,8 @@ local looking = {
     n = n + show_variables("upvalue", function(visit) each_upvalue(frame_now().func, visit) end)
     if n == 0 then print "no locals here" end
   end,
-  up = function() move(1) end,
-  down = function() move(-1) end,
+  up = function() move_frame(1) end,
+  down = function() move_frame(-1) end,
 }
 
 -- Those that end a pause.
@@ -328,9 +328,9 @@ local ending = {
   cont = function() return "cont" end,
   step = function() return "step" end,
   abort = function() return "abort" end,
-  save = function() save "save" end,
+  save = function() save_script "save" end,
   quit = function()
-    if save "quit" then return "cont" end
+    if save_script "quit" then return "cont" end
     io.stdout:flush()
     os.exit(130)
   end,
@@ -353,7 +353,7 @@ local function command_of(text)
     return known or function() print "no script is paused, and there was no error" end
   end
   if not known or name ~= full and not session.paused then return nil end
-  if get(name) ~= nil then
+  if get_global(name) ~= nil then
     if session.paused then print(format("(a variable; the command is :%s)", name)) end
     return nil
   end
@@ -375,7 +375,7 @@ local function time_of(text)
   local chunk, message = compile(text)
   if not chunk then return warn(message) end
   local start = sys().clock()
-  run(text, chunk)
+  run_chunk(text, chunk)
   print(format("%.3g s", sys().clock() - start))
 end
 
@@ -420,7 +420,7 @@ local function read_chunk()
 end
 
 -- One turn. Returns true to go on, false at the end of input, or what to do with the paused script.
-local function step()
+local function take_turn()
   local text, chunk, message, command = read_chunk()
   if not text then return message == "interrupt" end
   if text:find "%S" then session.line.add(text, session.history) end
@@ -430,7 +430,7 @@ local function step()
     return action or true
   end
   if special(text) then return true end
-  if chunk then run(text, chunk) else warn(message) end
+  if chunk then run_chunk(text, chunk) else warn(message) end
   return true
 end
 
@@ -451,7 +451,7 @@ local function open_line(line)
   session.line, session.history = line, history_path()
   if session.history then line.load(session.history) end
   line.completer(function(before, word, in_string)
-    return require "seqrt.complete".complete(before, word, in_string, get, each_name)
+    return require "seqrt.complete".complete(before, word, in_string, get_global, each_name)
   end)
 end
 
@@ -495,7 +495,7 @@ function repl.start(line, greeting)
   elseif greeting then
     greet()
   end
-  return step
+  return take_turn
 end
 
 -- Called when Ctrl-C has stopped `thread` between two instructions.
@@ -511,7 +511,7 @@ function repl.pause(line, thread, stepping, ...)
   session.at, session.paused, session.env = first_foreign(session.frames), true, frame_env
   if not stepping then print "\npaused: cont, step, where, locals, up, down, abort, save, quit; assign to change" end
   if session.frames[session.at] then show_frame() end
-  return step
+  return take_turn
 end
 
 -- Message handler of a script under -i: keeps its frames for the prompt.

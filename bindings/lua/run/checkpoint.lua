@@ -40,7 +40,7 @@ local function matching(dir, pattern)
 end
 
 -- Half-written files of processes that are gone.
-local function sweep(dir)
+local function remove_halves(dir)
   for _, path in ipairs(matching(dir, ".seqrt-*.tmp")) do
     local pid = tonumber(path:match "%.seqrt%-(%d+)%-%d+%.tmp$")
     if pid and (pid == sys.pid() or not sys.fs.exists("/proc/" .. pid)) then os.remove(path) end
@@ -225,7 +225,7 @@ return function(dir, keep, every)
   if not ok then fail("%s", why) end
   local lock, taken = store.lock(dir)
   if not lock then fail("%s: give this run a folder of its own, or end the other one", taken) end
-  sweep(dir)
+  remove_halves(dir)
   local self = setmetatable({dir = dir, keep = keep, every = every, lock = lock}, Checkpoint)
   require "seqrt.stop".checkpoints[self] = true
   return self

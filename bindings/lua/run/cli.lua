@@ -137,7 +137,7 @@ local function convert_list(option, text)
 end
 
 -- --name, -name, --no-name: the option, whether it was negated; nil and a message for an unknown one.
-local function find(word, list, by_name)
+local function find_option(word, list, by_name)
   local name = word:gsub("^%-%-?", ""):gsub("-", "_")
   if by_name[name] then return by_name[name], false end
   local positive = by_name[name:match "^no_(.+)$" or ""]
@@ -150,7 +150,7 @@ local function is_value(word) return word and (word:sub(1, 1) ~= "-" or word == 
   or word:find "^%-[%d.]") end
 
 -- The value of one option; `i` is where its word stands. Returns value, next i; nil and a message.
-local function take(option, negated, text, args, i)
+local function take_option(option, negated, text, args, i)
   local name = args[i]:match "^[^=]*"
   local function fail(why) return nil, format("argument %s: %s", name, why) end
   if option.type == "boolean" and not option.list then
@@ -180,9 +180,9 @@ local function parse(list, by_name, args)
     word = word or args[i]
     if word == "-h" or word == "--help" then return nil, "", true end
     if word:sub(1, 1) ~= "-" then return nil, format("unexpected argument '%s'", args[i]) end
-    local option, negated = find(word, list, by_name)
+    local option, negated = find_option(word, list, by_name)
     if not option then return nil, negated end
-    local value, after = take(option, negated, text, args, i)
+    local value, after = take_option(option, negated, text, args, i)
     if value == nil then return nil, after end
     options[option.name], i = value, after
   end

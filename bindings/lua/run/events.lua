@@ -17,12 +17,12 @@ local function check(ok, message)
 end
 
 -- The files that we have made in the folder.
-local function ours(dir) return check(matching(dir, PREFIX .. "*" .. SUFFIX)) end
+local function our_files(dir) return check(matching(dir, PREFIX .. "*" .. SUFFIX)) end
 
 -- Those of a run that is given up go: TensorBoard would lay the two over each other.
-local function begin(self)
+local function begin_file(self)
   if self.name then return end
-  for _, path in ipairs(ours(self.dir)) do os.remove(path) end
+  for _, path in ipairs(our_files(self.dir)) do os.remove(path) end
   local wall = sys.time()
   self.name = format("%s%010d.%s.%d%s", PREFIX, wall // 1 | 0, sys.hostname(), sys.pid(), SUFFIX)
   local record = store.event("version", wall)
@@ -31,8 +31,8 @@ local function begin(self)
 end
 
 -- Adds records; they are on disk when this returns.
-local function add(self, records)
-  begin(self)
+local function add_records(self, records)
+  begin_file(self)
   local text = table.concat(records)
   check(sys.append(sys.fs.join(self.dir, self.name), text))
   self.bytes = self.bytes + #text
@@ -44,7 +44,7 @@ function Events:write(kind, wall, step, values)
   for name in pairs(values) do names[#names + 1] = name end
   table.sort(names)
   for i, name in ipairs(names) do records[i] = store.event(kind, wall, step, name, values[name]) end
-  if #records > 0 then add(self, records) end
+  if #records > 0 then add_records(self, records) end
 end
 
 function Events:state_dict() return {name = self.name or "", bytes = self.bytes} end

@@ -24,7 +24,7 @@ end
 -- --- values ---------------------------------------------------------------------------------------------
 
 -- A tensor of one element counts as its number.
-local function plain(name, value)
+local function plain_value(name, value)
   local kind = type(value)
   if kind == "number" or kind == "string" or kind == "boolean" then return value end
   if kind == "userdata" and value.item then return value:item() end
@@ -101,7 +101,7 @@ local function write_csv(self, names, values)
 end
 
 -- A log that does not go on from a checkpoint starts its files anew, at its first line.
-local function begin(self)
+local function begin_files(self)
   if self.begun then return end
   self.begun = true
   check(sys.write(self.path, ""))
@@ -142,7 +142,7 @@ method("write", "(step: any, values: table? = nil) -> Log",
     for name, value in pairs(values or {}) do
       if type(name) ~= "string" then fail "names of values are strings" end
       if name ~= "step" and name ~= "time" then
-        value = plain(name, value)
+        value = plain_value(name, value)
         names[#names + 1], row[name] = name, value
         if type(value) == "number" then numbers[name] = value end
       end
@@ -152,7 +152,7 @@ method("write", "(step: any, values: table? = nil) -> Log",
     table.insert(names, 2, "time")
     local fields = {}
     for i, name in ipairs(names) do fields[i] = json_field(name, row[name]) end
-    begin(self)
+    begin_files(self)
     local line = "{" .. table.concat(fields, ",") .. "}\n"
     append(self.path, line)
     self.bytes = self.bytes + #line

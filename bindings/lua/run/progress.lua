@@ -90,28 +90,28 @@ end
 
 -- --- drawing ------------------------------------------------------------------------------------------
 
-local function put(...)
+local function put_text(...)
   io.stderr:write(...)
   io.stderr:flush()
 end
 
 -- The beginning that has room; its colors end there.
-local function cut(text, width)
+local function cut_text(text, width)
   local _, bytes = columns(text, width)
   if bytes == #text then return text end
   return text:sub(1, bytes) .. (text:find "\27%[" and "\27[0m" or "")
 end
 
 local function at_row(row, text)
-  put(("\n"):rep(row), "\r", text, row > 0 and "\27[" .. row .. "A" or "")
+  put_text(("\n"):rep(row), "\r", text, row > 0 and "\27[" .. row .. "A" or "")
 end
 
 -- `last`: nothing comes after this.
-local function draw(self, rate, last)
+local function draw_bar(self, rate, last)
   self.rate, self.elapsed = rate, clock() - self.start
   if self.terminal then
     local width = sys.width(2)
-    local text = cut(line_text(self, width, self.glyphs), width)
+    local text = cut_text(line_text(self, width, self.glyphs), width)
     local now = columns(text)
     at_row(self.row, text .. (" "):rep(math.min(self.drawn, width) - now))
     self.drawn = now
@@ -121,10 +121,10 @@ local function draw(self, rate, last)
   if told[1] == self then Progress.sink(self) end
   if Progress.sink and not last and clock() - (self.plain_time or 0) < PLAIN_INTERVAL then return end
   self.plain_time = clock()
-  put(line_text(self), "\n")
+  put_text(line_text(self), "\n")
 end
 
-local function clear(self)
+local function clear_bar(self)
   at_row(self.row, (" "):rep(self.drawn) .. "\r")
   self.drawn = 0
 end
@@ -138,7 +138,7 @@ end
 
 -- Takes all bars off the terminal, lets between() write, and puts those that are still open on rows without gaps.
 local function rearrange(between, ...)
-  for _, bar in ipairs(standing()) do clear(bar) end
+  for _, bar in ipairs(standing()) do clear_bar(bar) end
   between(...)
   local list = standing()
   for place = 1, places do open[place] = list[place] end
@@ -146,18 +146,18 @@ local function rearrange(between, ...)
   sys.hold_lines(places)
   for place, bar in ipairs(list) do
     bar.row = place - 1
-    draw(bar, bar.rate)
+    draw_bar(bar, bar.rate)
   end
 end
 
 -- Leaves the last state on the row of the outermost, or nothing.
 local function take_away(self)
-  clear(self)
+  clear_bar(self)
   for place = 1, places do if open[place] == self then open[place] = nil end end
   if not self.leave then return end
   self.row = 0
-  draw(self)
-  put "\n"
+  draw_bar(self)
+  put_text "\n"
 end
 
 -- A mean of the last values, newer ones weighing more, as tqdm's EMA.
@@ -174,7 +174,7 @@ local function tick(self)
   local dt, dn = now - self.last_time, self.n - self.last_n
   local wait = self.interval - dt
   if wait <= 0 then
-    draw(self, dn > 0 and smooth(self.mean_n, dn) / smooth(self.mean_t, dt) or nil)
+    draw_bar(self, dn > 0 and smooth(self.mean_n, dn) / smooth(self.mean_t, dt) or nil)
     self.last_time, self.last_n, wait = now, self.n, self.interval
   end
   self.due = self.n + math.max(1, dn / math.max(dt, 1e-9) * wait // 3)
@@ -182,13 +182,13 @@ end
 
 -- --- methods --------------------------------------------------------------------------------------------
 
-local function update(self, k)
+local function update_bar(self, k)
   local n = self.n + k
   self.n = n
   if n >= self.due then tick(self) end
 end
 
-method("update", "(k: number = 1)", "k more are done.", update)
+method("update", "(k: number = 1)", "k more are done.", update_bar)
 
 -- The innermost loops call it: bar:update() on a bar needs no signature to be read.
 local checked_update = Progress.update
@@ -216,30 +216,30 @@ method("write", "(text: any) -> Progress", "Prints a line to standard output, ab
     return self
   end)
 
-local function close(self)
+local function close_bar(self)
   if self.closed then return end
   self.closed, self.due = true, math.huge
   if not self.shown then return end
   if self.terminal then return rearrange(take_away, self) end
-  draw(self, nil, true)
+  draw_bar(self, nil, true)
   if told[1] == self then told[1] = nil end
 end
 
-method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.", close)
+method("close", "()", "Draws the last state, with the rate over all the time, and leaves the line.", close_bar)
 
-function Progress:__close() close(self) end
+function Progress:__close() close_bar(self) end
 
 -- One that nobody closed ends its line too, unless something else did.
 function Progress:__gc()
-  if self.terminal and sys.hold_lines() > 0 then close(self) end
+  if self.terminal and sys.hold_lines() > 0 then close_bar(self) end
 end
 
 -- The iterator of `for i in sq.progress(n) do`: counts from 1.
 function Progress:__call(_, i)
-  if i then update(self, 1) end
+  if i then update_bar(self, 1) end
   i = (i or 0) + 1
   if self.total and i > self.total then
-    close(self)
+    close_bar(self)
     return nil
   end
   return i
@@ -281,7 +281,7 @@ local function progress(total, options)
   elseif terminal then
     places = places + 1
     self.row, open[places] = places - 1, self
-    draw(self)
+    draw_bar(self)
   elseif Progress.sink then
     self.interval, self.plain_time = SINK_INTERVAL, self.start
     told[1] = told[1] or self
@@ -293,7 +293,7 @@ end
 
 -- Progress.sink, where set: a function that gets the outermost bar that is not on a terminal several times a second.
 
-Progress.text = {bar = bar_text, time = time_text, postfix = postfix_text, cut = cut, columns = columns}
+Progress.text = {bar = bar_text, time = time_text, postfix = postfix_text, cut = cut_text, columns = columns}
 Progress.is_utf8 = is_utf8
 
 return {

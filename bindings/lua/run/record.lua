@@ -38,12 +38,12 @@ function record.command_line()
 end
 
 -- Options that are numbers, texts, booleans or lists of them; others are named by their type.
-local function plain(options)
+local function plain_options(options)
   local out = {}
   for name, value in pairs(options) do
     local kind = type(value)
     if kind == "table" then
-      out[name] = getmetatable(value) and tostring(value) or plain(value)
+      out[name] = getmetatable(value) and tostring(value) or plain_options(value)
     else
       local known = kind == "number" or kind == "boolean" or kind == "string"
       if known then out[name] = value else out[name] = tostring(value) end
@@ -57,7 +57,7 @@ function record.make(options)
   local info = sq.info()
   options = options or record.options or {}
   return {
-    command = record.command_line(), script = record.script(), options = plain(options),
+    command = record.command_line(), script = record.script(), options = plain_options(options),
     seed = math.type(options.seed) == "integer" and options.seed or nil, seqrt = info.version, lua = info.lua,
     blas = info.blas, isa = info.isa, cpu = info.cpu, threads = info.threads,
     started = os.date "!%Y-%m-%dT%H:%M:%SZ",

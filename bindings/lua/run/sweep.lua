@@ -318,7 +318,7 @@ end
 -- --- the function --------------------------------------------------------------------------------------------------
 
 -- The results in the order of the runs; one that failed is {error = text, ...}.
-local function collect(runs, options, over, dir)
+local function collect_results(runs, options, over, dir)
   local results = {options = options, over = over, dir = dir, runs = {}}
   for i, run in ipairs(runs) do
     results[i] = run.result or {error = run.failure}
@@ -404,7 +404,7 @@ local function sweep(call, options, dir, jobs, over, fresh, on_error)
     do_all(runs, call, options, over, dir, jobs, fresh or options.fresh == true)
   end
   if on_error == "raise" then raise_failures(runs) end
-  return collect(runs, options, over, dir)
+  return collect_results(runs, options, over, dir)
 end
 
 return api.define {
