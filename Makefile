@@ -45,7 +45,7 @@ SONAME  := libseqrt.so.0
 # Names of the runtime are seen across its files, and by libseqrt.map from outside; the program and the module show none.
 VISIBILITY := hidden
 $(OUT)/obj/runtime/%: private VISIBILITY := default -fno-semantic-interposition
-CPPFLAGS_ALL = -Iruntime -Ibindings -D_GNU_SOURCE -DSQ_VERSION='"$(VERSION)"' \
+CPPFLAGS_ALL = -Iruntime -Ibindings -I$(OUT)/made -D_GNU_SOURCE -DSQ_VERSION='"$(VERSION)"' \
                -DSQ_BLAS_LIB='"$(BLAS_LIB)"' $(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL   = -std=c11 -O3 -g -fPIC -fvisibility=$(VISIBILITY) -pthread -fopenmp-simd -ffp-contract=off \
                -fno-math-errno -fno-trapping-math $(WARN) $(CFLAGS)
@@ -116,6 +116,13 @@ $(OUT)/obj/%.o: %.c $(OUT)/obj/flags
 	@mkdir -p $(@D)
 	@echo "  CC   $<"
 	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(FILE_FLAGS) -MMD -MP -c -o $@ $<
+
+# Names for the arguments of ops, made of the menu; what reads them is found by the compiler from the second time on.
+$(OUT)/made/autograd/op_args.h: runtime/autograd/op_args.awk runtime/autograd/op.def
+	@mkdir -p $(@D)
+	@awk -f $^ > $@
+
+$(RUNTIME_OBJ): | $(OUT)/made/autograd/op_args.h
 
 $(OUT)/obj/runtime/kernels/stamp_avx2.o:   FILE_FLAGS := -mavx2 -mfma
 $(OUT)/obj/runtime/kernels/stamp_avx512.o: FILE_FLAGS := -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma -mprefer-vector-width=512

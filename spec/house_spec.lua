@@ -202,6 +202,17 @@ function rules.contracts(path, text)
   return found
 end
 
+-- Arguments, inputs, gradients and what is kept go by name: a signature that changes moves the names with it.
+function rules.named(path, text)
+  local found = {}
+  if not matches_any(path, {"^runtime/autograd/op_"}) then return found end
+  local code = bare(text):gsub("sq_arg %w+%[%d+%]", "") -- room for some
+  for _, pattern in ipairs {"%f[%w_]args?%[%d[^%]]*%]", "%->in%[%d[^%]]*%]", "%->dx%[%d[^%]]*%]", "%f[%w_]sq__%w+%([bc], %d"} do
+    for number in code:gmatch(pattern) do found[#found + 1] = ("%s has a number for a name: %s"):format(path, number) end
+  end
+  return found
+end
+
 function rules.first_line(path, text)
   local name, first = path:match "[^/]+$", text:match "^[^\n]*"
   if first:sub(1, 2) == "#!" then first = text:match "\n([^\n]*)" or "" end
@@ -633,6 +644,15 @@ describe("the house", function()
     fails(rules.limits, "bindings/bind/a.h", "#define BIND_FEW 64\n", "BIND_FEW = 64 cuts")
     passes(rules.limits, "runtime/tensor/a.c", "int64_t tiles = n / SQ_TILE; /* TILE = 5 */")
     check(rules.limits, is_c)
+  end)
+
+  it("calls arguments by name", function()
+    fails(rules.named, "runtime/autograd/op_a.c", "int64_t dim = c->arg[1].integer;", "has a number for a name: arg[1]")
+    fails(rules.named, "runtime/autograd/op_a.c", "sq_tensor *w = c->in[1];", "has a number for a name: ->in[1]")
+    fails(rules.named, "runtime/autograd/op_a.c", "b->dx[2 + i] = NULL;", "has a number for a name: ->dx[2 + i]")
+    fails(rules.named, "runtime/autograd/op_a.c", "if (!sq__needs(b, 3)) return SQ_OK;", "for a name: sq__needs(b, 3")
+    passes(rules.named, "runtime/autograd/op_a.c", "sq_arg args[9] = {0}; b->dx[IN_X] = sq__saved(b, INDEX); y = c->in[k];")
+    check(rules.named, is_c)
   end)
 
   it("gives every public declaration its contract", function()

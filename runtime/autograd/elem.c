@@ -6,19 +6,29 @@
 #include "tensor/map.h"
 #include "tensor/view.h"
 
+enum { MAX_NUMBERS = 4, MAX_OPERANDS = 4 };
+
+/* What is saved, in slots and as values: the result, the inputs, and the op's numbers. */
+enum { Y, A };
+
+typedef struct numbers {
+  double p[MAX_NUMBERS];
+} numbers;
+
 /* The op's numbers in order. */
-static int numbers_of(const sq_call *c, double *p) {
+static numbers numbers_of(const sq_call *c) {
   const sq_signature *s = c->signature;
+  numbers v = {0};
   int n = 0;
   for (int i = 0; i < s->params && n < MAX_NUMBERS; i++) {
     if (s->param[i].kind == SQ_ARG_NUMBER)
-      p[n++] = c->arg[i].kind == SQ_ARG_NUMBER ? c->arg[i].number : 0;
+      v.p[n++] = c->arg[i].kind == SQ_ARG_NUMBER ? c->arg[i].number : 0;
   }
-  return n;
+  return v;
 }
 
 sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p) {
-  sq_tensor *t = c->in[0], *in[4] = {t}, *apart[4] = {0};
+  sq_tensor *t = c->in[IN_X], *in[MAX_OPERANDS] = {t}, *apart[MAX_OPERANDS] = {0};
   for (int i = 1; i < c->nin; i++) SQ_TRY(sq_check_expands(c->op->name, c->in[i], t));
   sq_status st = SQ_OK;
   for (int i = 1; i < c->nin; i++) {
@@ -35,9 +45,8 @@ sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p) {
 }
 
 sq_status sq__elem_inplace(sq_call *c) {
-  double p[MAX_NUMBERS] = {0};
-  numbers_of(c, p);
-  return sq__elem_into(c, c->op->impl->elem.kernel, p);
+  numbers v = numbers_of(c);
+  return sq__elem_into(c, c->op->impl->elem.kernel, v.p);
 }
 
 sq_status sq__want_float(const sq_call *c, int i) {
@@ -57,41 +66,39 @@ static bool reads(const sq_call *c, char letter) {
   return false;
 }
 
-/* Saves y, a, b, c, d where a gradient rule reads them: saved in that order, absent ones as
- * NULL. */
+/* Saves y, a, b, c, d where a gradient rule reads them, the others as NULL. */
 static sq_status save_operands(sq_call *c) {
-  SQ_TRY(sq__save(c, reads(c, 'y') ? c->out[0] : NULL));
-  for (int i = 0; i < c->nin; i++) SQ_TRY(sq__save(c, reads(c, (char)('a' + i)) ? c->in[i] : NULL));
+  SQ_TRY(sq__save(c, Y, reads(c, 'y') ? c->out[0] : NULL));
+  for (int i = 0; i < c->nin; i++)
+    SQ_TRY(sq__save(c, A + i, reads(c, (char)('a' + i)) ? c->in[i] : NULL));
   return SQ_OK;
 }
 
 sq_status sq__elem_forward(sq_call *c) {
   const sq_elem_rule *r = &c->op->impl->elem;
-  double p[MAX_NUMBERS];
-  int np = numbers_of(c, p);
-  SQ_TRY(sq_map(c->op->name, r->kernel, c->in, p, &c->out[0]));
+  numbers v = numbers_of(c);
+  SQ_TRY(sq_map(c->op->name, r->kernel, c->in, v.p, &c->out[0]));
   if (!c->node) return SQ_OK;
-  for (int i = 0; i < np; i++) sq__save_number(c, p[i]);
+  sq__save_values(c, &v, sizeof v);
   return save_operands(c);
 }
 
 sq_status sq__elem_backward(sq_back *b) {
   const sq_node *n = b->node;
   const sq_elem_rule *r = &n->op->impl->elem;
+  const numbers *v = sq__values(b);
   for (int i = 0; i < n->nin; i++) {
     const char *letters = r->grad[i].operands;
     if (!sq__needs(b, i) || !letters) continue;
-    sq_tensor *operand[4], *value;
+    sq_tensor *operand[MAX_OPERANDS], *value;
     for (int k = 0; letters[k]; k++) {
       char l = letters[k];
-      operand[k] = l == 'g'   ? b->dy[0]
-                   : l == 'y' ? n->saved[0].tensor
-                              : n->saved[1 + l - 'a'].tensor;
+      operand[k] = l == 'g' ? b->dy[0] : sq__saved(b, l == 'y' ? Y : A + l - 'a');
     }
     if (r->grad[i].kernel == SQ_ELEM_copy) {
       value = sq_tensor_keep(b->dy[0]);
     } else {
-      SQ_TRY(sq_map(n->op->name, r->grad[i].kernel, operand, n->number, &value));
+      SQ_TRY(sq_map(n->op->name, r->grad[i].kernel, operand, v->p, &value));
     }
     SQ_TRY(sq__give(b, i, value));
   }

@@ -9,8 +9,9 @@
 #include "tensor/view.h"
 
 static sq_status check_bilinear(const sq_call *c) {
-  const sq_tensor *a = c->in[0], *b = c->in[1], *w = c->in[2], *bias = c->in[3];
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *a = c->in[IN_BILINEAR_X1], *b = c->in[IN_BILINEAR_X2],
+                  *w = c->in[IN_BILINEAR_WEIGHT], *bias = c->in[IN_BILINEAR_BIAS];
+  SQ_TRY(sq__want_float(c, IN_BILINEAR_X1));
   bool fits = w->ndim == 3 && a->ndim >= 1 && a->ndim == b->ndim &&
               memcmp(a->shape, b->shape, (size_t)(a->ndim - 1) * sizeof *a->shape) == 0 &&
               a->shape[a->ndim - 1] == w->shape[1] && b->shape[b->ndim - 1] == w->shape[2];
@@ -49,26 +50,32 @@ static sq_status half_product(sq_tensor *rows, sq_tensor *w, sq_tensor **out) {
   return sq_reshape(product, 3, (int64_t[]){rows->shape[0], w->shape[0], w->shape[2]}, out);
 }
 
+/* What is kept. */
+enum { X1, X2, WEIGHT };
+
 /* y_o = x1 w_o x2 + b_o.
  * dx1 = sum_o dy_o w_o x2, dx2 = sum_o dy_o x1 w_o, dw_o = x1^T dy_o x2, db = sum dy. */
 static sq_status bilinear_forward(sq_call *c) {
   SQ_TRY(check_bilinear(c));
-  const sq_tensor *x1 = c->in[0];
+  const sq_tensor *x1 = c->in[IN_BILINEAR_X1];
   SQ_OWN sq_tensor *a = NULL, *b = NULL, *half = NULL, *each = NULL, *y = NULL, *biased = NULL;
   int64_t shape[SQ_MAX_DIMS];
   memcpy(shape, x1->shape, sizeof shape);
-  shape[x1->ndim - 1] = c->in[2]->shape[0];
-  SQ_TRY(as_rows(c->in[0], &a));
-  SQ_TRY(as_rows(c->in[1], &b));
-  SQ_TRY(half_product(a, c->in[2], &half));
+  shape[x1->ndim - 1] = c->in[IN_BILINEAR_WEIGHT]->shape[0];
+  SQ_TRY(as_rows(c->in[IN_BILINEAR_X1], &a));
+  SQ_TRY(as_rows(c->in[IN_BILINEAR_X2], &b));
+  SQ_TRY(half_product(a, c->in[IN_BILINEAR_WEIGHT], &half));
   SQ_TRY(sq_map("bilinear", SQ_ELEM_mul, (sq_tensor *[]){half, b}, NULL, &each));
   SQ_TRY(sq_sum(each, 4, false, &y));
-  if (c->in[3]) {
-    SQ_TRY(sq_map("bilinear", SQ_ELEM_add, (sq_tensor *[]){y, c->in[3]}, NULL, &biased));
+  if (c->in[IN_BILINEAR_BIAS]) {
+    SQ_TRY(sq_map("bilinear", SQ_ELEM_add, (sq_tensor *[]){y, c->in[IN_BILINEAR_BIAS]}, NULL,
+                  &biased));
   } else {
     biased = sq_tensor_keep(y);
   }
-  for (int i = 0; i < 3; i++) SQ_TRY(sq__save(c, c->in[i]));
+  SQ_TRY(sq__save(c, X1, c->in[IN_BILINEAR_X1]));
+  SQ_TRY(sq__save(c, X2, c->in[IN_BILINEAR_X2]));
+  SQ_TRY(sq__save(c, WEIGHT, c->in[IN_BILINEAR_WEIGHT]));
   return sq_reshape(biased, x1->ndim, shape, &c->out[0]);
 }
 
@@ -82,33 +89,35 @@ static sq_status outer(sq_tensor *g, sq_tensor *b, sq_tensor **out) {
 static sq_status give_left(sq_back *b, sq_tensor *met, sq_tensor *a, sq_tensor *w) {
   SQ_OWN sq_tensor *columns = NULL, *dx = NULL, *flat = NULL, *dw = NULL, *cut = NULL,
                    *turned = NULL;
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_BILINEAR_X1)) {
     SQ_TRY(weight_columns(w, &columns));
     SQ_TRY(sq_matmul_t("bilinear", met, false, columns, true, &dx));
-    SQ_TRY(sq_reshape(dx, sq__in_ndim(b, 0), sq__in_shape(b, 0), &b->dx[0]));
+    SQ_TRY(sq_reshape(dx, sq__in_ndim(b, IN_BILINEAR_X1), sq__in_shape(b, IN_BILINEAR_X1),
+                      &b->dx[IN_BILINEAR_X1]));
   }
-  if (!sq__needs(b, 2)) return SQ_OK;
+  if (!sq__needs(b, IN_BILINEAR_WEIGHT)) return SQ_OK;
   SQ_TRY(sq_reshape(a, 2, (int64_t[]){a->shape[0], a->shape[2]}, &flat));
   SQ_TRY(sq_matmul_t("bilinear", flat, true, met, false, &dw));
   SQ_TRY(sq_reshape(dw, 3, (int64_t[]){w->shape[1], w->shape[0], w->shape[2]}, &cut));
   SQ_TRY(sq_permute(cut, (const int[]){1, 0, 2}, &turned));
-  return sq_tensor_contiguous(turned, &b->dx[2]);
+  return sq_tensor_contiguous(turned, &b->dx[IN_BILINEAR_WEIGHT]);
 }
 
 static sq_status bilinear_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL, *a = NULL, *x2 = NULL, *met = NULL, *half = NULL, *dx2 = NULL;
-  sq_tensor *w = sq__saved(b, 2);
-  SQ_TRY(as_rows(sq__saved(b, 0), &a));
-  SQ_TRY(as_rows(sq__saved(b, 1), &x2));
+  sq_tensor *w = sq__saved(b, WEIGHT);
+  SQ_TRY(as_rows(sq__saved(b, X1), &a));
+  SQ_TRY(as_rows(sq__saved(b, X2), &x2));
   SQ_TRY(sq_reshape(b->dy[0], 3, (int64_t[]){a->shape[0], w->shape[0], 1}, &g));
   SQ_TRY(outer(g, x2, &met));
   SQ_TRY(give_left(b, met, a, w));
-  if (sq__needs(b, 1)) {
+  if (sq__needs(b, IN_BILINEAR_X2)) {
     SQ_TRY(half_product(a, w, &half));
     SQ_TRY(sq_matmul_t("bilinear", g, true, half, false, &dx2));
-    SQ_TRY(sq_reshape(dx2, sq__in_ndim(b, 1), sq__in_shape(b, 1), &b->dx[1]));
+    SQ_TRY(sq_reshape(dx2, sq__in_ndim(b, IN_BILINEAR_X2), sq__in_shape(b, IN_BILINEAR_X2),
+                      &b->dx[IN_BILINEAR_X2]));
   }
-  return sq__needs(b, 3) ? sq_sum(g, 5, false, &b->dx[3]) : SQ_OK;
+  return sq__needs(b, IN_BILINEAR_BIAS) ? sq_sum(g, 5, false, &b->dx[IN_BILINEAR_BIAS]) : SQ_OK;
 }
 const sq_op_impl sq__op_bilinear = {
     .forward = bilinear_forward, .backward = bilinear_backward, .functional = true};

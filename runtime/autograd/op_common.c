@@ -35,6 +35,12 @@ sq_status sq__unreduce(const sq_back *b, int i, sq_tensor *t, unsigned mask, sq_
   return sq_reshape(t, ndim, shape, out);
 }
 
+sq_status sq__contiguous_or_null(sq_tensor *t, sq_tensor **out) {
+  return t ? sq_tensor_contiguous(t, out) : SQ_OK;
+}
+
+void *sq__data_or_null(const sq_tensor *t) { return t ? sq_data(t) : NULL; }
+
 sq_status sq__to_float(sq_tensor *x, sq_tensor **out) {
   return sq_tensor_cast(x, sq_is_float(x->dtype) ? x->dtype : SQ_F32, out);
 }

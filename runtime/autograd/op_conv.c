@@ -12,15 +12,25 @@
 
 /* --- convolutions --------------------------------------------------------------------------- */
 
-/* What a call of any of the three says. Saved as ints in this order. */
+/* What a call of any of the three says; kept. */
 typedef struct settings {
-  int64_t lone; /* x is one image, without a batch */
-  int64_t row;  /* conv1d: images of one row */
+  bool lone; /* x is one image, without a batch */
+  bool row;  /* conv1d: images of one row */
   int64_t stride[2], padding[2], dilation[2], more[2], groups;
-  int64_t same; /* y has x's sizes: padding is what lies before x, one more may lie behind */
+  bool same; /* y has x's sizes: padding is what lies before x, one more may lie behind */
 } settings;
 
-enum { SETTINGS = sizeof(settings) / sizeof(int64_t) };
+/* The tensors that are kept. */
+enum { CONV_X, CONV_WEIGHT };
+
+SQ_ALIKE(IN_CONV1D_WEIGHT, IN_CONV2D_WEIGHT);
+SQ_ALIKE(IN_CONV1D_BIAS, IN_CONV2D_BIAS);
+SQ_ALIKE(IN_CONV_TRANSPOSE2D_WEIGHT, IN_CONV2D_WEIGHT);
+SQ_ALIKE(IN_CONV_TRANSPOSE2D_BIAS, IN_CONV2D_BIAS);
+SQ_ALIKE(CONV1D_STRIDE, CONV2D_STRIDE);
+SQ_ALIKE(CONV1D_PADDING, CONV2D_PADDING);
+SQ_ALIKE(CONV1D_DILATION, CONV2D_DILATION);
+SQ_ALIKE(CONV1D_GROUPS, CONV2D_GROUPS);
 
 /* An int stands for across, down being 1 (or 0, for padding). */
 static void read_pair(const sq_arg *a, int64_t down, int64_t *pair) {
@@ -56,8 +66,8 @@ static sq_status add_bias(sq_tensor *y, sq_tensor *bias) {
 }
 
 static sq_status check_conv(const sq_call *c, int dims, int64_t channels) {
-  const sq_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_X], *w = c->in[IN_CONV2D_WEIGHT], *b = c->in[IN_CONV2D_BIAS];
+  SQ_TRY(sq__want_float(c, IN_X));
   if ((x->ndim != dims + 1 && x->ndim != dims + 2) || w->ndim != dims + 2) {
     return sq_fail(SQ_ESHAPE,
                    "[%s] x is %s, weight is %s: x has %d dims, or %d without a batch, "
@@ -101,31 +111,33 @@ static sq_status conv_shape(const char *what, const settings *s, const sq_tensor
 }
 
 static sq_status save_conv(sq_call *c, const settings *s) {
-  sq__save_ints(c, SETTINGS, (const int64_t *)s);
-  SQ_TRY(sq__save(c, c->in[0]));
-  return sq__save(c, c->in[1]);
+  sq__save_values(c, s, sizeof *s);
+  SQ_TRY(sq__save(c, CONV_X, c->in[IN_X]));
+  return sq__save(c, CONV_WEIGHT, c->in[IN_CONV2D_WEIGHT]);
 }
 
 /* y[b][o] = sum over c, ky, kx of w[o][c][ky][kx] x[b][c][oy S - P + ky D][...] + bias[o]
  * dx: the transposed convolution of dy; dw: of x and dy; dbias = sum dy */
 static sq_status conv_forward(sq_call *c, int dims) {
-  const sq_tensor *w = c->in[1];
+  const sq_tensor *w = c->in[IN_CONV2D_WEIGHT];
   SQ_TRY(check_conv(c, dims, w->ndim > 0 ? w->shape[0] : 0));
-  settings s = {.lone = c->in[0]->ndim == dims + 1, .row = dims == 1, .groups = c->arg[6].integer};
-  read_pair(&c->arg[3], 1, s.stride);
-  read_pair(&c->arg[5], 1, s.dilation);
+  settings s = {.lone = c->in[IN_X]->ndim == dims + 1,
+                .row = dims == 1,
+                .groups = c->arg[CONV2D_GROUPS].integer};
+  read_pair(&c->arg[CONV2D_STRIDE], 1, s.stride);
+  read_pair(&c->arg[CONV2D_DILATION], 1, s.dilation);
   SQ_OWN sq_tensor *x4 = NULL, *w4 = NULL, *y = NULL;
   sq_conv g;
-  SQ_TRY(lift(&s, c->in[0], true, &x4));
-  SQ_TRY(lift(&s, c->in[1], false, &w4));
-  if (c->arg[4].kind == SQ_ARG_STRING) {
+  SQ_TRY(lift(&s, c->in[IN_X], true, &x4));
+  SQ_TRY(lift(&s, c->in[IN_CONV2D_WEIGHT], false, &w4));
+  if (c->arg[CONV2D_PADDING].kind == SQ_ARG_STRING) {
     SQ_TRY(pad_same(c, w4, &s));
   } else {
-    read_pair(&c->arg[4], 0, s.padding);
+    read_pair(&c->arg[CONV2D_PADDING], 0, s.padding);
   }
   SQ_TRY(conv_shape(c->op->name, &s, x4, w4, &g));
   SQ_TRY(sq_conv_forward(&g, x4, w4, &y));
-  SQ_TRY(add_bias(y, c->in[2]));
+  SQ_TRY(add_bias(y, c->in[IN_CONV2D_BIAS]));
   SQ_TRY(save_conv(c, &s));
   return lower(&s, y, &c->out[0]);
 }
@@ -134,25 +146,26 @@ static sq_status conv1d_forward(sq_call *c) { return conv_forward(c, 1); }
 static sq_status conv2d_forward(sq_call *c) { return conv_forward(c, 2); }
 
 static sq_status give_bias(sq_back *b, sq_tensor *dy) {
-  return sq__needs(b, 2) ? sq_sum(dy, 0xdu, false, &b->dx[2]) : SQ_OK;
+  return sq__needs(b, IN_CONV2D_BIAS) ? sq_sum(dy, 0xdu, false, &b->dx[IN_CONV2D_BIAS]) : SQ_OK;
 }
 
 static sq_status conv_backward(sq_back *b) {
-  const settings *s = (const settings *)(const void *)sq__ints(b);
+  const settings *s = sq__values(b);
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *dy = NULL, *dx = NULL, *dw = NULL;
   sq_conv g;
-  SQ_TRY(lift(s, sq__saved(b, 0), true, &x));
-  SQ_TRY(lift(s, sq__saved(b, 1), false, &w));
+  SQ_TRY(lift(s, sq__saved(b, CONV_X), true, &x));
+  SQ_TRY(lift(s, sq__saved(b, CONV_WEIGHT), false, &w));
   SQ_TRY(lift(s, b->dy[0], true, &dy));
   SQ_TRY(conv_shape("conv", s, x, w, &g));
   SQ_TRY(give_bias(b, dy));
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_conv_input(&g, dy, w, &dx));
-    SQ_TRY(lower(s, dx, &b->dx[0]));
+    SQ_TRY(lower(s, dx, &b->dx[IN_X]));
   }
-  if (!sq__needs(b, 1)) return SQ_OK;
+  if (!sq__needs(b, IN_CONV2D_WEIGHT)) return SQ_OK;
   SQ_TRY(sq_conv_weight(&g, x, dy, &dw));
-  return sq_reshape(dw, sq__in_ndim(b, 1), sq__in_shape(b, 1), &b->dx[1]);
+  return sq_reshape(dw, sq__in_ndim(b, IN_CONV2D_WEIGHT), sq__in_shape(b, IN_CONV2D_WEIGHT),
+                    &b->dx[IN_CONV2D_WEIGHT]);
 }
 const sq_op_impl sq__op_conv1d = {
     .forward = conv1d_forward, .backward = conv_backward, .functional = true};
@@ -194,38 +207,40 @@ static sq_status transposed_shape(const settings *s, const sq_tensor *x, const s
 /* y = the gradient, at its input, of the convolution with w, for the output gradient x; + bias.
  * dx = that convolution of dy; dw: of dy and x; dbias = sum dy */
 static sq_status conv_transpose2d_forward(sq_call *c) {
-  const sq_tensor *w = c->in[1];
-  int64_t groups = c->arg[6].integer;
+  const sq_tensor *w = c->in[IN_CONV_TRANSPOSE2D_WEIGHT];
+  int64_t groups = c->arg[CONV_TRANSPOSE2D_GROUPS].integer;
   SQ_TRY(check_conv(c, 2, w->ndim == 4 ? w->shape[1] * groups : 0));
-  settings s = {.lone = c->in[0]->ndim == 3, .groups = groups};
-  read_pair(&c->arg[3], 1, s.stride);
-  read_pair(&c->arg[4], 0, s.padding);
-  read_pair(&c->arg[5], 0, s.more);
-  read_pair(&c->arg[7], 1, s.dilation);
+  settings s = {.lone = c->in[IN_X]->ndim == 3, .groups = groups};
+  read_pair(&c->arg[CONV_TRANSPOSE2D_STRIDE], 1, s.stride);
+  read_pair(&c->arg[CONV_TRANSPOSE2D_PADDING], 0, s.padding);
+  read_pair(&c->arg[CONV_TRANSPOSE2D_OUTPUT_PADDING], 0, s.more);
+  read_pair(&c->arg[CONV_TRANSPOSE2D_DILATION], 1, s.dilation);
   SQ_OWN sq_tensor *x = NULL, *y = NULL;
   sq_conv g;
-  SQ_TRY(lift(&s, c->in[0], true, &x));
-  SQ_TRY(transposed_shape(&s, x, c->in[1], &g));
-  SQ_TRY(sq_conv_input(&g, x, c->in[1], &y));
-  SQ_TRY(add_bias(y, c->in[2]));
+  SQ_TRY(lift(&s, c->in[IN_X], true, &x));
+  SQ_TRY(transposed_shape(&s, x, c->in[IN_CONV_TRANSPOSE2D_WEIGHT], &g));
+  SQ_TRY(sq_conv_input(&g, x, c->in[IN_CONV_TRANSPOSE2D_WEIGHT], &y));
+  SQ_TRY(add_bias(y, c->in[IN_CONV_TRANSPOSE2D_BIAS]));
   SQ_TRY(save_conv(c, &s));
   return lower(&s, y, &c->out[0]);
 }
 
 static sq_status conv_transpose2d_backward(sq_back *b) {
-  const settings *s = (const settings *)(const void *)sq__ints(b);
+  const settings *s = sq__values(b);
   SQ_OWN sq_tensor *x = NULL, *dy = NULL, *dx = NULL;
-  sq_tensor *w = sq__saved(b, 1);
+  sq_tensor *w = sq__saved(b, CONV_WEIGHT);
   sq_conv g;
-  SQ_TRY(lift(s, sq__saved(b, 0), true, &x));
+  SQ_TRY(lift(s, sq__saved(b, CONV_X), true, &x));
   SQ_TRY(lift(s, b->dy[0], true, &dy));
   SQ_TRY(transposed_shape(s, x, w, &g));
   SQ_TRY(give_bias(b, dy));
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_conv_forward(&g, dy, w, &dx));
-    SQ_TRY(lower(s, dx, &b->dx[0]));
+    SQ_TRY(lower(s, dx, &b->dx[IN_X]));
   }
-  return sq__needs(b, 1) ? sq_conv_weight(&g, dy, x, &b->dx[1]) : SQ_OK;
+  return sq__needs(b, IN_CONV_TRANSPOSE2D_WEIGHT)
+             ? sq_conv_weight(&g, dy, x, &b->dx[IN_CONV_TRANSPOSE2D_WEIGHT])
+             : SQ_OK;
 }
 const sq_op_impl sq__op_conv_transpose2d = {
     .forward = conv_transpose2d_forward, .backward = conv_transpose2d_backward, .functional = true};
@@ -243,10 +258,11 @@ static int64_t windows(int64_t size, int64_t taps, int64_t stride, int64_t paddi
 
 /* Planes of x (..,Y,X) and the windows of (x, kernel_size, stride, padding). */
 static sq_status read_windows(const sq_call *c, const int64_t *dilation, bool ceil, sq_window *w) {
-  const sq_tensor *x = c->in[0];
-  const int64_t *k = c->arg[1].ints.v, *p = c->arg[3].ints.v;
-  const int64_t *s = c->arg[2].kind == SQ_ARG_PAIR ? c->arg[2].ints.v : k;
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_X];
+  const int64_t *k = c->arg[MAX_POOL2D_KERNEL_SIZE].ints.v, *p = c->arg[MAX_POOL2D_PADDING].ints.v;
+  const int64_t *s =
+      c->arg[MAX_POOL2D_STRIDE].kind == SQ_ARG_PAIR ? c->arg[MAX_POOL2D_STRIDE].ints.v : k;
+  SQ_TRY(sq__want_float(c, IN_X));
   if (x->ndim != 3 && x->ndim != 4) {
     return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must be (B,C,Y,X) or (C,Y,X)", c->op->name,
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF));
@@ -327,44 +343,56 @@ static void pool_back_tile(int64_t tile, void *context) {
   }
 }
 
+/* What both keep: of max_pool2d the places of the greatest. */
+enum { POOL_WHERE };
+
+typedef struct pooled {
+  sq_window w;
+  bool pads;
+} pooled;
+
+SQ_ALIKE(AVG_POOL2D_KERNEL_SIZE, MAX_POOL2D_KERNEL_SIZE);
+SQ_ALIKE(AVG_POOL2D_STRIDE, MAX_POOL2D_STRIDE);
+SQ_ALIKE(AVG_POOL2D_PADDING, MAX_POOL2D_PADDING);
+
 static sq_status pool(sq_call *c, const sq_window *w, bool average, bool pads) {
   SQ_OWN sq_tensor *x = NULL, *y = NULL, *where = NULL;
   int64_t shape[SQ_MAX_DIMS];
-  int n = c->in[0]->ndim;
-  for (int i = 0; i < n; i++) shape[i] = c->in[0]->shape[i];
+  int n = c->in[IN_X]->ndim;
+  for (int i = 0; i < n; i++) shape[i] = c->in[IN_X]->shape[i];
   shape[n - 2] = w->OY, shape[n - 1] = w->OX;
-  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
   SQ_TRY(sq_tensor_new(x->dtype, n, shape, &y));
   if (!average) SQ_TRY(sq_tensor_new(SQ_I64, n, shape, &where));
   pool_job j = pool_of(w, x->dtype);
   j.average = average, j.pads = pads;
   j.x = sq_data(x), j.y = sq_data(y), j.where = where ? sq_data(where) : NULL;
   SQ_TRY(run_pool(&j, pool_tile));
-  sq__save_ints(c, sizeof *w / sizeof(int64_t), (const int64_t *)w);
-  sq__save_int(c, pads);
-  SQ_TRY(sq__save(c, where));
+  SQ_SAVE_VALUES(c, pooled, *w, pads);
+  SQ_TRY(sq__save(c, POOL_WHERE, where));
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 static sq_status pool_backward(sq_back *b) {
   SQ_OWN sq_tensor *dy = NULL, *dx = NULL;
-  const sq_window *w = (const sq_window *)(const void *)sq__ints(b);
-  sq_tensor *where = sq__saved(b, 0);
+  const pooled *v = sq__values(b);
+  sq_tensor *where = sq__saved(b, POOL_WHERE);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &dy));
-  SQ_TRY(sq_tensor_full(dy->dtype, sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &dx));
-  pool_job j = pool_of(w, dy->dtype);
-  j.average = !where, j.pads = sq__ints(b)[sizeof *w / sizeof(int64_t)];
+  SQ_TRY(sq_tensor_full(dy->dtype, sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0, &dx));
+  pool_job j = pool_of(&v->w, dy->dtype);
+  j.average = !where, j.pads = v->pads;
   j.x = sq_data(dx), j.y = sq_data(dy), j.where = where ? sq_data(where) : NULL;
   SQ_TRY(run_pool(&j, pool_back_tile));
-  b->dx[0] = sq_tensor_give(&dx);
+  b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
 
 /* y = the greatest of each window;  dx = dy where it was */
 static sq_status max_pool2d_forward(sq_call *c) {
   sq_window w;
-  SQ_TRY(read_windows(c, c->arg[4].ints.v, c->arg[5].flag, &w));
+  SQ_TRY(
+      read_windows(c, c->arg[MAX_POOL2D_DILATION].ints.v, c->arg[MAX_POOL2D_CEIL_MODE].flag, &w));
   return pool(c, &w, false, false);
 }
 const sq_op_impl sq__op_max_pool2d = {
@@ -373,8 +401,8 @@ const sq_op_impl sq__op_max_pool2d = {
 /* y = the mean of each window;  dx = dy shared by it */
 static sq_status avg_pool2d_forward(sq_call *c) {
   sq_window w;
-  SQ_TRY(read_windows(c, (int64_t[]){1, 1}, c->arg[4].flag, &w));
-  return pool(c, &w, true, c->arg[5].flag);
+  SQ_TRY(read_windows(c, (int64_t[]){1, 1}, c->arg[AVG_POOL2D_CEIL_MODE].flag, &w));
+  return pool(c, &w, true, c->arg[AVG_POOL2D_COUNT_INCLUDE_PAD].flag);
 }
 const sq_op_impl sq__op_avg_pool2d = {
     .forward = avg_pool2d_forward, .backward = pool_backward, .functional = true};

@@ -8,46 +8,46 @@
 #include "tensor/view.h"
 
 /* y = x.  dx = dy. */
-static sq_status clone_forward(sq_call *c) { return sq_tensor_clone(c->in[0], &c->out[0]); }
+static sq_status clone_forward(sq_call *c) { return sq_tensor_clone(c->in[IN_X], &c->out[0]); }
 
 static sq_status clone_backward(sq_back *b) {
-  b->dx[0] = sq_tensor_keep(b->dy[0]);
+  b->dx[IN_X] = sq_tensor_keep(b->dy[0]);
   return SQ_OK;
 }
 const sq_op_impl sq__op_clone = {.forward = clone_forward, .backward = clone_backward};
 
 /* y = x in another dtype; x's own is a window on it.  dx = dy in x's dtype. */
 static sq_status to_forward(sq_call *c) {
-  if (c->in[0]->dtype == c->arg[1].dtype) return sq_tensor_alias(c->in[0], &c->out[0]);
-  return sq_tensor_cast(c->in[0], c->arg[1].dtype, &c->out[0]);
+  if (c->in[IN_X]->dtype == c->arg[TO_DTYPE].dtype) return sq_tensor_alias(c->in[IN_X], &c->out[0]);
+  return sq_tensor_cast(c->in[IN_X], c->arg[TO_DTYPE].dtype, &c->out[0]);
 }
 
 static sq_status to_backward(sq_back *b) {
-  return sq_tensor_cast(b->dy[0], sq__in_dtype(b, 0), &b->dx[0]);
+  return sq_tensor_cast(b->dy[0], sq__in_dtype(b, IN_X), &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_to = {.forward = to_forward, .backward = to_backward, .view = true};
 
 /* y = src in x's shape and dtype.  dx = 0, dsrc = dy summed to src's shape. */
 static sq_status copy_forward(sq_call *c) {
-  sq_tensor *x = c->in[0];
-  SQ_TRY(sq_check_expands("copy", c->in[1], x));
+  sq_tensor *x = c->in[IN_X];
+  SQ_TRY(sq_check_expands("copy", c->in[IN_COPY_SRC], x));
   SQ_OWN sq_tensor *y = NULL;
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
-  SQ_TRY(sq_tensor_copy(y, c->in[1]));
+  SQ_TRY(sq_tensor_copy(y, c->in[IN_COPY_SRC]));
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 static sq_status copy_into(sq_call *c) {
-  SQ_TRY(sq_check_expands("copy", c->in[1], c->in[0]));
-  return sq_tensor_copy(c->in[0], c->in[1]);
+  SQ_TRY(sq_check_expands("copy", c->in[IN_COPY_SRC], c->in[IN_X]));
+  return sq_tensor_copy(c->in[IN_X], c->in[IN_COPY_SRC]);
 }
 
 static sq_status copy_backward(sq_back *b) {
-  if (!sq__needs(b, 1)) return SQ_OK;
+  if (!sq__needs(b, IN_COPY_SRC)) return SQ_OK;
   sq_tensor *dy;
-  SQ_TRY(sq_tensor_cast(b->dy[0], sq__in_dtype(b, 1), &dy));
-  return sq__give(b, 1, dy);
+  SQ_TRY(sq_tensor_cast(b->dy[0], sq__in_dtype(b, IN_COPY_SRC), &dy));
+  return sq__give(b, IN_COPY_SRC, dy);
 }
 const sq_op_impl sq__op_copy = {.forward = copy_forward,
                                 .backward = copy_backward,
@@ -57,33 +57,39 @@ const sq_op_impl sq__op_copy = {.forward = copy_forward,
 
 /* y = value everywhere;  dx = 0 */
 static sq_status nothing_backward(sq_back *b) {
-  return sq_tensor_full(sq__in_dtype(b, 0), sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &b->dx[0]);
+  return sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0,
+                        &b->dx[IN_X]);
 }
 
 static sq_status fill_forward(sq_call *c) {
   SQ_OWN sq_tensor *y = NULL;
-  SQ_TRY(sq_tensor_new_like(c->in[0], c->in[0]->dtype, &y));
-  SQ_TRY(sq_fail_in(sq_tensor_fill_number(y, c->arg[1].value), "[fill] "));
+  SQ_TRY(sq_tensor_new_like(c->in[IN_X], c->in[IN_X]->dtype, &y));
+  SQ_TRY(sq_fail_in(sq_tensor_fill_number(y, c->arg[FILL_VALUE].value), "[fill] "));
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 static sq_status fill_into(sq_call *c) {
-  return sq_fail_in(sq_tensor_fill_number(c->in[0], c->arg[1].value), "[fill_] ");
+  return sq_fail_in(sq_tensor_fill_number(c->in[IN_X], c->arg[FILL_VALUE].value), "[fill_] ");
 }
 const sq_op_impl sq__op_fill = {
     .forward = fill_forward, .backward = nothing_backward, .into = fill_into, .inplace = true};
 
 static sq_status zero_forward(sq_call *c) {
-  const sq_tensor *x = c->in[0];
+  const sq_tensor *x = c->in[IN_X];
   return sq_tensor_full(x->dtype, x->ndim, x->shape, 0, &c->out[0]);
 }
 
-static sq_status zero_into(sq_call *c) { return sq_tensor_fill(c->in[0], 0); }
+static sq_status zero_into(sq_call *c) { return sq_tensor_fill(c->in[IN_X], 0); }
 const sq_op_impl sq__op_zero = {
     .forward = zero_forward, .backward = nothing_backward, .into = zero_into, .inplace = true};
 
 /* --- joins ---------------------------------------------------------------------------------- */
+
+/* What cat and stack keep. */
+typedef struct joined {
+  int dim;
+} joined;
 
 /* torch.cat lets 1-d tensors without elements join anything. */
 static bool is_nothing(const sq_tensor *t) { return t->ndim == 1 && t->shape[0] == 0; }
@@ -117,7 +123,7 @@ static sq_status put_behind(sq_tensor *y, int dim, int64_t *at, sq_tensor *x) {
 /* y = the tensors behind one another along dim.  dx_k = its part of dy. */
 static sq_status cat_forward(sq_call *c) {
   if (c->nin == 0) return sq_fail(SQ_EARG, "[cat] there are no tensors to join");
-  const sq_tensor *first = c->in[0];
+  const sq_tensor *first = c->in[IN_CAT_TENSORS];
   for (int k = 0; k < c->nin; k++) {
     if (c->in[k]->ndim == 0)
       return sq_fail(SQ_ESHAPE, "[cat] tensor %d has no dims: use stack for single values", k + 1);
@@ -125,9 +131,9 @@ static sq_status cat_forward(sq_call *c) {
   }
   int dim;
   int64_t shape[SQ_MAX_DIMS], at = 0;
-  SQ_TRY(sq_dim_resolve("cat", c->arg[1].integer, first->ndim, &dim));
+  SQ_TRY(sq_dim_resolve("cat", c->arg[CAT_DIM].integer, first->ndim, &dim));
   SQ_TRY(cat_shape(c, first, dim, shape));
-  sq__save_int(c, dim);
+  SQ_SAVE_VALUES(c, joined, dim);
   SQ_OWN sq_tensor *y = NULL;
   SQ_TRY(sq_tensor_new(first->dtype, first->ndim, shape, &y));
   for (int k = 0; k < c->nin; k++) {
@@ -138,7 +144,7 @@ static sq_status cat_forward(sq_call *c) {
 }
 
 static sq_status cat_backward(sq_back *b) {
-  int dim = (int)sq__ints(b)[0];
+  int dim = ((const joined *)sq__values(b))->dim;
   int64_t at = 0;
   for (int k = 0; k < sq__inputs(b); k++) {
     bool nothing = sq__in_ndim(b, k) == 1 && sq__in_shape(b, k)[0] == 0;
@@ -154,10 +160,10 @@ const sq_op_impl sq__op_cat = {
 /* y[..,k,..] = tensor k.  dx_k = dy[..,k,..]. */
 static sq_status stack_forward(sq_call *c) {
   if (c->nin == 0) return sq_fail(SQ_EARG, "[stack] there are no tensors to join");
-  const sq_tensor *x = c->in[0];
+  const sq_tensor *x = c->in[IN_STACK_TENSORS];
   int dim;
   int64_t shape[SQ_MAX_DIMS];
-  SQ_TRY(sq_dim_resolve("stack", c->arg[1].integer, x->ndim + 1, &dim));
+  SQ_TRY(sq_dim_resolve("stack", c->arg[STACK_DIM].integer, x->ndim + 1, &dim));
   if (x->ndim == SQ_MAX_DIMS)
     return sq_fail(SQ_ESHAPE, "[stack] a tensor has at most %d dims", SQ_MAX_DIMS);
   for (int k = 1; k < c->nin; k++) {
@@ -168,7 +174,7 @@ static sq_status stack_forward(sq_call *c) {
   }
   for (int i = 0; i <= x->ndim; i++)
     shape[i] = i < dim ? x->shape[i] : i == dim ? c->nin : x->shape[i - 1];
-  sq__save_int(c, dim);
+  SQ_SAVE_VALUES(c, joined, dim);
   SQ_OWN sq_tensor *y = NULL;
   SQ_TRY(sq_tensor_new(x->dtype, x->ndim + 1, shape, &y));
   for (int k = 0; k < c->nin; k++) {
@@ -181,8 +187,9 @@ static sq_status stack_forward(sq_call *c) {
 }
 
 static sq_status stack_backward(sq_back *b) {
+  int dim = ((const joined *)sq__values(b))->dim;
   for (int k = 0; k < sq__inputs(b); k++) {
-    if (sq__needs(b, k)) SQ_TRY(sq_select(b->dy[0], (int)sq__ints(b)[0], k, &b->dx[k]));
+    if (sq__needs(b, k)) SQ_TRY(sq_select(b->dy[0], dim, k, &b->dx[k]));
   }
   return SQ_OK;
 }
@@ -191,32 +198,43 @@ const sq_op_impl sq__op_stack = {
 
 /* --- orders --------------------------------------------------------------------------------- */
 
+typedef struct flipped {
+  unsigned mask; /* of dims */
+} flipped;
+
 /* Dims back to front.  dx = dy with the same dims turned. */
 static sq_status flip_forward(sq_call *c) {
   unsigned mask;
-  SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
-  sq__save_int(c, mask);
-  return sq_flip(c->in[0], mask, &c->out[0]);
+  SQ_TRY(sq__dims_mask(c, FLIP_DIMS, c->in[IN_X]->ndim, &mask));
+  SQ_SAVE_VALUES(c, flipped, mask);
+  return sq_flip(c->in[IN_X], mask, &c->out[0]);
 }
 
 static sq_status flip_backward(sq_back *b) {
-  return sq_flip(b->dy[0], (unsigned)sq__ints(b)[0], &b->dx[0]);
+  const flipped *v = sq__values(b);
+  return sq_flip(b->dy[0], v->mask, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_flip = {.forward = flip_forward, .backward = flip_backward};
 
-/* y = x rolled n times: by shift[i] along dim[i], or all of it as one row where dim[0] is -1. */
-static sq_status roll_all(sq_tensor *x, int n, const int64_t *dims, const int64_t *shifts, int sign,
-                          sq_tensor **out) {
+/* What roll does, and keeps: n times by shift[i] along dim[i]; all of x as one row where dim[0] is
+ * -1. */
+typedef struct rolls {
+  int n;
+  int64_t dim[SQ_MAX_DIMS], shift[SQ_MAX_DIMS];
+} rolls;
+
+/* y = x rolled, the other way round where sign is -1. */
+static sq_status roll_all(sq_tensor *x, const rolls *r, int sign, sq_tensor **out) {
   SQ_OWN sq_tensor *y = NULL, *flat = NULL;
-  if (n > 0 && dims[0] < 0) {
+  if (r->n > 0 && r->dim[0] < 0) {
     SQ_TRY(sq_reshape(x, 1, (int64_t[]){-1}, &flat));
-    SQ_TRY(sq_roll(flat, 0, sign * shifts[0], &y));
+    SQ_TRY(sq_roll(flat, 0, sign * r->shift[0], &y));
     return sq_reshape(y, x->ndim, x->shape, out);
   }
   SQ_TRY(sq_tensor_clone(x, &y));
-  for (int i = 0; i < n; i++) {
+  for (int i = 0; i < r->n; i++) {
     sq_tensor *next;
-    SQ_TRY(sq_roll(y, (int)dims[i], sign * shifts[i], &next));
+    SQ_TRY(sq_roll(y, (int)r->dim[i], sign * r->shift[i], &next));
     sq_tensor_drop(y);
     y = next;
   }
@@ -226,52 +244,54 @@ static sq_status roll_all(sq_tensor *x, int n, const int64_t *dims, const int64_
 
 /* y[i] = x[i - shift], round the end.  dx = dy rolled back. */
 static sq_status roll_forward(sq_call *c) {
-  sq_tensor *x = c->in[0];
-  int n = c->arg[1].ints.n;
-  bool whole = c->arg[2].kind == SQ_ARG_NIL;
-  int64_t dims[SQ_MAX_DIMS] = {-1};
-  if (n < 1 || n > SQ_MAX_DIMS || (whole ? n != 1 : n != c->arg[2].ints.n) || x->numel == 0) {
-    if (x->numel == 0) return sq_tensor_clone(x, &c->out[0]);
+  sq_tensor *x = c->in[IN_X];
+  const sq_arg *shifts = &c->arg[ROLL_SHIFTS], *dims = &c->arg[ROLL_DIMS];
+  bool whole = dims->kind == SQ_ARG_NIL;
+  rolls r = {.n = shifts->ints.n, .dim = {-1}};
+  if (x->numel == 0) return sq_tensor_clone(x, &c->out[0]);
+  if (r.n < 1 || r.n > SQ_MAX_DIMS || r.n != (whole ? 1 : dims->ints.n)) {
     return sq_fail(SQ_EARG, "[roll] %d shifts: there must be one for each dim given, or one alone",
-                   n);
+                   r.n);
   }
-  for (int i = 0; i < n && !whole; i++) {
-    int dim;
-    SQ_TRY(sq_dim_resolve("roll", c->arg[2].ints.v[i], x->ndim, &dim));
-    dims[i] = x->ndim ? dim : -1;
+  for (int i = 0; i < r.n; i++) {
+    int dim = -1;
+    if (!whole) SQ_TRY(sq_dim_resolve("roll", dims->ints.v[i], x->ndim, &dim));
+    r.dim[i] = x->ndim ? dim : -1;
+    r.shift[i] = shifts->ints.v[i];
   }
-  sq__save_int(c, n);
-  sq__save_ints(c, n, dims);
-  sq__save_ints(c, n, c->arg[1].ints.v);
-  return roll_all(x, n, dims, c->arg[1].ints.v, 1, &c->out[0]);
+  sq__save_values(c, &r, sizeof r);
+  return roll_all(x, &r, 1, &c->out[0]);
 }
 
 static sq_status roll_backward(sq_back *b) {
-  const int64_t *v = sq__ints(b);
-  int n = b->dy[0]->numel ? (int)v[0] : 0;
-  return roll_all(b->dy[0], n, v + 1, v + 1 + n, -1, &b->dx[0]);
+  if (b->dy[0]->numel == 0) return sq_tensor_clone(b->dy[0], &b->dx[IN_X]);
+  return roll_all(b->dy[0], sq__values(b), -1, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_roll = {.forward = roll_forward, .backward = roll_backward};
 
+typedef struct side {
+  int64_t diagonal;
+  bool upper;
+} side;
+
+SQ_ALIKE(TRIL_DIAGONAL, TRIU_DIAGONAL);
+
 /* y = x on one side of a diagonal, 0 on the other.  dx = dy on that side. */
 static sq_status triangle(sq_call *c, bool upper) {
-  if (c->in[0]->ndim < 2) {
+  if (c->in[IN_X]->ndim < 2) {
     return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must have at least 2 dims", c->op->name,
-                   sq_tensor_shape_text(c->in[0], SQ_SHAPE_BUF));
+                   sq_tensor_shape_text(c->in[IN_X], SQ_SHAPE_BUF));
   }
-  sq__save_int(c, c->arg[1].integer);
-  return sq_triangle(c->in[0], upper, c->arg[1].integer, &c->out[0]);
+  SQ_SAVE_VALUES(c, side, c->arg[TRIL_DIAGONAL].integer, upper);
+  return sq_triangle(c->in[IN_X], upper, c->arg[TRIL_DIAGONAL].integer, &c->out[0]);
 }
 
 static sq_status tril_forward(sq_call *c) { return triangle(c, false); }
 static sq_status triu_forward(sq_call *c) { return triangle(c, true); }
 
-static sq_status tril_backward(sq_back *b) {
-  return sq_triangle(b->dy[0], false, sq__ints(b)[0], &b->dx[0]);
+static sq_status triangle_backward(sq_back *b) {
+  const side *v = sq__values(b);
+  return sq_triangle(b->dy[0], v->upper, v->diagonal, &b->dx[IN_X]);
 }
-
-static sq_status triu_backward(sq_back *b) {
-  return sq_triangle(b->dy[0], true, sq__ints(b)[0], &b->dx[0]);
-}
-const sq_op_impl sq__op_tril = {.forward = tril_forward, .backward = tril_backward};
-const sq_op_impl sq__op_triu = {.forward = triu_forward, .backward = triu_backward};
+const sq_op_impl sq__op_tril = {.forward = tril_forward, .backward = triangle_backward};
+const sq_op_impl sq__op_triu = {.forward = triu_forward, .backward = triangle_backward};

@@ -1,36 +1,24 @@
 /* op_einsum.c: Einstein's notation; the gradient of each operand is a sum of products too. */
-#include <string.h>
-
 #include "autograd/op_priv.h"
 #include "tensor/einsum.h"
 #include "tensor/view.h"
 
-static int64_t pack(const sq_term *t) {
-  int64_t packed = 0;
-  memcpy(&packed, t->label, sizeof packed);
-  return packed;
-}
-
-static sq_term unpack(int64_t packed, int n) {
-  sq_term t = {.n = n};
-  memcpy(t.label, &packed, sizeof packed);
-  return t;
-}
+/* What is kept: the operands in the slots of their numbers, and the labels. */
+typedef struct labels {
+  sq_term term[SQ_EINSUM_MAX], out;
+} labels;
 
 /* y[out] = the sum over other labels of the product of the operands. d(operand k)[labels
  * k] = the same sum of dy and the other operands, spread over what k alone has. */
 static sq_status einsum_forward(sq_call *c) {
-  sq_term term[SQ_EINSUM_MAX], out;
+  labels v;
   if (c->nin < 1 || c->nin > SQ_EINSUM_MAX) {
     return sq_fail(SQ_EARG, "[einsum] %d operands: there may be 1 to %d", c->nin, SQ_EINSUM_MAX);
   }
-  SQ_TRY(sq_einsum_parse(c->arg[0].string, c->nin, c->in, term, &out));
-  SQ_TRY(sq_einsum(c->nin, term, c->in, &out, &c->out[0]));
-  for (int k = 0; k < c->nin; k++) {
-    sq__save_int(c, pack(&term[k]));
-    SQ_TRY(sq__save(c, c->in[k]));
-  }
-  sq__save_int(c, pack(&out));
+  SQ_TRY(sq_einsum_parse(c->arg[EINSUM_EQUATION].string, c->nin, c->in, v.term, &v.out));
+  SQ_TRY(sq_einsum(c->nin, v.term, c->in, &v.out, &c->out[0]));
+  for (int k = 0; k < c->nin; k++) SQ_TRY(sq__save(c, k, c->in[k]));
+  sq__save_values(c, &v, sizeof v);
   return SQ_OK;
 }
 
@@ -63,21 +51,21 @@ static sq_status align(sq_tensor *g, const sq_term *have, const sq_term *once, s
   return sq_reshape(g, once->n, shape, out);
 }
 
-static sq_status operand_backward(sq_back *b, int k, int n, const sq_term *term,
-                                  const sq_term *out) {
-  sq_term terms[SQ_EINSUM_MAX] = {*out}, once;
+static sq_status operand_backward(sq_back *b, int k) {
+  const labels *v = sq__values(b);
+  sq_term terms[SQ_EINSUM_MAX] = {v->out}, once;
   sq_tensor *in[SQ_EINSUM_MAX] = {b->dy[0]}, *x = sq__saved(b, k);
-  int others = 1;
+  int others = 1, n = sq__inputs(b);
   for (int j = 0; j < n; j++) {
     if (j == k) continue;
-    terms[others] = term[j];
+    terms[others] = v->term[j];
     in[others++] = sq__saved(b, j);
   }
-  sq_term have = reachable(x, &term[k], n, terms, in);
+  sq_term have = reachable(x, &v->term[k], n, terms, in);
   SQ_OWN sq_tensor *g = NULL, *aligned = NULL, *dx = NULL, *window = NULL;
   SQ_TRY(sq_einsum(n, terms, in, &have, &g));
   SQ_TRY(sq_tensor_full(x->dtype, x->ndim, x->shape, 0, &dx));
-  SQ_TRY(sq_einsum_diagonal(dx, &term[k], &once, &window));
+  SQ_TRY(sq_einsum_diagonal(dx, &v->term[k], &once, &window));
   SQ_TRY(align(g, &have, &once, &aligned));
   SQ_TRY(sq_tensor_copy(window, aligned));
   b->dx[k] = sq_tensor_give(&dx);
@@ -85,12 +73,8 @@ static sq_status operand_backward(sq_back *b, int k, int n, const sq_term *term,
 }
 
 static sq_status einsum_backward(sq_back *b) {
-  int n = sq__inputs(b);
-  sq_term term[SQ_EINSUM_MAX], out = unpack(sq__ints(b)[n], b->dy[0]->ndim);
-  for (int k = 0; k < n; k++) term[k] = unpack(sq__ints(b)[k], sq__in_ndim(b, k));
-  for (int k = 0; k < n; k++) {
-    if (sq__needs(b, k)) SQ_TRY(operand_backward(b, k, n, term, &out));
-  }
+  for (int k = 0; k < sq__inputs(b); k++)
+    if (sq__needs(b, k)) SQ_TRY(operand_backward(b, k));
   return SQ_OK;
 }
 const sq_op_impl sq__op_einsum = {.forward = einsum_forward, .backward = einsum_backward};

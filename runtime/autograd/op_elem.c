@@ -8,11 +8,19 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
+/* What add and sub keep. */
+typedef struct sum_factor {
+  double b; /* b was multiplied by it */
+} sum_factor;
+
+SQ_ALIKE(SUB_ALPHA, ADD_ALPHA);
+SQ_ALIKE(IN_SUB_OTHER, IN_ADD_OTHER);
+
 /* alpha b where the kernels do not multiply by alpha themselves: in whole numbers, exactly, and in
  * bool; else b. [new] */
 static sq_status times_alpha(const sq_call *c, sq_tensor **out) {
-  sq_number alpha = c->arg[2].value;
-  sq_tensor *b = c->in[1];
+  sq_number alpha = c->arg[ADD_ALPHA].value;
+  sq_tensor *b = c->in[IN_ADD_OTHER];
   *out = sq_tensor_keep(b);
   if (alpha.real == 1 || sq_is_float(b->dtype)) return SQ_OK;
   sq_tensor_drop(b);
@@ -29,7 +37,7 @@ static sq_status times_alpha(const sq_call *c, sq_tensor **out) {
 
 /* a + sign alpha b: by one kernel where alpha is 1 or went into b. */
 static sq_elem sum_kernel(const sq_call *c, double sign, double *factor) {
-  double alpha = sq_is_float(c->in[1]->dtype) ? c->arg[2].number : 1;
+  double alpha = sq_is_float(c->in[IN_ADD_OTHER]->dtype) ? c->arg[ADD_ALPHA].number : 1;
   *factor = sign * alpha;
   return alpha != 1 ? SQ_ELEM_add_scaled : sign > 0 ? SQ_ELEM_add : SQ_ELEM_sub;
 }
@@ -39,8 +47,8 @@ static sq_status sum_forward(sq_call *c, double sign) {
   double factor;
   SQ_TRY(times_alpha(c, &b));
   sq_elem kernel = sum_kernel(c, sign, &factor);
-  sq__save_number(c, factor);
-  return sq_map(c->op->name, kernel, (sq_tensor *[]){c->in[0], b}, &factor, &c->out[0]);
+  SQ_SAVE_VALUES(c, sum_factor, factor);
+  return sq_map(c->op->name, kernel, (sq_tensor *[]){c->in[IN_X], b}, &factor, &c->out[0]);
 }
 
 static sq_status sum_into(sq_call *c, double sign) {
@@ -49,7 +57,7 @@ static sq_status sum_into(sq_call *c, double sign) {
   SQ_TRY(times_alpha(c, &b));
   sq_elem kernel = sum_kernel(c, sign, &factor);
   sq_call scaled = *c;
-  scaled.in = (sq_tensor *[]){c->in[0], b};
+  scaled.in = (sq_tensor *[]){c->in[IN_X], b};
   return sq__elem_into(&scaled, kernel, &factor);
 }
 
@@ -80,15 +88,14 @@ static sq_status sub_into(sq_call *c) {
   return sum_into(c, -1);
 }
 
-/* The saved number is what b was multiplied by. */
 static sq_status sum_backward(sq_back *b) {
-  if (sq__needs(b, 0)) SQ_TRY(sq__give(b, 0, sq_tensor_keep(b->dy[0])));
-  if (!sq__needs(b, 1)) return SQ_OK;
-  double factor = sq__number(b, 0);
-  if (factor == 1) return sq__give(b, 1, sq_tensor_keep(b->dy[0]));
+  if (sq__needs(b, IN_X)) SQ_TRY(sq__give(b, IN_X, sq_tensor_keep(b->dy[0])));
+  if (!sq__needs(b, IN_ADD_OTHER)) return SQ_OK;
+  double factor = ((const sum_factor *)sq__values(b))->b;
+  if (factor == 1) return sq__give(b, IN_ADD_OTHER, sq_tensor_keep(b->dy[0]));
   sq_tensor *scaled;
   SQ_TRY(sq_map("add", SQ_ELEM_scale, b->dy, &factor, &scaled));
-  return sq__give(b, 1, scaled);
+  return sq__give(b, IN_ADD_OTHER, scaled);
 }
 
 const sq_op_impl sq__op_add = {.forward = add_forward,
@@ -109,15 +116,19 @@ SQ_ELEMENTWISE(neg, SQ_ELEM_neg, .grad = {{SQ_ELEM_neg, "g"}});
 
 /* Fails where the dtype has no such kernel: bits of floats, remainders of bool. */
 static sq_status check_defined(const sq_call *c, sq_elem kernel) {
-  sq_dtype dtype = c->in[0]->dtype;
+  sq_dtype dtype = c->in[IN_X]->dtype;
   if (sq_kern_of(dtype)->elem[kernel]) return SQ_OK;
   return sq_fail(SQ_ETYPE, "[%s] is not defined for %s: convert it, with x:long()", c->op->name,
                  sq_dtype_name(dtype));
 }
 
+SQ_ALIKE(IN_REMAINDER_OTHER, IN_DIV_OTHER);
+SQ_ALIKE(IN_FMOD_OTHER, IN_DIV_OTHER);
+SQ_ALIKE(IN_FLOOR_DIVIDE_OTHER, IN_DIV_OTHER);
+
 /* Whole numbers can't be divided by 0. */
 static sq_status check_divisor(const sq_call *c) {
-  sq_tensor *b = c->in[1];
+  sq_tensor *b = c->in[IN_DIV_OTHER];
   if (sq_is_float(b->dtype)) return SQ_OK;
   SQ_OWN sq_tensor *zero = NULL, *any = NULL;
   SQ_TRY(sq_map(c->op->name, SQ_ELEM_logical_not, &b, NULL, &zero));
@@ -167,15 +178,16 @@ SQ_QUOTIENT(floor_divide, floor_divide_backward, SQ_ELEM_div_floor);
 
 /* How the quotient is rounded; SQ_ELEM_div where it is not. */
 static sq_elem quotient_kernel(const sq_call *c) {
-  if (c->arg[2].kind == SQ_ARG_NIL) return SQ_ELEM_div;
-  return strcmp(c->arg[2].string, "floor") == 0 ? SQ_ELEM_div_floor : SQ_ELEM_div_trunc;
+  const sq_arg *mode = &c->arg[DIV_ROUNDING_MODE];
+  if (mode->kind == SQ_ARG_NIL) return SQ_ELEM_div;
+  return strcmp(mode->string, "floor") == 0 ? SQ_ELEM_div_floor : SQ_ELEM_div_trunc;
 }
 
 /* a / b, whole numbers as float32. */
 static sq_status true_quotient(sq_call *c) {
   SQ_OWN sq_tensor *a = NULL, *b = NULL;
-  SQ_TRY(sq__to_float(c->in[0], &a));
-  SQ_TRY(sq__to_float(c->in[1], &b));
+  SQ_TRY(sq__to_float(c->in[IN_X], &a));
+  SQ_TRY(sq__to_float(c->in[IN_DIV_OTHER], &b));
   sq_call floats = *c;
   floats.in = (sq_tensor *[]){a, b};
   sq_status st = sq__elem_forward(&floats);
@@ -183,31 +195,41 @@ static sq_status true_quotient(sq_call *c) {
   return st;
 }
 
+/* What div keeps besides the operands. */
+typedef struct quotient {
+  bool rounded;
+} quotient;
+
 /* y = a / b;  da = dy / b, db = -dy y / b;  of a rounded quotient 0 */
 static sq_status div_forward(sq_call *c) {
   sq_elem kernel = quotient_kernel(c);
-  sq__save_int(c, kernel != SQ_ELEM_div);
-  if (kernel == SQ_ELEM_div) return true_quotient(c);
-  SQ_TRY(check_quotient(c, kernel));
-  return sq_map("div", kernel, c->in, NULL, &c->out[0]);
+  if (kernel == SQ_ELEM_div) {
+    SQ_TRY(true_quotient(c));
+  } else {
+    SQ_TRY(check_quotient(c, kernel));
+    SQ_TRY(sq_map("div", kernel, c->in, NULL, &c->out[0]));
+  }
+  SQ_SAVE_VALUES(c, quotient, kernel != SQ_ELEM_div);
+  return SQ_OK;
 }
 
 static sq_status div_into(sq_call *c) {
   sq_elem kernel = quotient_kernel(c);
   if (kernel != SQ_ELEM_div) {
     SQ_TRY(check_quotient(c, kernel));
-  } else if (!sq_is_float(c->in[0]->dtype)) {
+  } else if (!sq_is_float(c->in[IN_X]->dtype)) {
     return sq_fail(SQ_ETYPE,
                    "[div_] the result is float32, x is %s: in place nothing is cast down; use "
                    "x:div(...), or convert x first",
-                   sq_dtype_name(c->in[0]->dtype));
+                   sq_dtype_name(c->in[IN_X]->dtype));
   }
   return sq__elem_into(c, kernel, NULL);
 }
 
 static sq_status div_backward(sq_back *b) {
-  if (!sq__ints(b)[0]) return sq__elem_backward(b);
-  for (int i = 0; i < 2; i++) {
+  const quotient *v = sq__values(b);
+  if (!v->rounded) return sq__elem_backward(b);
+  for (int i = 0; i < sq__inputs(b); i++) {
     if (!sq__needs(b, i)) continue;
     SQ_TRY(sq_tensor_full(b->dy[0]->dtype, sq__in_ndim(b, i), sq__in_shape(b, i), 0, &b->dx[i]));
   }
@@ -223,50 +245,57 @@ const sq_op_impl sq__op_div = {
 
 /* --- powers ---------------------------------------------------------------------------------- */
 
+/* What pow keeps: a, b, y, and b as a number. */
+enum { POW_SAVED_A, POW_SAVED_B, POW_SAVED_Y };
+
+typedef struct power {
+  bool scalar;
+  double p;
+} power;
+
 /* True where b is a number and has kernels of its own: those of floats. */
 static bool by_number(const sq_call *c) {
-  return c->arg[1].kind == SQ_ARG_NUMBER && sq_is_float(c->in[0]->dtype);
+  return c->arg[POW_EXPONENT].kind == SQ_ARG_NUMBER && sq_is_float(c->in[IN_X]->dtype);
 }
 
 static sq_status check_power(const sq_call *c) {
-  if (c->arg[1].kind != SQ_ARG_NUMBER || c->arg[1].number >= 0 || sq_is_float(c->in[0]->dtype))
-    return SQ_OK;
+  const sq_arg *b = &c->arg[POW_EXPONENT];
+  if (b->kind != SQ_ARG_NUMBER || b->number >= 0 || sq_is_float(c->in[IN_X]->dtype)) return SQ_OK;
   return sq_fail(SQ_ETYPE, "[pow] x is %s: a negative power of it needs floats, use x:float()",
-                 sq_dtype_name(c->in[0]->dtype));
+                 sq_dtype_name(c->in[IN_X]->dtype));
 }
 
 /* y = a^b;  da = dy b a^(b-1), db = dy y ln a.  A number as b has kernels of its own. */
 static sq_status pow_forward(sq_call *c) {
   SQ_TRY(check_power(c));
   bool scalar = by_number(c);
-  double p = scalar ? c->arg[1].number : 0;
+  double p = scalar ? c->arg[POW_EXPONENT].number : 0;
   SQ_TRY(sq_map("pow", scalar ? SQ_ELEM_pow_scalar : SQ_ELEM_pow, c->in, &p, &c->out[0]));
-  sq__save_int(c, scalar);
-  sq__save_number(c, p);
-  SQ_TRY(sq__save(c, c->in[0]));
-  SQ_TRY(sq__save(c, scalar ? NULL : c->in[1]));
-  return sq__save(c, scalar ? NULL : c->out[0]);
+  SQ_SAVE_VALUES(c, power, scalar, p);
+  SQ_TRY(sq__save(c, POW_SAVED_A, c->in[IN_X]));
+  SQ_TRY(sq__save(c, POW_SAVED_B, scalar ? NULL : c->in[IN_POW_EXPONENT]));
+  return sq__save(c, POW_SAVED_Y, scalar ? NULL : c->out[0]);
 }
 
 static sq_status pow_into(sq_call *c) {
   SQ_TRY(check_power(c));
-  double p = c->arg[1].kind == SQ_ARG_NUMBER ? c->arg[1].number : 0;
+  double p = c->arg[POW_EXPONENT].kind == SQ_ARG_NUMBER ? c->arg[POW_EXPONENT].number : 0;
   return sq__elem_into(c, by_number(c) ? SQ_ELEM_pow_scalar : SQ_ELEM_pow, &p);
 }
 
 static sq_status pow_backward(sq_back *b) {
-  sq_tensor *x = sq__saved(b, 0), *y = sq__saved(b, 1), *value, *g = b->dy[0];
-  double p = sq__number(b, 0);
-  if (sq__ints(b)[0])
-    return sq_map("pow", SQ_ELEM_pow_scalar_back, (sq_tensor *[]){g, x}, &p, &b->dx[0]);
-  if (sq__needs(b, 0)) {
+  const power *v = sq__values(b);
+  sq_tensor *g = b->dy[0], *x = sq__saved(b, POW_SAVED_A), *y = sq__saved(b, POW_SAVED_B), *value;
+  if (v->scalar)
+    return sq_map("pow", SQ_ELEM_pow_scalar_back, (sq_tensor *[]){g, x}, &v->p, &b->dx[IN_X]);
+  if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_map("pow", SQ_ELEM_pow_back_a, (sq_tensor *[]){g, x, y}, NULL, &value));
-    SQ_TRY(sq__give(b, 0, value));
+    SQ_TRY(sq__give(b, IN_X, value));
   }
-  if (!sq__needs(b, 1)) return SQ_OK;
-  SQ_TRY(
-      sq_map("pow", SQ_ELEM_pow_back_b, (sq_tensor *[]){g, x, y, sq__saved(b, 2)}, NULL, &value));
-  return sq__give(b, 1, value);
+  if (!sq__needs(b, IN_POW_EXPONENT)) return SQ_OK;
+  sq_tensor *in[] = {g, x, y, sq__saved(b, POW_SAVED_Y)};
+  SQ_TRY(sq_map("pow", SQ_ELEM_pow_back_b, in, NULL, &value));
+  return sq__give(b, IN_POW_EXPONENT, value);
 }
 const sq_op_impl sq__op_pow = {.forward = pow_forward,
                                .backward = pow_backward,
@@ -290,9 +319,9 @@ SQ_ELEMENTWISE(atan, SQ_ELEM_atan, true, .grad = {{SQ_ELEM_atan_back, "ga"}});
 
 /* y = x^2, of bool as int64;  dx = 2 x dy */
 static sq_status square_forward(sq_call *c) {
-  if (c->in[0]->dtype != SQ_BOOL) return sq__elem_forward(c);
+  if (c->in[IN_X]->dtype != SQ_BOOL) return sq__elem_forward(c);
   SQ_OWN sq_tensor *whole = NULL;
-  SQ_TRY(sq_tensor_cast(c->in[0], SQ_I64, &whole));
+  SQ_TRY(sq_tensor_cast(c->in[IN_X], SQ_I64, &whole));
   return sq_map("square", SQ_ELEM_square, &whole, NULL, &c->out[0]);
 }
 const sq_op_impl sq__op_square = {.forward = square_forward,
@@ -306,14 +335,25 @@ SQ_ELEMENTWISE(floor, SQ_ELEM_floor, false, .grad = {{SQ_ELEM_zero, "g"}});
 SQ_ELEMENTWISE(ceil, SQ_ELEM_ceil, false, .grad = {{SQ_ELEM_zero, "g"}});
 SQ_ELEMENTWISE(round, SQ_ELEM_round, false, .grad = {{SQ_ELEM_zero, "g"}});
 
+/* What clamp keeps: x, and the bounds. */
+enum { CLAMP_SAVED_X };
+
+typedef struct bounds {
+  double p[2];
+} bounds;
+
+SQ_ALIKE(CLIP_MIN, CLAMP_MIN);
+SQ_ALIKE(CLIP_MAX, CLAMP_MAX);
+
 /* y = x, at least p0 and at most p1;  dx = dy where p0 < x < p1, else 0 */
 static sq_status clamp_bounds(sq_call *c, double *p) {
-  if (c->arg[1].kind == SQ_ARG_NIL && c->arg[2].kind == SQ_ARG_NIL) {
+  const sq_arg *min = &c->arg[CLAMP_MIN], *max = &c->arg[CLAMP_MAX];
+  if (min->kind == SQ_ARG_NIL && max->kind == SQ_ARG_NIL) {
     return sq_fail(SQ_EARG, "[%s] give min, max or both", c->op->name);
   }
-  p[0] = c->arg[1].kind == SQ_ARG_NIL ? -INFINITY : c->arg[1].number;
-  p[1] = c->arg[2].kind == SQ_ARG_NIL ? INFINITY : c->arg[2].number;
-  for (int i = 0; i < 2 && c->in[0]->dtype == SQ_F32; i++) {
+  p[0] = min->kind == SQ_ARG_NIL ? -INFINITY : min->number;
+  p[1] = max->kind == SQ_ARG_NIL ? INFINITY : max->number;
+  for (int i = 0; i < 2 && c->in[IN_X]->dtype == SQ_F32; i++) {
     if (sq_number_fits(SQ_F32, sq_real(p[i]))) continue;
     return sq_fail(SQ_ETYPE, "[clamp] %.14g is out of range for float32", p[i]);
   }
@@ -323,12 +363,12 @@ static sq_status clamp_bounds(sq_call *c, double *p) {
 /* The same of int64, whose bounds no double may hold: by a tensor of each. */
 static sq_status clamp_whole(const sq_call *c, sq_tensor **out) {
   static const sq_elem kernels[] = {SQ_ELEM_maximum, SQ_ELEM_minimum};
-  SQ_OWN sq_tensor *y = sq_tensor_keep(c->in[0]);
+  const sq_arg *bound[] = {&c->arg[CLAMP_MIN], &c->arg[CLAMP_MAX]};
+  SQ_OWN sq_tensor *y = sq_tensor_keep(c->in[IN_X]);
   for (int i = 0; i < 2; i++) {
-    const sq_arg *bound = &c->arg[1 + i];
-    if (bound->kind == SQ_ARG_NIL) continue;
+    if (bound[i]->kind == SQ_ARG_NIL) continue;
     SQ_OWN sq_tensor *limit = NULL, *x = sq_tensor_give(&y);
-    SQ_TRY(sq_fail_in(sq_tensor_number(SQ_I64, bound->value, &limit), "[clamp] bound: "));
+    SQ_TRY(sq_fail_in(sq_tensor_number(SQ_I64, bound[i]->value, &limit), "[clamp] bound: "));
     SQ_TRY(sq_map("clamp", kernels[i], (sq_tensor *[]){x, limit}, NULL, &y));
   }
   *out = sq_tensor_give(&y);
@@ -336,30 +376,29 @@ static sq_status clamp_whole(const sq_call *c, sq_tensor **out) {
 }
 
 static sq_status clamp_forward(sq_call *c) {
-  double p[2];
-  SQ_TRY(clamp_bounds(c, p));
-  if (c->in[0]->dtype == SQ_I64) return clamp_whole(c, &c->out[0]);
-  sq__save_number(c, p[0]);
-  sq__save_number(c, p[1]);
-  SQ_TRY(sq__save(c, c->in[0]));
-  return sq_map("clamp", SQ_ELEM_clamp, c->in, p, &c->out[0]);
+  bounds v;
+  SQ_TRY(clamp_bounds(c, v.p));
+  if (c->in[IN_X]->dtype == SQ_I64) return clamp_whole(c, &c->out[0]);
+  sq__save_values(c, &v, sizeof v);
+  SQ_TRY(sq__save(c, CLAMP_SAVED_X, c->in[IN_X]));
+  return sq_map("clamp", SQ_ELEM_clamp, c->in, v.p, &c->out[0]);
 }
 
 static sq_status clamp_into(sq_call *c) {
-  double p[2];
-  SQ_TRY(clamp_bounds(c, p));
-  if (c->in[0]->dtype == SQ_I64) {
+  bounds v;
+  SQ_TRY(clamp_bounds(c, v.p));
+  if (c->in[IN_X]->dtype == SQ_I64) {
     SQ_OWN sq_tensor *y = NULL;
     SQ_TRY(clamp_whole(c, &y));
-    return sq_tensor_copy(c->in[0], y);
+    return sq_tensor_copy(c->in[IN_X], y);
   }
-  return sq__elem_into(c, SQ_ELEM_clamp, p);
+  return sq__elem_into(c, SQ_ELEM_clamp, v.p);
 }
 
 static sq_status clamp_backward(sq_back *b) {
-  double p[2] = {sq__number(b, 0), sq__number(b, 1)};
-  return sq_map("clamp", SQ_ELEM_clamp_back, (sq_tensor *[]){b->dy[0], sq__saved(b, 0)}, p,
-                &b->dx[0]);
+  const bounds *v = sq__values(b);
+  sq_tensor *in[] = {b->dy[0], sq__saved(b, CLAMP_SAVED_X)};
+  return sq_map("clamp", SQ_ELEM_clamp_back, in, v->p, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_clamp = {.forward = clamp_forward,
                                  .backward = clamp_backward,
@@ -374,12 +413,14 @@ const sq_op_impl sq__op_clip = {.forward = clamp_forward,
                                 .promotes = SQ_ALL_INPUTS,
                                 .numbers = true};
 
-/* y = min(max(x, low), high), a bound left out is NULL;  dy goes to where y came from, by halves
+/* All inputs are kept, in the slots of their numbers.
+ * y = min(max(x, low), high), a bound left out is NULL;  dy goes to where y came from, by halves
  * where x is at one bound */
 static sq_status clamp_between_forward(sq_call *c) {
-  sq_tensor *x = c->in[0], *low = c->in[1], *high = c->in[2];
+  sq_tensor *x = c->in[IN_X];
+  sq_tensor *low = c->in[IN_CLAMP_BETWEEN_MIN], *high = c->in[IN_CLAMP_BETWEEN_MAX];
   SQ_OWN sq_tensor *raised = NULL;
-  for (int i = 0; i < 3; i++) SQ_TRY(sq__save(c, c->in[i]));
+  for (int i = 0; i < c->nin; i++) SQ_TRY(sq__save(c, i, c->in[i]));
   if (low) SQ_TRY(sq_map("clamp", SQ_ELEM_maximum, (sq_tensor *[]){x, low}, NULL, &raised));
   if (!high) {
     c->out[0] = sq_tensor_give(&raised);
@@ -391,23 +432,25 @@ static sq_status clamp_between_forward(sq_call *c) {
 
 /* The kernel and the operands of input i's gradient. */
 static sq_status clamp_between_give(sq_back *b, int i) {
-  static const sq_elem both[] = {SQ_ELEM_between_back_x, SQ_ELEM_between_back_low,
-                                 SQ_ELEM_between_back_high};
-  sq_tensor *g = b->dy[0], *x = sq__saved(b, 0), *low = sq__saved(b, 1), *high = sq__saved(b, 2);
+  static const sq_elem both[] = {[IN_X] = SQ_ELEM_between_back_x,
+                                 [IN_CLAMP_BETWEEN_MIN] = SQ_ELEM_between_back_low,
+                                 [IN_CLAMP_BETWEEN_MAX] = SQ_ELEM_between_back_high};
+  sq_tensor *g = b->dy[0], *x = sq__saved(b, IN_X);
+  sq_tensor *low = sq__saved(b, IN_CLAMP_BETWEEN_MIN), *high = sq__saved(b, IN_CLAMP_BETWEEN_MAX);
   sq_tensor *in[] = {g, x, low, high}, *value;
   sq_tensor *bound = low ? low : high;
   sq_elem kernel = both[i];
   if (!low || !high) {
     kernel = low ? SQ_ELEM_maximum_back : SQ_ELEM_minimum_back;
-    in[1] = i == 0 ? x : bound;
-    in[2] = i == 0 ? bound : x;
+    in[1] = i == IN_X ? x : bound;
+    in[2] = i == IN_X ? bound : x;
   }
   SQ_TRY(sq_map("clamp", kernel, in, NULL, &value));
   return sq__give(b, i, value);
 }
 
 static sq_status clamp_between_backward(sq_back *b) {
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < sq__inputs(b); i++)
     if (sq__needs(b, i)) SQ_TRY(clamp_between_give(b, i));
   return SQ_OK;
 }
@@ -428,46 +471,54 @@ SQ_ELEMENTWISE(minimum, SQ_ELEM_minimum,
 const sq_op_impl sq__op_lerp = {.forward = sq__elem_forward,
                                 .backward = sq__elem_backward,
                                 .inplace = true,
-                                .promotes = 1u << 0 | 1u << 2,
+                                .promotes = 1u << IN_LERP_X | 1u << IN_LERP_WEIGHT,
                                 .elem = {SQ_ELEM_lerp, .grad = {{SQ_ELEM_lerp_back_a, "gc"},
                                                                 {SQ_ELEM_mul, "gc"},
                                                                 {SQ_ELEM_lerp_back_c, "gab"}}}};
 
+/* What where keeps. */
+enum { WHERE_SAVED_CONDITION };
+
 /* y = a where c, else b;  da = dy where c, else 0; db = 0 where c, else dy */
 static sq_status where_forward(sq_call *c) {
-  SQ_TRY(sq__save(c, c->in[0]));
-  return sq_where(c->in[0], c->in[1], c->in[2], &c->out[0]);
+  SQ_TRY(sq__save(c, WHERE_SAVED_CONDITION, c->in[IN_WHERE_CONDITION]));
+  return sq_where(c->in[IN_WHERE_CONDITION], c->in[IN_WHERE_X], c->in[IN_WHERE_Y], &c->out[0]);
 }
 
 static sq_status where_backward(sq_back *b) {
   SQ_OWN sq_tensor *zero = NULL;
-  sq_tensor *mask = sq__saved(b, 0), *value;
+  sq_tensor *mask = sq__saved(b, WHERE_SAVED_CONDITION), *value;
   SQ_TRY(sq_tensor_scalar(b->dy[0]->dtype, 0, &zero));
-  if (sq__needs(b, 1)) {
+  if (sq__needs(b, IN_WHERE_X)) {
     SQ_TRY(sq_where(mask, b->dy[0], zero, &value));
-    SQ_TRY(sq__give(b, 1, value));
+    SQ_TRY(sq__give(b, IN_WHERE_X, value));
   }
-  if (!sq__needs(b, 2)) return SQ_OK;
+  if (!sq__needs(b, IN_WHERE_Y)) return SQ_OK;
   SQ_TRY(sq_where(mask, zero, b->dy[0], &value));
-  return sq__give(b, 2, value);
+  return sq__give(b, IN_WHERE_Y, value);
 }
-const sq_op_impl sq__op_where = {
-    .forward = where_forward, .backward = where_backward, .promotes = ~1u, .mixed = true};
+const sq_op_impl sq__op_where = {.forward = where_forward,
+                                 .backward = where_backward,
+                                 .promotes = ~(1u << IN_WHERE_CONDITION),
+                                 .mixed = true};
 
 /* --- tests: bool, without gradient ---------------------------------------------------------- */
 
 /* name_ of a test: its bool result in x's dtype. */
 static sq_status test_into(sq_call *c) {
   SQ_TRY(c->op->impl->forward(c));
-  for (int i = 1; i < c->nin; i++) SQ_TRY(sq_check_expands(c->op->name, c->in[i], c->in[0]));
-  return sq_tensor_copy(c->in[0], c->out[0]);
+  for (int i = 1; i < c->nin; i++) SQ_TRY(sq_check_expands(c->op->name, c->in[i], c->in[IN_X]));
+  return sq_tensor_copy(c->in[IN_X], c->out[0]);
 }
+
+SQ_ALIKE(IN_LOGICAL_OR_OTHER, IN_LOGICAL_AND_OTHER);
+SQ_ALIKE(IN_LOGICAL_XOR_OTHER, IN_LOGICAL_AND_OTHER);
 
 /* Both, or one of them, as bool: the lesser or the greater of 0 and 1. */
 static sq_status logical(sq_call *c, sq_elem kernel) {
   SQ_OWN sq_tensor *a = NULL, *b = NULL;
-  SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &c->in[0], NULL, &a));
-  SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &c->in[1], NULL, &b));
+  SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &c->in[IN_X], NULL, &a));
+  SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &c->in[IN_LOGICAL_AND_OTHER], NULL, &b));
   return sq_map(c->op->name, kernel, (sq_tensor *[]){a, b}, NULL, &c->out[0]);
 }
 

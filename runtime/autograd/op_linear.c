@@ -7,7 +7,7 @@
 #include "tensor/view.h"
 
 static sq_status check_linear(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
+  const sq_tensor *x = c->in[IN_X], *w = c->in[IN_LINEAR_WEIGHT], *b = c->in[IN_LINEAR_BIAS];
   if (w->ndim != 2) {
     return sq_fail(SQ_ESHAPE, "[linear] weight is %s: it must be (out,in)",
                    sq_tensor_shape_text(w, SQ_SHAPE_BUF));
@@ -22,7 +22,7 @@ static sq_status check_linear(const sq_call *c) {
                    sq_tensor_shape_text(b, SQ_SHAPE_BUF), sq_tensor_shape_text(w, SQ_SHAPE_BUF),
                    (long long)w->shape[0]);
   }
-  return sq__want_float(c, 0);
+  return sq__want_float(c, IN_X);
 }
 
 typedef struct bias_job {
@@ -40,27 +40,30 @@ static void bias_tile(int64_t tile, void *context) {
   j->kern->add_row(n, j->O, j->bias, j->y + (size_t)(first * j->O) * j->size);
 }
 
+/* What is kept. */
+enum { X, WEIGHT };
+
 /* y = x w^T + b.  x (...,I), w (O,I), b (O) -> y (...,O).  dx = dy w, dw = dy^T x, db = column sums
  * of dy. */
 static sq_status linear_forward(sq_call *c) {
   SQ_TRY(check_linear(c));
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL;
-  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
-  SQ_TRY(sq_tensor_contiguous(c->in[1], &w));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_LINEAR_WEIGHT], &w));
   int64_t shape[SQ_MAX_DIMS], I = w->shape[1], O = w->shape[0], rows = 1;
   for (int i = 0; i < x->ndim - 1; i++) rows *= shape[i] = x->shape[i];
   shape[x->ndim - 1] = O;
   SQ_TRY(sq_tensor_new(x->dtype, x->ndim, shape, &y));
   SQ_TRY(sq_gemm_tiled(x->dtype, false, true, rows, O, I, 1, sq_data(x), I, sq_data(w), I, 0,
                        sq_data(y), O));
-  if (c->in[2]) {
-    SQ_TRY(sq_tensor_contiguous(c->in[2], &b));
+  if (c->in[IN_LINEAR_BIAS]) {
+    SQ_TRY(sq_tensor_contiguous(c->in[IN_LINEAR_BIAS], &b));
     bias_job j = {sq_kern_of(x->dtype), sq_data(b), sq_data(y), sq_dtype_size(x->dtype), rows, O};
     sq_parallel(sq_tiles(rows, SQ_BIAS_ROWS), rows * O / 4, bias_tile, &j);
     SQ_TRY(sq_interrupt_check());
   }
-  SQ_TRY(sq__save(c, c->in[0]));
-  SQ_TRY(sq__save(c, c->in[1]));
+  SQ_TRY(sq__save(c, X, c->in[IN_X]));
+  SQ_TRY(sq__save(c, WEIGHT, c->in[IN_LINEAR_WEIGHT]));
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
@@ -68,29 +71,29 @@ static sq_status linear_forward(sq_call *c) {
 static sq_status linear_backward(sq_back *b) {
   SQ_OWN sq_tensor *dy = NULL, *x = NULL, *w = NULL, *dx = NULL, *dw = NULL, *db = NULL;
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &dy));
-  SQ_TRY(sq_tensor_contiguous(sq__saved(b, 0), &x));
-  SQ_TRY(sq_tensor_contiguous(sq__saved(b, 1), &w));
+  SQ_TRY(sq_tensor_contiguous(sq__saved(b, X), &x));
+  SQ_TRY(sq_tensor_contiguous(sq__saved(b, WEIGHT), &w));
   sq_dtype dtype = x->dtype;
   int64_t O = w->shape[0], I = w->shape[1], rows = 1;
   for (int i = 0; i < x->ndim - 1; i++) rows *= x->shape[i];
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_tensor_new_like(x, dtype, &dx));
     SQ_TRY(sq_gemm_tiled(dtype, false, false, rows, I, O, 1, sq_data(dy), O, sq_data(w), I, 0,
                          sq_data(dx), I));
   }
-  if (sq__needs(b, 1)) {
+  if (sq__needs(b, IN_LINEAR_WEIGHT)) {
     SQ_TRY(sq_tensor_new_like(w, dtype, &dw));
     SQ_TRY(sq_gemm_tiled(dtype, true, false, O, I, rows, 1, sq_data(dy), O, sq_data(x), I, 0,
                          sq_data(dw), I));
   }
-  if (sq__needs(b, 2)) {
+  if (sq__needs(b, IN_LINEAR_BIAS)) {
     SQ_OWN sq_tensor *flat = NULL;
     SQ_TRY(sq_view(dy, 2, (int64_t[]){rows, O}, &flat));
     SQ_TRY(sq_sum(flat, 1, false, &db));
   }
-  b->dx[0] = sq_tensor_give(&dx);
-  b->dx[1] = sq_tensor_give(&dw);
-  b->dx[2] = sq_tensor_give(&db);
+  b->dx[IN_X] = sq_tensor_give(&dx);
+  b->dx[IN_LINEAR_WEIGHT] = sq_tensor_give(&dw);
+  b->dx[IN_LINEAR_BIAS] = sq_tensor_give(&db);
   return SQ_OK;
 }
 

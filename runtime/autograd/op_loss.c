@@ -10,6 +10,28 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
+/* Inputs of all losses; not every one has a weight. */
+enum {
+  IN_INPUT = IN_CROSS_ENTROPY_INPUT,
+  IN_TARGET = IN_CROSS_ENTROPY_TARGET,
+  IN_WEIGHT = IN_CROSS_ENTROPY_WEIGHT
+};
+
+#define SAME_INPUTS(op)                \
+  SQ_ALIKE(IN_##op##_INPUT, IN_INPUT); \
+  SQ_ALIKE(IN_##op##_TARGET, IN_TARGET)
+
+SAME_INPUTS(NLL_LOSS);
+SAME_INPUTS(BINARY_CROSS_ENTROPY);
+SAME_INPUTS(BINARY_CROSS_ENTROPY_WITH_LOGITS);
+SAME_INPUTS(MSE_LOSS);
+SAME_INPUTS(L1_LOSS);
+SAME_INPUTS(SMOOTH_L1_LOSS);
+SAME_INPUTS(KL_DIV);
+SQ_ALIKE(IN_NLL_LOSS_WEIGHT, IN_WEIGHT);
+SQ_ALIKE(IN_BINARY_CROSS_ENTROPY_WEIGHT, IN_WEIGHT);
+SQ_ALIKE(IN_BINARY_CROSS_ENTROPY_WITH_LOGITS_WEIGHT, IN_WEIGHT);
+
 /* --- cross-entropy: softmax and the negative log-likelihood in one -------------------------- */
 
 /* Logits as rows (N,C) whatever their dims: (C), (N,C) or (N,C,...) with the classes in dim 2. */
@@ -52,7 +74,7 @@ static sq_status refuse_gradient(const sq_call *c, const sq_tensor *t, const cha
 }
 
 static sq_status check_weight(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *w = c->in[2];
+  const sq_tensor *x = c->in[IN_INPUT], *w = c->in[IN_WEIGHT];
   int64_t C = x->shape[x->ndim > 1];
   if (w && (w->ndim != 1 || w->shape[0] != C || w->dtype != x->dtype)) {
     return sq_fail(SQ_ESHAPE, "[%s] weight is %s %s: it must be %s (%" PRId64 ")", c->op->name,
@@ -63,9 +85,9 @@ static sq_status check_weight(const sq_call *c) {
 }
 
 static sq_status check_shapes(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *t = c->in[1];
-  SQ_TRY(sq__want_float(c, 0));
-  SQ_TRY(refuse_gradient(c, c->in[2], "weight"));
+  const sq_tensor *x = c->in[IN_INPUT], *t = c->in[IN_TARGET];
+  SQ_TRY(sq__want_float(c, IN_INPUT));
+  SQ_TRY(refuse_gradient(c, c->in[IN_WEIGHT], "weight"));
   bool fits = x->ndim >= 1 && t->ndim == x->ndim - 1;
   for (int i = 0, k = 0; fits && i < x->ndim; i++)
     if (i != (x->ndim > 1)) fits = x->shape[i] == t->shape[k++];
@@ -79,7 +101,7 @@ static sq_status check_shapes(const sq_call *c) {
 
 /* The target as contiguous int64 classes, all in 0..C-1 or ignored. */
 static sq_status read_classes(const sq_call *c, int64_t C, int64_t ignore, sq_tensor **out) {
-  sq_tensor *t = c->in[1];
+  sq_tensor *t = c->in[IN_TARGET];
   if (t->dtype != SQ_I64 && t->dtype != SQ_U8) {
     return sq_fail(SQ_ETYPE, "[%s] target is %s: classes are int64, convert it with x:long()",
                    c->op->name, sq_dtype_name(t->dtype));
@@ -163,41 +185,41 @@ static sq_status spread_loss(sq_tensor *dy, char reduction, double total, sq_ten
   return sq_map("mean", SQ_ELEM_div, (sq_tensor *[]){dy, divisor}, NULL, out);
 }
 
-/* Saved: p (N,C), classes (N), weight (C) or NULL; ints ignore, reduction; numbers smoothing,
- * total. */
-static sq_status save_rows(sq_call *c, sq_tensor *p, sq_tensor *t, int64_t ignore, char reduction,
-                           double smoothing, double total) {
-  SQ_TRY(sq__save(c, p));
-  SQ_TRY(sq__save(c, t));
-  SQ_TRY(sq__save(c, c->in[2]));
-  sq__save_ints(c, 3, (int64_t[]){ignore, reduction, false});
-  sq__save_number(c, smoothing);
-  sq__save_number(c, total);
-  return SQ_OK;
-}
+/* What cross_entropy keeps: p (N,C) and the classes (N), or log p and the weighed probabilities of
+ * a target that holds some; the weight (C). */
+enum { ROWS_P, ROWS_CLASSES, ROWS_WEIGHT };
+enum { TARGET_LOG_P, TARGET_Q, TARGET_WEIGHT = ROWS_WEIGHT };
+
+typedef struct entropy {
+  bool distribution; /* the target held probabilities */
+  int dim;           /* of the classes, there */
+  int64_t ignore;
+  char reduction;
+  double smoothing, total; /* total: what a mean is divided by */
+} entropy;
 
 /* True for a target that holds a probability of each class: of input's shape, floats. */
 static bool is_distribution(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *t = c->in[1];
+  const sq_tensor *x = c->in[IN_INPUT], *t = c->in[IN_TARGET];
   return sq_is_float(t->dtype) && x->ndim > 0 &&
          sq_shape_equal(x->ndim, x->shape, t->ndim, t->shape);
 }
 
 static sq_status check_distribution(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *t = c->in[1];
-  SQ_TRY(sq__want_float(c, 0));
-  SQ_TRY(refuse_gradient(c, c->in[2], "weight"));
+  const sq_tensor *x = c->in[IN_INPUT], *t = c->in[IN_TARGET];
+  SQ_TRY(sq__want_float(c, IN_INPUT));
+  SQ_TRY(refuse_gradient(c, c->in[IN_WEIGHT], "weight"));
   SQ_TRY(check_weight(c));
   if (t->dtype != x->dtype) {
     return sq_fail(SQ_ETYPE,
                    "[cross_entropy] input is %s, target is %s: convert one with :to(dtype)",
                    sq_dtype_name(x->dtype), sq_dtype_name(t->dtype));
   }
-  if (c->arg[3].integer < 0) return SQ_OK;
+  if (c->arg[CROSS_ENTROPY_IGNORE_INDEX].integer < 0) return SQ_OK;
   return sq_fail(SQ_EARG,
                  "[cross_entropy] ignore_index %" PRId64
                  " is a class, but target holds probabilities: leave it out",
-                 c->arg[3].integer);
+                 c->arg[CROSS_ENTROPY_IGNORE_INDEX].integer);
 }
 
 /* t scaled by `factor`, plus `more`, times w (C) along dim `dim`; w may be NULL. */
@@ -221,63 +243,62 @@ static sq_status weigh(sq_tensor *t, double factor, double more, sq_tensor *w, i
  * the number of rows.  dinput = p sum_c dloss q - dloss q;  dtarget = -dloss (1-s) w log p */
 static sq_status distribution_forward(sq_call *c, double smoothing) {
   SQ_TRY(check_distribution(c));
-  sq_tensor *x = c->in[0];
+  sq_tensor *x = c->in[IN_INPUT];
   int dim = x->ndim > 1;
   double classes = (double)x->shape[dim];
   SQ_OWN sq_tensor *log_p = NULL, *q = NULL, *terms = NULL, *sum = NULL, *each = NULL;
   SQ_TRY(sq_along_dim(SQ_ALONG_LOG_SOFTMAX, &x, dim, &log_p));
-  SQ_TRY(weigh(c->in[1], 1 - smoothing, smoothing / classes, c->in[2], dim, &q));
+  SQ_TRY(weigh(c->in[IN_TARGET], 1 - smoothing, smoothing / classes, c->in[IN_WEIGHT], dim, &q));
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){log_p, q}, NULL, &terms));
   SQ_TRY(sq_sum(terms, 1u << dim, false, &sum));
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_neg, &sum, NULL, &each));
-  char reduction = reduction_of(c, 4);
+  char reduction = reduction_of(c, CROSS_ENTROPY_REDUCTION);
   double total = reduction == 'm' ? (double)each->numel : 1;
-  SQ_TRY(sq__save(c, log_p));
-  SQ_TRY(sq__save(c, q));
-  SQ_TRY(sq__save(c, c->in[2]));
-  sq__save_ints(c, 3, (int64_t[]){dim, reduction, true});
-  sq__save_number(c, smoothing);
-  sq__save_number(c, total);
+  SQ_TRY(sq__save(c, TARGET_LOG_P, log_p));
+  SQ_TRY(sq__save(c, TARGET_Q, q));
+  SQ_TRY(sq__save(c, TARGET_WEIGHT, c->in[IN_WEIGHT]));
+  SQ_SAVE_VALUES(c, entropy, .distribution = true, .dim = dim, .reduction = reduction,
+                 .smoothing = smoothing, .total = total);
   return reduce_loss(each, reduction, total, each->ndim, each->shape, &c->out[0]);
 }
 
 static sq_status distribution_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL, *wide = NULL, *minus = NULL, *slope = NULL;
-  sq_tensor *log_p = sq__saved(b, 0), *q = sq__saved(b, 1), *value;
-  int dim = (int)sq__ints(b)[0];
-  char reduction = (char)sq__ints(b)[1];
-  SQ_TRY(spread_loss(b->dy[0], reduction, sq__number(b, 1), &g));
-  if (reduction == 'n') {
-    SQ_TRY(sq_unsqueeze(g, dim, &wide));
+  const entropy *v = sq__values(b);
+  sq_tensor *log_p = sq__saved(b, TARGET_LOG_P), *q = sq__saved(b, TARGET_Q), *value;
+  SQ_TRY(spread_loss(b->dy[0], v->reduction, v->total, &g));
+  if (v->reduction == 'n') {
+    SQ_TRY(sq_unsqueeze(g, v->dim, &wide));
   } else {
     wide = sq_tensor_keep(g);
   }
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_neg, &wide, NULL, &minus));
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_INPUT)) {
     SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){q, minus}, NULL, &slope));
-    SQ_TRY(sq_along_dim(SQ_ALONG_LOG_SOFTMAX_BACK, (sq_tensor *[]){slope, log_p}, dim, &b->dx[0]));
+    sq_tensor *in[] = {slope, log_p};
+    SQ_TRY(sq_along_dim(SQ_ALONG_LOG_SOFTMAX_BACK, in, v->dim, &b->dx[IN_INPUT]));
   }
-  if (!sq__needs(b, 1)) return SQ_OK;
+  if (!sq__needs(b, IN_TARGET)) return SQ_OK;
   SQ_OWN sq_tensor *weighed = NULL;
-  SQ_TRY(weigh(log_p, 1 - sq__number(b, 0), 0, sq__saved(b, 2), dim, &weighed));
+  SQ_TRY(weigh(log_p, 1 - v->smoothing, 0, sq__saved(b, TARGET_WEIGHT), v->dim, &weighed));
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){weighed, minus}, NULL, &value));
-  return sq__give(b, 1, value);
+  return sq__give(b, IN_TARGET, value);
 }
 
 /* loss_i = -w_t ((1-s) log p_t) - s/C sum_c w_c log p_c, p = softmax(input_i), t = target_i; mean:
  * divided by the sum of the w_t of rows that are not ignored.  dinput = dloss w (p - target). */
 static sq_status cross_entropy_forward(sq_call *c) {
-  int64_t ignore = c->arg[3].integer;
-  double smoothing = c->arg[5].number;
+  int64_t ignore = c->arg[CROSS_ENTROPY_IGNORE_INDEX].integer;
+  double smoothing = c->arg[CROSS_ENTROPY_LABEL_SMOOTHING].number;
   if (!(smoothing >= 0 && smoothing <= 1)) {
     return sq_fail(SQ_EARG, "[cross_entropy] label_smoothing is %g: it must be 0 to 1", smoothing);
   }
   if (is_distribution(c)) return distribution_forward(c, smoothing);
   SQ_TRY(check_shapes(c));
   SQ_OWN sq_tensor *x = NULL, *t = NULL, *w = NULL, *p = NULL, *each = NULL;
-  SQ_TRY(read_classes(c, c->in[0]->shape[c->in[0]->ndim > 1], ignore, &t));
-  SQ_TRY(class_rows(c->in[0], &x));
-  if (c->in[2]) SQ_TRY(sq_tensor_contiguous(c->in[2], &w));
+  SQ_TRY(read_classes(c, c->in[IN_INPUT]->shape[c->in[IN_INPUT]->ndim > 1], ignore, &t));
+  SQ_TRY(class_rows(c->in[IN_INPUT], &x));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_WEIGHT], &w));
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &p));
   SQ_TRY(sq_tensor_new(x->dtype, 1, x->shape, &each));
   rows_job j = {.kern = sq_kern_of(x->dtype),
@@ -287,39 +308,44 @@ static sq_status cross_entropy_forward(sq_call *c) {
                 .ignore = ignore,
                 .smoothing = smoothing,
                 .x = sq_data(x),
-                .weight = w ? sq_data(w) : NULL,
+                .weight = sq__data_or_null(w),
                 .t = sq_data(t),
                 .y = sq_data(p),
                 .loss = sq_data(each)};
   if (x->numel > 0) SQ_TRY(run_rows(&j, forward_tile));
-  char reduction = reduction_of(c, 4);
+  char reduction = reduction_of(c, CROSS_ENTROPY_REDUCTION);
   double total = reduction == 'm' ? total_weight(t, w, ignore) : 1;
-  SQ_TRY(save_rows(c, p, t, ignore, reduction, smoothing, total));
-  return reduce_loss(each, reduction, total, c->in[1]->ndim, c->in[1]->shape, &c->out[0]);
+  SQ_TRY(sq__save(c, ROWS_P, p));
+  SQ_TRY(sq__save(c, ROWS_CLASSES, t));
+  SQ_TRY(sq__save(c, ROWS_WEIGHT, c->in[IN_WEIGHT]));
+  SQ_SAVE_VALUES(c, entropy, .ignore = ignore, .reduction = reduction, .smoothing = smoothing,
+                 .total = total);
+  return reduce_loss(each, reduction, total, c->in[IN_TARGET]->ndim, c->in[IN_TARGET]->shape,
+                     &c->out[0]);
 }
 
 static sq_status cross_entropy_backward(sq_back *b) {
-  if (sq__ints(b)[2]) return distribution_backward(b);
+  const entropy *v = sq__values(b);
+  if (v->distribution) return distribution_backward(b);
   SQ_OWN sq_tensor *g = NULL, *w = NULL, *dx = NULL;
-  sq_tensor *p = sq__saved(b, 0);
-  char reduction = (char)sq__ints(b)[1];
-  SQ_TRY(spread_loss(b->dy[0], reduction, sq__number(b, 1), &g));
-  if (sq__saved(b, 2)) SQ_TRY(sq_tensor_contiguous(sq__saved(b, 2), &w));
+  sq_tensor *p = sq__saved(b, ROWS_P);
+  SQ_TRY(spread_loss(b->dy[0], v->reduction, v->total, &g));
+  SQ_TRY(sq__contiguous_or_null(sq__saved(b, ROWS_WEIGHT), &w));
   SQ_TRY(sq_tensor_new_like(p, p->dtype, &dx));
   rows_job j = {.kern = sq_kern_of(p->dtype),
                 .size = sq_dtype_size(p->dtype),
                 .N = p->shape[0],
                 .C = p->shape[1],
-                .ignore = sq__ints(b)[0],
-                .gs = reduction == 'n',
-                .smoothing = sq__number(b, 0),
+                .ignore = v->ignore,
+                .gs = v->reduction == 'n',
+                .smoothing = v->smoothing,
                 .p = sq_data(p),
                 .g = sq_data(g),
-                .weight = w ? sq_data(w) : NULL,
-                .t = sq_data(sq__saved(b, 1)),
+                .weight = sq__data_or_null(w),
+                .t = sq_data(sq__saved(b, ROWS_CLASSES)),
                 .y = sq_data(dx)};
   if (p->numel > 0) SQ_TRY(run_rows(&j, backward_tile));
-  return from_class_rows(dx, sq__in_ndim(b, 0), sq__in_shape(b, 0), &b->dx[0]);
+  return from_class_rows(dx, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), &b->dx[IN_INPUT]);
 }
 const sq_op_impl sq__op_cross_entropy = {.forward = cross_entropy_forward,
                                          .backward = cross_entropy_backward,
@@ -365,44 +391,52 @@ static sq_status scale_classes(sq_tensor *x, sq_tensor *scale, sq_tensor **out) 
   return sq_where(ignored, zero, product, out);
 }
 
+/* What nll_loss keeps: where each row's class lies, what it counts, and the shape of the rows. */
+enum { NLL_PLACES, NLL_SCALE };
+
+typedef struct likelihood {
+  char reduction;
+  double total;
+  int64_t rows[2];
+} likelihood;
+
 /* loss_i = -w_t x_i[t], t = target_i; mean: divided by the sum of the w_t of rows that count.
  * dx_i[t] = -w_t dloss_i */
 static sq_status nll_loss_forward(sq_call *c) {
   SQ_TRY(check_shapes(c));
-  int64_t ignore = c->arg[3].integer;
+  int64_t ignore = c->arg[NLL_LOSS_IGNORE_INDEX].integer;
   SQ_OWN sq_tensor *x = NULL, *t = NULL, *at = NULL, *scale = NULL, *flat = NULL, *picked = NULL;
   SQ_OWN sq_tensor *each = NULL;
-  SQ_TRY(read_classes(c, c->in[0]->shape[c->in[0]->ndim > 1], ignore, &t));
-  SQ_TRY(class_rows(c->in[0], &x));
-  SQ_TRY(class_places(x, t, c->in[2], ignore, &at, &scale));
+  SQ_TRY(read_classes(c, c->in[IN_INPUT]->shape[c->in[IN_INPUT]->ndim > 1], ignore, &t));
+  SQ_TRY(class_rows(c->in[IN_INPUT], &x));
+  SQ_TRY(class_places(x, t, c->in[IN_WEIGHT], ignore, &at, &scale));
   SQ_TRY(sq_reshape(x, 1, (int64_t[]){x->numel}, &flat));
   SQ_TRY(sq_index_select(flat, 0, at->numel, sq_data(at), &picked));
   SQ_TRY(scale_classes(picked, scale, &each));
-  char reduction = reduction_of(c, 4);
-  double total = reduction == 'm' ? total_weight(t, c->in[2], ignore) : 1;
-  SQ_TRY(sq__save(c, at));
-  SQ_TRY(sq__save(c, scale));
-  sq__save_int(c, reduction);
-  sq__save_ints(c, 2, x->shape);
-  sq__save_number(c, total);
-  return reduce_loss(each, reduction, total, c->in[1]->ndim, c->in[1]->shape, &c->out[0]);
+  char reduction = reduction_of(c, NLL_LOSS_REDUCTION);
+  double total = reduction == 'm' ? total_weight(t, c->in[IN_WEIGHT], ignore) : 1;
+  SQ_TRY(sq__save(c, NLL_PLACES, at));
+  SQ_TRY(sq__save(c, NLL_SCALE, scale));
+  SQ_SAVE_VALUES(c, likelihood, reduction, total, {x->shape[0], x->shape[1]});
+  return reduce_loss(each, reduction, total, c->in[IN_TARGET]->ndim, c->in[IN_TARGET]->shape,
+                     &c->out[0]);
 }
 
 static sq_status nll_loss_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL, *row = NULL, *values = NULL, *dx = NULL, *flat = NULL;
-  sq_tensor *at = sq__saved(b, 0), *scale = sq__saved(b, 1);
-  char reduction = (char)sq__ints(b)[0];
-  SQ_TRY(spread_loss(b->dy[0], reduction, sq__number(b, 0), &g));
-  if (reduction == 'n') {
+  const likelihood *v = sq__values(b);
+  sq_tensor *at = sq__saved(b, NLL_PLACES), *scale = sq__saved(b, NLL_SCALE);
+  SQ_TRY(spread_loss(b->dy[0], v->reduction, v->total, &g));
+  if (v->reduction == 'n') {
     SQ_TRY(sq_reshape(g, 1, (int64_t[]){g->numel}, &row));
   } else {
     row = sq_tensor_keep(g);
   }
   SQ_TRY(scale_classes(row, scale, &values));
-  SQ_TRY(sq_tensor_full(values->dtype, 2, sq__ints(b) + 1, 0, &dx));
+  SQ_TRY(sq_tensor_full(values->dtype, 2, v->rows, 0, &dx));
   SQ_TRY(sq_view(dx, 1, (int64_t[]){dx->numel}, &flat));
   SQ_TRY(sq_index_put(flat, 0, at->numel, sq_data(at), values, false));
-  return from_class_rows(dx, sq__in_ndim(b, 0), sq__in_shape(b, 0), &b->dx[0]);
+  return from_class_rows(dx, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), &b->dx[IN_INPUT]);
 }
 const sq_op_impl sq__op_nll_loss = {
     .forward = nll_loss_forward, .backward = nll_loss_backward, .mixed = true, .functional = true};
@@ -410,8 +444,8 @@ const sq_op_impl sq__op_nll_loss = {
 /* --- element by element: input and target of one shape -------------------------------------- */
 
 static sq_status check_pair(const sq_call *c) {
-  const sq_tensor *x = c->in[0], *t = c->in[1];
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_INPUT], *t = c->in[IN_TARGET];
+  SQ_TRY(sq__want_float(c, IN_INPUT));
   if (sq_shape_equal(x->ndim, x->shape, t->ndim, t->shape)) return SQ_OK;
   return sq_fail(SQ_ESHAPE, "[%s] input is %s, target is %s: they must be equal", c->op->name,
                  sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(t, SQ_SHAPE_BUF));
@@ -419,18 +453,29 @@ static sq_status check_pair(const sq_call *c) {
 
 /* Fails where input or target was no float before the two met. */
 static sq_status check_floats(const sq_call *c) {
-  for (int i = 0; i < 2; i++) {
+  for (int i = IN_INPUT; i <= IN_TARGET; i++) {
     sq_dtype dtype = c->arg[i].tensor->dtype;
     if (sq_is_float(dtype)) continue;
     return sq_fail(SQ_ETYPE,
                    "[%s] %s is %s: it must be float32 or float64, convert it with :float()",
-                   c->op->name, i ? "target" : "input", sq_dtype_name(dtype));
+                   c->op->name, i == IN_TARGET ? "target" : "input", sq_dtype_name(dtype));
   }
   return SQ_OK;
 }
 
-/* each (times weight, which broadcasts) -> the loss; saves input, target, weight. */
-static sq_status finish_loss(sq_call *c, sq_tensor *each, sq_tensor *weight, char reduction) {
+/* What these losses keep. */
+enum { SAVED_INPUT, SAVED_TARGET, SAVED_WEIGHT, SAVED_POS_WEIGHT };
+
+typedef struct pair {
+  char reduction;
+  double total;
+  double p;  /* of the kernel */
+  bool logs; /* kl_div: the target is log-probabilities */
+} pair;
+
+/* each (times weight, which broadcasts) -> the loss, by v.reduction; keeps v, input, target and
+ * weight. */
+static sq_status finish_loss(sq_call *c, sq_tensor *each, sq_tensor *weight, pair v) {
   SQ_OWN sq_tensor *weighted = NULL;
   if (weight) {
     SQ_TRY(refuse_gradient(c, weight, "weight"));
@@ -439,27 +484,28 @@ static sq_status finish_loss(sq_call *c, sq_tensor *each, sq_tensor *weight, cha
   } else {
     weighted = sq_tensor_keep(each);
   }
-  bool batch = reduction == 'b';
-  const sq_tensor *x = c->in[0];
-  double total = batch ? (x->ndim ? (double)x->shape[0] : 1) : (double)x->numel;
-  SQ_TRY(sq__save(c, c->in[0]));
-  SQ_TRY(sq__save(c, c->in[1]));
-  SQ_TRY(sq__save(c, weight));
-  reduction = batch ? 'm' : reduction;
-  sq__save_int(c, reduction);
-  sq__save_number(c, total);
-  return reduce_loss(weighted, reduction, total, x->ndim, x->shape, &c->out[0]);
+  bool batch = v.reduction == 'b';
+  const sq_tensor *x = c->in[IN_INPUT];
+  v.total = batch ? (x->ndim ? (double)x->shape[0] : 1) : (double)x->numel;
+  if (batch) v.reduction = 'm';
+  SQ_TRY(sq__save(c, SAVED_INPUT, c->in[IN_INPUT]));
+  SQ_TRY(sq__save(c, SAVED_TARGET, c->in[IN_TARGET]));
+  SQ_TRY(sq__save(c, SAVED_WEIGHT, weight));
+  sq__save_values(c, &v, sizeof v);
+  return reduce_loss(weighted, v.reduction, v.total, x->ndim, x->shape, &c->out[0]);
 }
 
 /* dL/deach, which broadcasts to x. */
 static sq_status start_loss_back(const sq_back *b, sq_tensor **out) {
   SQ_OWN sq_tensor *g = NULL;
-  SQ_TRY(spread_loss(b->dy[0], (char)sq__ints(b)[0], sq__number(b, 0), &g));
-  if (!sq__saved(b, 2)) {
+  const pair *v = sq__values(b);
+  sq_tensor *weight = sq__saved(b, SAVED_WEIGHT);
+  SQ_TRY(spread_loss(b->dy[0], v->reduction, v->total, &g));
+  if (!weight) {
     *out = sq_tensor_give(&g);
     return SQ_OK;
   }
-  return sq_map("loss", SQ_ELEM_mul, (sq_tensor *[]){g, sq__saved(b, 2)}, NULL, out);
+  return sq_map("loss", SQ_ELEM_mul, (sq_tensor *[]){g, weight}, NULL, out);
 }
 
 /* A loss of kernels alone. */
@@ -467,25 +513,24 @@ static sq_status pair_forward(sq_call *c, sq_elem kernel, int reduction_arg, dou
   SQ_OWN sq_tensor *each = NULL;
   SQ_TRY(check_pair(c));
   SQ_TRY(sq_map(c->op->name, kernel, c->in, &p, &each));
-  SQ_TRY(finish_loss(c, each, NULL, reduction_of(c, reduction_arg)));
-  sq__save_number(c, p);
-  return SQ_OK;
+  return finish_loss(c, each, NULL, (pair){.reduction = reduction_of(c, reduction_arg), .p = p});
 }
 
 /* Of losses of the difference: dtarget = -dinput. */
 static sq_status pair_backward(sq_back *b, sq_elem kernel) {
   SQ_OWN sq_tensor *g = NULL, *dx = NULL;
-  double p = sq__number(b, 1);
+  const pair *v = sq__values(b);
   SQ_TRY(start_loss_back(b, &g));
-  SQ_TRY(sq_map("loss", kernel, (sq_tensor *[]){g, sq__saved(b, 0), sq__saved(b, 1)}, &p, &dx));
-  if (sq__needs(b, 1)) SQ_TRY(sq_map("loss", SQ_ELEM_neg, &dx, NULL, &b->dx[1]));
-  b->dx[0] = sq_tensor_give(&dx);
+  sq_tensor *in[] = {g, sq__saved(b, SAVED_INPUT), sq__saved(b, SAVED_TARGET)};
+  SQ_TRY(sq_map("loss", kernel, in, &v->p, &dx));
+  if (sq__needs(b, IN_TARGET)) SQ_TRY(sq_map("loss", SQ_ELEM_neg, &dx, NULL, &b->dx[IN_TARGET]));
+  b->dx[IN_INPUT] = sq_tensor_give(&dx);
   return SQ_OK;
 }
 
 /* (x - t)^2;  dx = 2 (x - t) dy */
 static sq_status mse_loss_forward(sq_call *c) {
-  return pair_forward(c, SQ_ELEM_squared_error, 2, 0);
+  return pair_forward(c, SQ_ELEM_squared_error, MSE_LOSS_REDUCTION, 0);
 }
 static sq_status mse_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_squared_error_back);
@@ -497,7 +542,7 @@ const sq_op_impl sq__op_mse_loss = {.forward = mse_loss_forward,
 
 /* |x - t|;  dx = sign(x - t) dy */
 static sq_status l1_loss_forward(sq_call *c) {
-  return pair_forward(c, SQ_ELEM_absolute_error, 2, 0);
+  return pair_forward(c, SQ_ELEM_absolute_error, L1_LOSS_REDUCTION, 0);
 }
 static sq_status l1_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_absolute_error_back);
@@ -509,10 +554,10 @@ const sq_op_impl sq__op_l1_loss = {.forward = l1_loss_forward,
 
 /* d = |x - t|: d^2 / (2 beta) where d < beta, else d - beta/2 */
 static sq_status smooth_l1_loss_forward(sq_call *c) {
-  double beta = c->arg[3].number;
+  double beta = c->arg[SMOOTH_L1_LOSS_BETA].number;
   if (!(beta >= 0))
     return sq_fail(SQ_EARG, "[smooth_l1_loss] beta is %g: it must be at least 0", beta);
-  return pair_forward(c, SQ_ELEM_smooth_l1, 2, beta);
+  return pair_forward(c, SQ_ELEM_smooth_l1, SMOOTH_L1_LOSS_REDUCTION, beta);
 }
 static sq_status smooth_l1_loss_backward(sq_back *b) {
   return pair_backward(b, SQ_ELEM_smooth_l1_back);
@@ -546,10 +591,11 @@ static sq_status check_probabilities(sq_tensor *x, const char *what) {
 static sq_status binary_cross_entropy_forward(sq_call *c) {
   SQ_OWN sq_tensor *each = NULL;
   SQ_TRY(check_pair(c));
-  SQ_TRY(check_probabilities(c->in[0], "input"));
-  SQ_TRY(check_probabilities(c->in[1], "target"));
+  SQ_TRY(check_probabilities(c->in[IN_INPUT], "input"));
+  SQ_TRY(check_probabilities(c->in[IN_TARGET], "target"));
   SQ_TRY(sq_map("binary_cross_entropy", SQ_ELEM_bce, c->in, NULL, &each));
-  return finish_loss(c, each, c->in[2], reduction_of(c, 3));
+  return finish_loss(c, each, c->in[IN_WEIGHT],
+                     (pair){.reduction = reduction_of(c, BINARY_CROSS_ENTROPY_REDUCTION)});
 }
 
 /* log x, at least -100. */
@@ -572,11 +618,11 @@ static sq_status bce_target_back(sq_tensor *g, sq_tensor *x, sq_tensor **out) {
 
 static sq_status binary_cross_entropy_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL;
-  sq_tensor *x = sq__saved(b, 0), *t = sq__saved(b, 1);
+  sq_tensor *x = sq__saved(b, SAVED_INPUT), *t = sq__saved(b, SAVED_TARGET);
   SQ_TRY(start_loss_back(b, &g));
-  if (sq__needs(b, 0))
-    SQ_TRY(sq_map("loss", SQ_ELEM_bce_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[0]));
-  return sq__needs(b, 1) ? bce_target_back(g, x, &b->dx[1]) : SQ_OK;
+  if (sq__needs(b, IN_INPUT))
+    SQ_TRY(sq_map("loss", SQ_ELEM_bce_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[IN_INPUT]));
+  return sq__needs(b, IN_TARGET) ? bce_target_back(g, x, &b->dx[IN_TARGET]) : SQ_OK;
 }
 const sq_op_impl sq__op_binary_cross_entropy = {.forward = binary_cross_entropy_forward,
                                                 .backward = binary_cross_entropy_backward,
@@ -614,7 +660,8 @@ static sq_status weighted_logits(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_te
  * q: dx = ((1-t) - (1 + (q-1) t) (1 - sigmoid x)) dy, dt = (-x + (q-1) log(1 + e^-x)) dy */
 static sq_status binary_cross_entropy_with_logits_forward(sq_call *c) {
   SQ_OWN sq_tensor *each = NULL;
-  sq_tensor *x = c->in[0], *t = c->in[1], *q = c->in[3];
+  sq_tensor *x = c->in[IN_INPUT], *t = c->in[IN_TARGET],
+            *q = c->in[IN_BINARY_CROSS_ENTROPY_WITH_LOGITS_POS_WEIGHT];
   SQ_TRY(check_floats(c));
   SQ_TRY(check_pair(c));
   if (q) {
@@ -624,8 +671,10 @@ static sq_status binary_cross_entropy_with_logits_forward(sq_call *c) {
   } else {
     SQ_TRY(two(SQ_ELEM_bce_logits, x, t, &each));
   }
-  SQ_TRY(finish_loss(c, each, c->in[2], reduction_of(c, 3)));
-  return sq__save(c, q);
+  SQ_TRY(finish_loss(
+      c, each, c->in[IN_WEIGHT],
+      (pair){.reduction = reduction_of(c, BINARY_CROSS_ENTROPY_WITH_LOGITS_REDUCTION)}));
+  return sq__save(c, SAVED_POS_WEIGHT, q);
 }
 
 static sq_status weighted_logits_dx(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_tensor **out) {
@@ -651,17 +700,19 @@ static sq_status logits_dt(sq_tensor *x, sq_tensor *q, sq_tensor **out) {
 
 static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL, *each = NULL, *dt = NULL;
-  sq_tensor *x = sq__saved(b, 0), *t = sq__saved(b, 1), *q = sq__saved(b, 3);
+  sq_tensor *x = sq__saved(b, SAVED_INPUT), *t = sq__saved(b, SAVED_TARGET),
+            *q = sq__saved(b, SAVED_POS_WEIGHT);
   SQ_TRY(start_loss_back(b, &g));
-  if (sq__needs(b, 0) && !q)
-    SQ_TRY(sq_map("loss", SQ_ELEM_bce_logits_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[0]));
-  if (sq__needs(b, 0) && q) {
+  if (sq__needs(b, IN_INPUT) && !q)
+    SQ_TRY(
+        sq_map("loss", SQ_ELEM_bce_logits_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[IN_INPUT]));
+  if (sq__needs(b, IN_INPUT) && q) {
     SQ_TRY(weighted_logits_dx(x, t, q, &each));
-    SQ_TRY(two(SQ_ELEM_mul, each, g, &b->dx[0]));
+    SQ_TRY(two(SQ_ELEM_mul, each, g, &b->dx[IN_INPUT]));
   }
-  if (!sq__needs(b, 1)) return SQ_OK;
+  if (!sq__needs(b, IN_TARGET)) return SQ_OK;
   SQ_TRY(logits_dt(x, q, &dt));
-  return two(SQ_ELEM_mul, dt, g, &b->dx[1]);
+  return two(SQ_ELEM_mul, dt, g, &b->dx[IN_TARGET]);
 }
 const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
     .forward = binary_cross_entropy_with_logits_forward,
@@ -683,8 +734,8 @@ static sq_status t_log_t(sq_tensor *t, sq_tensor **out) {
  * e^t (t - x + 1) dy */
 static sq_status kl_div_forward(sq_call *c) {
   SQ_OWN sq_tensor *p = NULL, *a = NULL, *each = NULL;
-  sq_tensor *x = c->in[0], *t = c->in[1];
-  bool logs = c->arg[3].flag;
+  sq_tensor *x = c->in[IN_INPUT], *t = c->in[IN_TARGET];
+  bool logs = c->arg[KL_DIV_LOG_TARGET].flag;
   SQ_TRY(check_floats(c));
   SQ_TRY(check_pair(c));
   if (logs) {
@@ -696,27 +747,26 @@ static sq_status kl_div_forward(sq_call *c) {
     SQ_TRY(two(SQ_ELEM_mul, t, x, &a));
     SQ_TRY(two(SQ_ELEM_sub, p, a, &each));
   }
-  SQ_TRY(finish_loss(c, each, NULL, reduction_of(c, 2)));
-  sq__save_int(c, logs);
-  return SQ_OK;
+  pair v = {.reduction = reduction_of(c, KL_DIV_REDUCTION), .logs = logs};
+  return finish_loss(c, each, NULL, v);
 }
 
 static sq_status kl_div_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL, *p = NULL, *minus = NULL, *l = NULL, *a = NULL, *one = NULL;
   SQ_OWN sq_tensor *more = NULL, *each = NULL;
-  sq_tensor *x = sq__saved(b, 0), *t = sq__saved(b, 1);
-  bool logs = sq__ints(b)[1];
+  sq_tensor *x = sq__saved(b, SAVED_INPUT), *t = sq__saved(b, SAVED_TARGET);
+  bool logs = ((const pair *)sq__values(b))->logs;
   SQ_TRY(start_loss_back(b, &g));
   if (logs) {
     SQ_TRY(sq_map("kl_div", SQ_ELEM_exp, &t, NULL, &p));
   } else {
     p = sq_tensor_keep(t);
   }
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_INPUT)) {
     SQ_TRY(sq_map("kl_div", SQ_ELEM_neg, &p, NULL, &minus));
-    SQ_TRY(two(SQ_ELEM_mul, minus, g, &b->dx[0]));
+    SQ_TRY(two(SQ_ELEM_mul, minus, g, &b->dx[IN_INPUT]));
   }
-  if (!sq__needs(b, 1)) return SQ_OK;
+  if (!sq__needs(b, IN_TARGET)) return SQ_OK;
   SQ_TRY(sq_map("kl_div", logs ? SQ_ELEM_copy : SQ_ELEM_log, &t, NULL, &l));
   SQ_TRY(two(SQ_ELEM_sub, l, x, &a));
   SQ_TRY(sq_tensor_scalar(t->dtype, 1, &one));
@@ -726,7 +776,7 @@ static sq_status kl_div_backward(sq_back *b) {
   } else {
     each = sq_tensor_keep(more);
   }
-  return two(SQ_ELEM_mul, each, g, &b->dx[1]);
+  return two(SQ_ELEM_mul, each, g, &b->dx[IN_TARGET]);
 }
 const sq_op_impl sq__op_kl_div = {.forward = kl_div_forward,
                                   .backward = kl_div_backward,

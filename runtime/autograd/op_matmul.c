@@ -13,12 +13,20 @@ static sq_status put_in(sq_tensor *t, bool wanted, int dim, sq_tensor **out) {
   return SQ_OK;
 }
 
+/* What products of two keep: their operands. */
+enum { A, B };
+
+SQ_ALIKE(IN_MM_MAT2, IN_MATMUL_OTHER);
+SQ_ALIKE(IN_BMM_MAT2, IN_MATMUL_OTHER);
+SQ_ALIKE(IN_MV_VEC, IN_MATMUL_OTHER);
+SQ_ALIKE(IN_DOT_OTHER, IN_MATMUL_OTHER);
+
 /* y = a b (...,M,N), dims in front broadcast.  da = dy b^T, db = a^T dy, summed over what was
  * broadcast. */
 static sq_status matmul_forward(sq_call *c) {
-  SQ_TRY(sq_matmul(c->op->name, c->in[0], c->in[1], &c->out[0]));
-  SQ_TRY(sq__save(c, c->in[0]));
-  return sq__save(c, c->in[1]);
+  SQ_TRY(sq_matmul(c->op->name, c->in[IN_X], c->in[IN_MATMUL_OTHER], &c->out[0]));
+  SQ_TRY(sq__save(c, A, c->in[IN_X]));
+  return sq__save(c, B, c->in[IN_MATMUL_OTHER]);
 }
 
 /* db of one matrix b for many of a: all of a's rows against all of dy's. */
@@ -34,16 +42,16 @@ static sq_status rows_backward(sq_tensor *a, sq_tensor *dy, sq_tensor **out) {
 static sq_status matmul_backward(sq_back *b) {
   SQ_OWN sq_tensor *x = NULL, *y = NULL, *g1 = NULL, *g = NULL;
   sq_tensor *value;
-  bool row = sq__saved(b, 0)->ndim == 1, column = sq__saved(b, 1)->ndim == 1;
-  SQ_TRY(put_in(sq__saved(b, 0), row, 0, &x));
-  SQ_TRY(put_in(sq__saved(b, 1), column, 1, &y));
+  bool row = sq__saved(b, A)->ndim == 1, column = sq__saved(b, B)->ndim == 1;
+  SQ_TRY(put_in(sq__saved(b, A), row, 0, &x));
+  SQ_TRY(put_in(sq__saved(b, B), column, 1, &y));
   SQ_TRY(put_in(b->dy[0], column, b->dy[0]->ndim, &g1)); /* dy with the dims that vectors dropped */
   SQ_TRY(put_in(g1, row, g1->ndim - 1, &g));
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_matmul_t("matmul", g, false, y, true, &value));
-    SQ_TRY(sq__give(b, 0, value));
+    SQ_TRY(sq__give(b, IN_X, value));
   }
-  if (sq__needs(b, 1)) {
+  if (sq__needs(b, IN_MATMUL_OTHER)) {
     if (y->ndim == 2 && x->ndim > 2) {
       SQ_TRY(rows_backward(x, g, &value));
     } else {
@@ -53,7 +61,7 @@ static sq_status matmul_backward(sq_back *b) {
       SQ_OWN sq_tensor *dy = value;
       SQ_TRY(sq_squeeze(dy, 1u << (dy->ndim - 1), &value));
     }
-    SQ_TRY(sq__give(b, 1, value));
+    SQ_TRY(sq__give(b, IN_MATMUL_OTHER, value));
   }
   return SQ_OK;
 }
@@ -61,7 +69,7 @@ const sq_op_impl sq__op_matmul = {.forward = matmul_forward, .backward = matmul_
 
 /* The same for operands of fixed dims. */
 static sq_status fixed(sq_call *c, int xdim, int ydim) {
-  const sq_tensor *x = c->in[0], *y = c->in[1];
+  const sq_tensor *x = c->in[IN_X], *y = c->in[IN_MATMUL_OTHER];
   bool fits = x->ndim == xdim && y->ndim == ydim;
   if (fits && xdim == 3) fits = x->shape[0] == y->shape[0];
   if (fits) return matmul_forward(c);
@@ -80,11 +88,16 @@ const sq_op_impl sq__op_bmm = {.forward = bmm_forward, .backward = matmul_backwa
 const sq_op_impl sq__op_mv = {.forward = mv_forward, .backward = matmul_backward};
 const sq_op_impl sq__op_dot = {.forward = dot_forward, .backward = matmul_backward};
 
+/* What addmm keeps besides a and b. */
+typedef struct factors {
+  double beta, alpha;
+} factors;
+
 /* y = beta x + alpha a b;  dx = beta dy, da = alpha dy b^T, db = alpha a^T dy */
 static sq_status addmm_forward(sq_call *c) {
   SQ_OWN sq_tensor *product = NULL, *scaled = NULL;
-  sq_tensor *x = c->in[0], *a = c->in[1], *m = c->in[2];
-  double beta = c->arg[3].number, alpha = c->arg[4].number;
+  sq_tensor *x = c->in[IN_ADDMM_INPUT], *a = c->in[IN_ADDMM_MAT1], *m = c->in[IN_ADDMM_MAT2];
+  double beta = c->arg[ADDMM_BETA].number, alpha = c->arg[ADDMM_ALPHA].number;
   if (a->ndim != 2 || m->ndim != 2) {
     return sq_fail(SQ_ESHAPE, "[addmm] mat1 is %s, mat2 is %s: both must have 2 dims",
                    sq_tensor_shape_text(a, SQ_SHAPE_BUF), sq_tensor_shape_text(m, SQ_SHAPE_BUF));
@@ -96,10 +109,9 @@ static sq_status addmm_forward(sq_call *c) {
   }
   SQ_TRY(sq_matmul("addmm", a, m, &product));
   SQ_TRY(sq_check_expands("addmm", x, product));
-  SQ_TRY(sq__save(c, a));
-  SQ_TRY(sq__save(c, m));
-  sq__save_number(c, beta);
-  sq__save_number(c, alpha);
+  SQ_TRY(sq__save(c, A, a));
+  SQ_TRY(sq__save(c, B, m));
+  SQ_SAVE_VALUES(c, factors, beta, alpha);
   if (beta == 0) return sq_map("addmm", SQ_ELEM_scale, &product, &alpha, &c->out[0]);
   SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &x, &beta, &scaled));
   return sq_map("addmm", SQ_ELEM_add_scaled, (sq_tensor *[]){scaled, product}, &alpha, &c->out[0]);
@@ -107,38 +119,41 @@ static sq_status addmm_forward(sq_call *c) {
 
 static sq_status addmm_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL;
-  double beta = sq__number(b, 0), alpha = sq__number(b, 1);
+  const factors *v = sq__values(b);
   sq_tensor *value;
-  SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &b->dy[0], &alpha, &g));
-  if (sq__needs(b, 0)) {
-    SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &b->dy[0], &beta, &value));
-    SQ_TRY(sq__give(b, 0, value));
+  SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &b->dy[0], &v->alpha, &g));
+  if (sq__needs(b, IN_ADDMM_INPUT)) {
+    SQ_TRY(sq_map("addmm", SQ_ELEM_scale, &b->dy[0], &v->beta, &value));
+    SQ_TRY(sq__give(b, IN_ADDMM_INPUT, value));
   }
-  if (sq__needs(b, 1)) SQ_TRY(sq_matmul_t("addmm", g, false, sq__saved(b, 1), true, &b->dx[1]));
-  if (sq__needs(b, 2)) SQ_TRY(sq_matmul_t("addmm", sq__saved(b, 0), true, g, false, &b->dx[2]));
+  if (sq__needs(b, IN_ADDMM_MAT1))
+    SQ_TRY(sq_matmul_t("addmm", g, false, sq__saved(b, B), true, &b->dx[IN_ADDMM_MAT1]));
+  if (sq__needs(b, IN_ADDMM_MAT2))
+    SQ_TRY(sq_matmul_t("addmm", sq__saved(b, A), true, g, false, &b->dx[IN_ADDMM_MAT2]));
   return SQ_OK;
 }
 const sq_op_impl sq__op_addmm = {.forward = addmm_forward, .backward = addmm_backward};
 
 /* y[i][j] = a[i] b[j];  da = dy b, db = dy^T a */
 static sq_status outer_forward(sq_call *c) {
-  sq_tensor *x = c->in[0], *y = c->in[1];
+  sq_tensor *x = c->in[IN_X], *y = c->in[IN_OUTER_VEC2];
   if (x->ndim != 1 || y->ndim != 1) {
     return sq_fail(SQ_ESHAPE, "[outer] a is %s, b is %s: both must have 1 dim",
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(y, SQ_SHAPE_BUF));
   }
   SQ_OWN sq_tensor *column = NULL;
   SQ_TRY(sq_unsqueeze(x, 1, &column));
-  SQ_TRY(sq__save(c, x));
-  SQ_TRY(sq__save(c, y));
+  SQ_TRY(sq__save(c, A, x));
+  SQ_TRY(sq__save(c, B, y));
   return sq_map("outer", SQ_ELEM_mul, (sq_tensor *[]){column, y}, NULL, &c->out[0]);
 }
 
 static sq_status outer_backward(sq_back *b) {
   SQ_OWN sq_tensor *turned = NULL;
   SQ_TRY(sq_transpose(b->dy[0], 0, 1, &turned));
-  if (sq__needs(b, 0)) SQ_TRY(sq_matmul("outer", b->dy[0], sq__saved(b, 1), &b->dx[0]));
-  if (sq__needs(b, 1)) SQ_TRY(sq_matmul("outer", turned, sq__saved(b, 0), &b->dx[1]));
+  if (sq__needs(b, IN_X)) SQ_TRY(sq_matmul("outer", b->dy[0], sq__saved(b, B), &b->dx[IN_X]));
+  if (sq__needs(b, IN_OUTER_VEC2))
+    SQ_TRY(sq_matmul("outer", turned, sq__saved(b, A), &b->dx[IN_OUTER_VEC2]));
   return SQ_OK;
 }
 const sq_op_impl sq__op_outer = {

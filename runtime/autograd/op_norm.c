@@ -9,18 +9,12 @@
 #include "base/parallel.h"
 #include "tensor/map.h"
 
-static void *data_or_null(const sq_tensor *t) { return t ? sq_data(t) : NULL; }
-
-static sq_status contiguous_or_null(sq_tensor *t, sq_tensor **out) {
-  return t ? sq_tensor_contiguous(t, out) : SQ_OK;
-}
-
 static sq_status want_vector(const sq_call *c, int i, const char *what, int64_t n) {
   const sq_tensor *t = c->in[i];
   if (!t || (t->ndim == 1 && t->shape[0] == n)) return SQ_OK;
   return sq_fail(SQ_ESHAPE, "[%s] %s is %s, x is %s: it must be (%" PRId64 ")", c->op->name, what,
                  sq_tensor_shape_text(t, SQ_SHAPE_BUF),
-                 sq_tensor_shape_text(c->in[0], SQ_SHAPE_BUF), n);
+                 sq_tensor_shape_text(c->in[IN_X], SQ_SHAPE_BUF), n);
 }
 
 /* n numbers in double, undefined. */
@@ -86,14 +80,17 @@ static sq_status run_batch(batch_job *j, sq_tile_fn *tile) {
 }
 
 static sq_status check_batch(const sq_call *c, bool training) {
-  const sq_tensor *x = c->in[0];
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_X];
+  SQ_TRY(sq__want_float(c, IN_X));
   if (x->ndim < 2)
     return sq_fail(SQ_ESHAPE, "[batch_norm] x is %s: it must be (batch,channels,...)",
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF));
-  static const char *const names[] = {"x", "running_mean", "running_var", "weight", "bias"};
-  for (int i = 1; i < 5; i++) SQ_TRY(want_vector(c, i, names[i], x->shape[1]));
-  if (!training && (!c->in[1] || !c->in[2])) {
+  static const char *const names[] = {[IN_BATCH_NORM_RUNNING_MEAN] = "running_mean",
+                                      [IN_BATCH_NORM_RUNNING_VAR] = "running_var",
+                                      [IN_BATCH_NORM_WEIGHT] = "weight",
+                                      [IN_BATCH_NORM_BIAS] = "bias"};
+  for (int i = IN_X + 1; i < c->nin; i++) SQ_TRY(want_vector(c, i, names[i], x->shape[1]));
+  if (!training && (!c->in[IN_BATCH_NORM_RUNNING_MEAN] || !c->in[IN_BATCH_NORM_RUNNING_VAR])) {
     return sq_fail(SQ_EARG,
                    "[batch_norm] without training, running_mean and running_var are needed");
   }
@@ -124,64 +121,74 @@ static sq_status write_running(sq_tensor *running, sq_tensor *next) {
   return next ? sq_tensor_copy(running, next) : SQ_OK;
 }
 
+/* What is kept. */
+enum { BATCH_X, BATCH_W, BATCH_MEAN, BATCH_VAR };
+
+typedef struct batch_values {
+  bool training;
+  double eps;
+} batch_values;
+
 /* y = (x - mean) / sqrt(var + eps) w + b over channels; mean and var of the batch in training,
  * and then running = (1 - momentum) running + momentum (mean, unbiased var); else the running
  * ones.  dx = w rstd (dy - mean dy - x^ mean(dy x^)), x^ = (x - mean) rstd;
  * without training dx = w rstd dy.  dw = sum dy x^, db = sum dy. */
 static sq_status batch_norm_forward(sq_call *c) {
-  bool training = c->arg[5].flag;
+  bool training = c->arg[BATCH_NORM_TRAINING].flag;
   SQ_TRY(check_batch(c, training));
-  batch_job j = {.training = training, .eps = c->arg[7].number};
+  batch_job j = {.training = training, .eps = c->arg[BATCH_NORM_EPS].number};
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL, *mean = NULL, *var = NULL;
   SQ_OWN sq_tensor *next_mean = NULL, *next_var = NULL;
-  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
   set_extent(&j, x->dtype, x->ndim, x->shape);
-  SQ_TRY(contiguous_or_null(c->in[3], &w));
-  SQ_TRY(contiguous_or_null(c->in[4], &b));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_BATCH_NORM_WEIGHT], &w));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_BATCH_NORM_BIAS], &b));
   SQ_TRY(new_doubles(j.C, &mean));
   SQ_TRY(new_doubles(j.C, &var));
   if (!training) {
-    SQ_TRY(sq_tensor_copy(mean, c->in[1]));
-    SQ_TRY(sq_tensor_copy(var, c->in[2]));
+    SQ_TRY(sq_tensor_copy(mean, c->in[IN_BATCH_NORM_RUNNING_MEAN]));
+    SQ_TRY(sq_tensor_copy(var, c->in[IN_BATCH_NORM_RUNNING_VAR]));
   }
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
-  j.x = sq_data(x), j.w = data_or_null(w), j.b = data_or_null(b), j.y = sq_data(y);
+  j.x = sq_data(x), j.w = sq__data_or_null(w), j.b = sq__data_or_null(b), j.y = sq_data(y);
   j.mean = sq_data(mean), j.var = sq_data(var);
   SQ_TRY(run_batch(&j, batch_tile));
-  SQ_TRY(sq__save(c, x));
-  SQ_TRY(sq__save(c, w));
-  SQ_TRY(sq__save(c, mean));
-  SQ_TRY(sq__save(c, var));
-  sq__save_int(c, training);
-  sq__save_number(c, j.eps);
+  SQ_TRY(sq__save(c, BATCH_X, x));
+  SQ_TRY(sq__save(c, BATCH_W, w));
+  SQ_TRY(sq__save(c, BATCH_MEAN, mean));
+  SQ_TRY(sq__save(c, BATCH_VAR, var));
+  SQ_SAVE_VALUES(c, batch_values, training, j.eps);
   if (training && x->numel > 0) {
     double n = (double)(j.N * j.L);
-    SQ_TRY(follow(c->in[1], mean, c->arg[6].number, 1, &next_mean));
-    SQ_TRY(follow(c->in[2], var, c->arg[6].number, n / (n - 1), &next_var));
+    SQ_TRY(follow(c->in[IN_BATCH_NORM_RUNNING_MEAN], mean, c->arg[BATCH_NORM_MOMENTUM].number, 1,
+                  &next_mean));
+    SQ_TRY(follow(c->in[IN_BATCH_NORM_RUNNING_VAR], var, c->arg[BATCH_NORM_MOMENTUM].number,
+                  n / (n - 1), &next_var));
   }
   SQ_TRY(sq__reserve(c, y)); /* from here on nothing fails: the running ones move or they do not */
-  SQ_TRY(write_running(c->in[1], next_mean));
-  SQ_TRY(write_running(c->in[2], next_var));
+  SQ_TRY(write_running(c->in[IN_BATCH_NORM_RUNNING_MEAN], next_mean));
+  SQ_TRY(write_running(c->in[IN_BATCH_NORM_RUNNING_VAR], next_var));
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 static sq_status batch_norm_backward(sq_back *b) {
-  batch_job j = {.training = sq__ints(b)[0], .eps = sq__number(b, 0)};
+  const batch_values *v = sq__values(b);
+  batch_job j = {.training = v->training, .eps = v->eps};
   SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL, *db = NULL;
-  sq_tensor *x = sq__saved(b, 0);
+  sq_tensor *x = sq__saved(b, BATCH_X);
   set_extent(&j, x->dtype, x->ndim, x->shape);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
-  if (sq__needs(b, 0)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
-  if (sq__needs(b, 3)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &dw));
-  if (sq__needs(b, 4)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &db));
-  j.g = sq_data(g), j.x = sq_data(x), j.w = data_or_null(sq__saved(b, 1));
-  j.mean = sq_data(sq__saved(b, 2)), j.var = sq_data(sq__saved(b, 3));
-  j.dx = data_or_null(dx), j.dw = data_or_null(dw), j.db = data_or_null(db);
+  if (sq__needs(b, IN_X)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
+  if (sq__needs(b, IN_BATCH_NORM_WEIGHT)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &dw));
+  if (sq__needs(b, IN_BATCH_NORM_BIAS)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &db));
+  j.g = sq_data(g), j.x = sq_data(x), j.w = sq__data_or_null(sq__saved(b, BATCH_W));
+  j.mean = sq_data(sq__saved(b, BATCH_MEAN)), j.var = sq_data(sq__saved(b, BATCH_VAR));
+  j.dx = sq__data_or_null(dx), j.dw = sq__data_or_null(dw), j.db = sq__data_or_null(db);
   SQ_TRY(run_batch(&j, batch_tile_back));
-  b->dx[0] = sq_tensor_give(&dx);
-  b->dx[3] = sq_tensor_give(&dw);
-  b->dx[4] = sq_tensor_give(&db);
+  b->dx[IN_X] = sq_tensor_give(&dx);
+  b->dx[IN_BATCH_NORM_WEIGHT] = sq_tensor_give(&dw);
+  b->dx[IN_BATCH_NORM_BIAS] = sq_tensor_give(&db);
   return SQ_OK;
 }
 const sq_op_impl sq__op_batch_norm = {
@@ -235,24 +242,34 @@ static sq_status run_rows(rows_job *j, sq_tile_fn *tile) {
   return sq_interrupt_check();
 }
 
+/* What is kept; by rms_norm no mean. */
+enum { ROWS_X, ROWS_W, ROWS_RSTD, ROWS_MEAN };
+
+typedef struct extent {
+  int64_t N, G, D, L;
+} extent;
+
+SQ_ALIKE(IN_GROUP_NORM_WEIGHT, IN_LAYER_NORM_WEIGHT);
+SQ_ALIKE(IN_GROUP_NORM_BIAS, IN_LAYER_NORM_BIAS);
+
 /* Inputs are x, weight, bias; j has its extent. */
 static sq_status rows_forward(sq_call *c, rows_job *j) {
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL, *mean = NULL, *rstd = NULL;
-  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
-  SQ_TRY(contiguous_or_null(c->in[1], &w));
-  SQ_TRY(contiguous_or_null(c->in[2], &b));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_LAYER_NORM_WEIGHT], &w));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_LAYER_NORM_BIAS], &b));
   SQ_TRY(new_doubles(j->N * j->G, &mean));
   SQ_TRY(new_doubles(j->N * j->G, &rstd));
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
   set_tiles(j, x->dtype);
-  j->x = sq_data(x), j->w = data_or_null(w), j->b = data_or_null(b), j->y = sq_data(y);
+  j->x = sq_data(x), j->w = sq__data_or_null(w), j->b = sq__data_or_null(b), j->y = sq_data(y);
   j->mean = sq_data(mean), j->rstd = sq_data(rstd);
   SQ_TRY(run_rows(j, rows_tile));
-  SQ_TRY(sq__save(c, x));
-  SQ_TRY(sq__save(c, w));
-  SQ_TRY(sq__save(c, mean));
-  SQ_TRY(sq__save(c, rstd));
-  sq__save_ints(c, 4, (int64_t[]){j->N, j->G, j->D, j->L});
+  SQ_TRY(sq__save(c, ROWS_X, x));
+  SQ_TRY(sq__save(c, ROWS_W, w));
+  SQ_TRY(sq__save(c, ROWS_RSTD, rstd));
+  SQ_TRY(sq__save(c, ROWS_MEAN, mean));
+  SQ_SAVE_VALUES(c, extent, j->N, j->G, j->D, j->L);
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
@@ -272,52 +289,55 @@ static sq_status give_sums(sq_back *b, const rows_job *j, int i, const double *p
 }
 
 static sq_status rows_backward(sq_back *b) {
-  const int64_t *extent = sq__ints(b);
-  rows_job j = {.N = extent[0], .G = extent[1], .D = extent[2], .L = extent[3]};
+  const extent *v = sq__values(b);
+  rows_job j = {.N = v->N, .G = v->G, .D = v->D, .L = v->L};
   SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL, *db = NULL;
-  sq_tensor *x = sq__saved(b, 0);
+  sq_tensor *x = sq__saved(b, ROWS_X);
   set_tiles(&j, x->dtype);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
-  if (sq__needs(b, 0)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
+  if (sq__needs(b, IN_X)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
   SQ_TRY(new_doubles(tiles_of(&j) * j.G * j.D, &dw));
   SQ_TRY(new_doubles(tiles_of(&j) * j.G * j.D, &db));
-  j.g = sq_data(g), j.x = sq_data(x), j.w = data_or_null(sq__saved(b, 1));
-  j.mean = sq_data(sq__saved(b, 2)), j.rstd = sq_data(sq__saved(b, 3));
-  j.dx = data_or_null(dx), j.dw = sq_data(dw), j.db = sq_data(db);
+  j.g = sq_data(g), j.x = sq_data(x), j.w = sq__data_or_null(sq__saved(b, ROWS_W));
+  j.mean = sq_data(sq__saved(b, ROWS_MEAN)), j.rstd = sq_data(sq__saved(b, ROWS_RSTD));
+  j.dx = sq__data_or_null(dx), j.dw = sq_data(dw), j.db = sq_data(db);
   SQ_TRY(run_rows(&j, rows_tile_back));
-  SQ_TRY(give_sums(b, &j, 1, j.dw));
-  SQ_TRY(give_sums(b, &j, 2, j.db));
-  b->dx[0] = sq_tensor_give(&dx);
+  SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_WEIGHT, j.dw));
+  SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_BIAS, j.db));
+  b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
 
+SQ_ALIKE(RMS_NORM_NORMALIZED_SHAPE, LAYER_NORM_NORMALIZED_SHAPE);
+SQ_ALIKE(IN_RMS_NORM_WEIGHT, IN_LAYER_NORM_WEIGHT);
+
 /* Of x, weight and, for layer_norm, bias. */
 static sq_status check_last_dims(const sq_call *c) {
-  const sq_tensor *x = c->in[0];
-  int n = c->arg[1].ints.n;
-  const int64_t *shape = c->arg[1].ints.v;
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_X];
+  int n = c->arg[LAYER_NORM_NORMALIZED_SHAPE].ints.n;
+  const int64_t *shape = c->arg[LAYER_NORM_NORMALIZED_SHAPE].ints.v;
+  SQ_TRY(sq__want_float(c, IN_X));
   if (n < 1 || n > x->ndim || memcmp(x->shape + x->ndim - n, shape, (size_t)n * sizeof *shape)) {
     return sq_fail(SQ_ESHAPE, "[%s] x is %s: its last dims must be normalized_shape, %s",
                    c->op->name, sq_tensor_shape_text(x, SQ_SHAPE_BUF),
                    n <= SQ_MAX_DIMS ? sq_shape_text(n, shape, SQ_SHAPE_BUF) : "which is too long");
   }
-  for (int i = 1; i < c->nin; i++) {
+  for (int i = IN_LAYER_NORM_WEIGHT; i < c->nin; i++) {
     const sq_tensor *t = c->in[i];
     if (!t || sq_shape_equal(t->ndim, t->shape, n, shape)) continue;
     return sq_fail(SQ_ESHAPE, "[%s] %s is %s: it must be %s", c->op->name,
-                   i == 1 ? "weight" : "bias", sq_tensor_shape_text(t, SQ_SHAPE_BUF),
-                   sq_shape_text(n, shape, SQ_SHAPE_BUF));
+                   i == IN_LAYER_NORM_WEIGHT ? "weight" : "bias",
+                   sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(n, shape, SQ_SHAPE_BUF));
   }
   return SQ_OK;
 }
 
 /* Rows of normalized_shape. */
 static void cut_last_dims(const sq_call *c, rows_job *j) {
-  const sq_tensor *x = c->in[0];
+  const sq_tensor *x = c->in[IN_X];
   j->N = j->D = 1;
   for (int i = 0; i < x->ndim; i++)
-    *(i < x->ndim - c->arg[1].ints.n ? &j->N : &j->D) *= x->shape[i];
+    *(i < x->ndim - c->arg[LAYER_NORM_NORMALIZED_SHAPE].ints.n ? &j->N : &j->D) *= x->shape[i];
 }
 
 /* y = x^ w + b, x^ = (x - mean) / sqrt(var + eps) over the last dims.
@@ -325,7 +345,7 @@ static void cut_last_dims(const sq_call *c, rows_job *j) {
  * front. */
 static sq_status layer_norm_forward(sq_call *c) {
   SQ_TRY(check_last_dims(c));
-  rows_job j = {.G = 1, .L = 1, .eps = c->arg[4].number};
+  rows_job j = {.G = 1, .L = 1, .eps = c->arg[LAYER_NORM_EPS].number};
   cut_last_dims(c, &j);
   return rows_forward(c, &j);
 }
@@ -334,18 +354,19 @@ const sq_op_impl sq__op_layer_norm = {
 
 /* The same over each of G groups of channels and all of space; w and b (C). */
 static sq_status group_norm_forward(sq_call *c) {
-  const sq_tensor *x = c->in[0];
-  int64_t G = c->arg[1].integer;
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_X];
+  int64_t G = c->arg[GROUP_NORM_NUM_GROUPS].integer;
+  SQ_TRY(sq__want_float(c, IN_X));
   if (x->ndim < 2 || G < 1 || x->shape[1] % G != 0) {
     return sq_fail(SQ_ESHAPE,
                    "[group_norm] x is %s: its dim 2, the channels, must be cut into %" PRId64
                    " groups",
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF), G);
   }
-  SQ_TRY(want_vector(c, 1, "weight", x->shape[1]));
-  SQ_TRY(want_vector(c, 2, "bias", x->shape[1]));
-  rows_job j = {.N = x->shape[0], .G = G, .D = x->shape[1] / G, .L = 1, .eps = c->arg[4].number};
+  SQ_TRY(want_vector(c, IN_GROUP_NORM_WEIGHT, "weight", x->shape[1]));
+  SQ_TRY(want_vector(c, IN_GROUP_NORM_BIAS, "bias", x->shape[1]));
+  rows_job j = {
+      .N = x->shape[0], .G = G, .D = x->shape[1] / G, .L = 1, .eps = c->arg[GROUP_NORM_EPS].number};
   for (int i = 2; i < x->ndim; i++) j.L *= x->shape[i];
   return rows_forward(c, &j);
 }
@@ -375,37 +396,38 @@ static void rms_tile_back(int64_t tile, void *context) {
 static sq_status rms_norm_forward(sq_call *c) {
   SQ_TRY(check_last_dims(c));
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *y = NULL, *rstd = NULL;
-  SQ_TRY(sq_tensor_contiguous(c->in[0], &x));
-  SQ_TRY(contiguous_or_null(c->in[1], &w));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_RMS_NORM_WEIGHT], &w));
   rows_job j = {.G = 1, .L = 1, .eps = x->dtype == SQ_F32 ? FLT_EPSILON : DBL_EPSILON};
-  if (c->arg[3].kind != SQ_ARG_NIL) j.eps = c->arg[3].number;
+  if (c->arg[RMS_NORM_EPS].kind != SQ_ARG_NIL) j.eps = c->arg[RMS_NORM_EPS].number;
   cut_last_dims(c, &j);
   SQ_TRY(new_doubles(j.N, &rstd));
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
   set_tiles(&j, x->dtype);
-  j.x = sq_data(x), j.w = data_or_null(w), j.y = sq_data(y), j.rstd = sq_data(rstd);
+  j.x = sq_data(x), j.w = sq__data_or_null(w), j.y = sq_data(y), j.rstd = sq_data(rstd);
   SQ_TRY(run_rows(&j, rms_tile));
-  SQ_TRY(sq__save(c, x));
-  SQ_TRY(sq__save(c, w));
-  SQ_TRY(sq__save(c, rstd));
-  sq__save_ints(c, 2, (int64_t[]){j.N, j.D});
+  SQ_TRY(sq__save(c, ROWS_X, x));
+  SQ_TRY(sq__save(c, ROWS_W, w));
+  SQ_TRY(sq__save(c, ROWS_RSTD, rstd));
+  SQ_SAVE_VALUES(c, extent, j.N, j.G, j.D, j.L);
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 static sq_status rms_norm_backward(sq_back *b) {
-  rows_job j = {.N = sq__ints(b)[0], .G = 1, .D = sq__ints(b)[1], .L = 1};
+  const extent *v = sq__values(b);
+  rows_job j = {.N = v->N, .G = v->G, .D = v->D, .L = v->L};
   SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL;
-  sq_tensor *x = sq__saved(b, 0);
+  sq_tensor *x = sq__saved(b, ROWS_X);
   set_tiles(&j, x->dtype);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
-  if (sq__needs(b, 0)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
+  if (sq__needs(b, IN_X)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
   SQ_TRY(new_doubles(tiles_of(&j) * j.D, &dw));
-  j.g = sq_data(g), j.x = sq_data(x), j.w = data_or_null(sq__saved(b, 1));
-  j.rstd = sq_data(sq__saved(b, 2)), j.dx = data_or_null(dx), j.dw = sq_data(dw);
+  j.g = sq_data(g), j.x = sq_data(x), j.w = sq__data_or_null(sq__saved(b, ROWS_W));
+  j.rstd = sq_data(sq__saved(b, ROWS_RSTD)), j.dx = sq__data_or_null(dx), j.dw = sq_data(dw);
   SQ_TRY(run_rows(&j, rms_tile_back));
-  SQ_TRY(give_sums(b, &j, 1, j.dw));
-  b->dx[0] = sq_tensor_give(&dx);
+  SQ_TRY(give_sums(b, &j, IN_RMS_NORM_WEIGHT, j.dw));
+  b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
 const sq_op_impl sq__op_rms_norm = {

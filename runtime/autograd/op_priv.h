@@ -3,8 +3,16 @@
 #define SQ_AUTOGRAD_OP_PRIV_H
 
 #include "autograd/op.h"
+#include "autograd/op_args.h"
 #include "autograd/tape.h"
 #include "kernels/kern.h"
+
+/* Arguments and inputs go by names that the build makes of op.def: c->arg[SUM_DIM] is sum's `dim`,
+ * c->in[IN_EMBEDDING_WEIGHT] embedding's `weight`. The first input of most ops is called x. */
+enum { IN_X };
+
+/* Stops the build where two ops that share code have a parameter in different places. */
+#define SQ_ALIKE(a, b) _Static_assert((int)(a) == (int)(b), #a " and " #b " are one place")
 
 typedef struct sq_node sq_node;
 
@@ -78,24 +86,37 @@ SQ_CHECKED sq_status sq__watch_backward(sq_back *b);
 
 /* --- forward: what is kept for backward (all do nothing when nothing is recorded) ----------- */
 
-/* Keeps a tensor; an output is kept without its graph, so that no cycle arises. At most 6.
- * [keep | fails: nomem] */
-SQ_CHECKED sq_status sq__save(sq_call *c, sq_tensor *t);
-void sq__save_number(sq_call *c, double x);              /* at most 4 */
-void sq__save_ints(sq_call *c, int n, const int64_t *v); /* at most 28 in all */
-void sq__save_int(sq_call *c, int64_t v);
+/* Keeps a tensor, NULL for one left out, in a slot of the block's own naming, 0 to 5; an output is
+ * kept without its graph, so that no cycle arises. [keep | fails: nomem] */
+SQ_CHECKED sq_status sq__save(sq_call *c, int slot, sq_tensor *t);
+
+/* Keeps plain values, a struct of the block's own, once a call: SQ_SAVE_VALUES(c, spread, .dim = 1)
+ * keeps a struct `spread`. */
+enum { SQ_MAX_VALUES = 256 }; /* bytes */
+void sq__save_values(sq_call *c, const void *values, size_t size);
+#define SQ_SAVE_VALUES(c, type, ...)       \
+  sq__save_values(c, &(type){__VA_ARGS__}, \
+                  sizeof(type) + 0 * sizeof(char[sizeof(type) <= SQ_MAX_VALUES ? 1 : -1]))
 
 /* Makes room for what the tape hangs on a result, so that nothing fails behind forward: for ops
  * that change their inputs. [fails: nomem] */
 SQ_CHECKED sq_status sq__reserve(sq_call *c, sq_tensor *y);
 
-/* --- backward: reading it, in the order of saving ------------------------------------------- */
+/* --- backward: reading it ------------------------------------------------------------------- */
 
 bool sq__needs(const sq_back *b, int input);
-int sq__inputs(const sq_back *b);              /* how many inputs the call had */
-sq_tensor *sq__saved(const sq_back *b, int i); /* [borrow] */
-double sq__number(const sq_back *b, int i);
-const int64_t *sq__ints(const sq_back *b);
+int sq__inputs(const sq_back *b);                 /* how many inputs the call had */
+sq_tensor *sq__saved(const sq_back *b, int slot); /* [borrow] */
+const void *sq__values(const sq_back *b);         /* the struct that was kept [borrow] */
+
+/* A node of as_strided or copy_slices keeps where a window and the tensor it looks at lie in their
+ * storage. */
+typedef struct sq_geometry {
+  int ndim; /* the window's */
+  int64_t offset, shape[SQ_MAX_DIMS], stride[SQ_MAX_DIMS];
+  int64_t viewed_offset, viewed_stride[SQ_MAX_DIMS];
+} sq_geometry;
+
 /* The shape and dtype input i had. */
 int sq__in_ndim(const sq_back *b, int i);
 const int64_t *sq__in_shape(const sq_back *b, int i);
@@ -144,6 +165,11 @@ SQ_CHECKED sq_status sq__position(const sq_call *c, int64_t at, int dim, int64_t
  * input. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__unreduce(const sq_back *b, int i, sq_tensor *t, unsigned mask,
                                   sq_tensor **out);
+
+/* t laid in row-major order, and where its elements lie; NULL for one left out.
+ * [new | fails: nomem], [borrow] */
+SQ_CHECKED sq_status sq__contiguous_or_null(sq_tensor *t, sq_tensor **out);
+void *sq__data_or_null(const sq_tensor *t);
 
 /* x in float: itself, or float32 for integers and bool. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__to_float(sq_tensor *x, sq_tensor **out);

@@ -8,6 +8,13 @@
 #include "tensor/sort.h"
 #include "tensor/view.h"
 
+/* What the ops here keep besides tensors. */
+typedef struct reduced {
+  unsigned mask; /* the dims, 0: all */
+  int dim;       /* the one, where there is one */
+  double number; /* var, std: N - correction; norm: p */
+} reduced;
+
 /* How many elements the dims in mask hold. */
 static int64_t count(int ndim, const int64_t *shape, unsigned mask) {
   int64_t n = 1;
@@ -23,11 +30,12 @@ static sq_status divide(sq_tensor *t, double n, sq_tensor **out) {
   return sq_map("mean", SQ_ELEM_div, (sq_tensor *[]){t, divisor}, NULL, out);
 }
 
-/* dx = dy, of a reduction over saved int 0's dims, spread over x: a view with stride 0. */
+/* dx = dy, of a reduction over the kept dims, spread over x: a view with stride 0. */
 static sq_status spread(sq_back *b, sq_tensor *dy, sq_tensor **out) {
+  const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *narrow = NULL;
-  SQ_TRY(sq__unreduce(b, 0, dy, (unsigned)sq__ints(b)[0], &narrow));
-  return sq_expand(narrow, sq__in_ndim(b, 0), sq__in_shape(b, 0), out);
+  SQ_TRY(sq__unreduce(b, IN_X, dy, v->mask, &narrow));
+  return sq_expand(narrow, sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), out);
 }
 
 /* The result in a dtype. */
@@ -48,62 +56,74 @@ static sq_status give_as_asked(sq_call *c, int arg) {
 /* y = sum x;  dx = dy */
 static sq_status sum_forward(sq_call *c) {
   unsigned mask;
-  SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
-  sq__save_int(c, mask);
-  SQ_TRY(sq_sum(c->in[0], mask, c->arg[2].flag, &c->out[0]));
-  return give_as_asked(c, 3);
+  SQ_TRY(sq__dims_mask(c, SUM_DIM, c->in[IN_X]->ndim, &mask));
+  SQ_SAVE_VALUES(c, reduced, .mask = mask);
+  SQ_TRY(sq_sum(c->in[IN_X], mask, c->arg[SUM_KEEPDIM].flag, &c->out[0]));
+  return give_as_asked(c, SUM_DTYPE);
 }
 
-static sq_status sum_backward(sq_back *b) { return spread(b, b->dy[0], &b->dx[0]); }
+static sq_status sum_backward(sq_back *b) { return spread(b, b->dy[0], &b->dx[IN_X]); }
 const sq_op_impl sq__op_sum = {.forward = sum_forward, .backward = sum_backward, .in_dtype = true};
 
 /* y = sum x / N;  dx = dy / N */
 static sq_status mean_forward(sq_call *c) {
   SQ_OWN sq_tensor *x = NULL, *sum = NULL, *real = NULL;
   unsigned mask;
-  if (c->arg[3].kind == SQ_ARG_DTYPE && !sq_is_float(c->arg[3].dtype))
+  if (c->arg[MEAN_DTYPE].kind == SQ_ARG_DTYPE && !sq_is_float(c->arg[MEAN_DTYPE].dtype))
     return sq_fail(SQ_ETYPE, "[mean] dtype is %s: a mean is float32 or float64",
-                   sq_dtype_name(c->arg[3].dtype));
-  SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
+                   sq_dtype_name(c->arg[MEAN_DTYPE].dtype));
+  SQ_TRY(sq__dims_mask(c, MEAN_DIM, c->in[IN_X]->ndim, &mask));
   /* bytes add up exactly; sums of int64 could wrap */
-  bool bytes = sq_dtype_size(c->in[0]->dtype) == 1;
-  SQ_TRY(bytes ? sq_tensor_contiguous(c->in[0], &x) : sq__to_float(c->in[0], &x));
-  SQ_TRY(sq_sum(x, mask, c->arg[2].flag, &sum));
+  bool bytes = sq_dtype_size(c->in[IN_X]->dtype) == 1;
+  SQ_TRY(bytes ? sq_tensor_contiguous(c->in[IN_X], &x) : sq__to_float(c->in[IN_X], &x));
+  SQ_TRY(sq_sum(x, mask, c->arg[MEAN_KEEPDIM].flag, &sum));
   SQ_TRY(sq__to_float(sum, &real));
-  sq__save_int(c, mask);
+  SQ_SAVE_VALUES(c, reduced, .mask = mask);
   return divide(real, (double)count(x->ndim, x->shape, mask), &c->out[0]);
 }
 
 static sq_status mean_backward(sq_back *b) {
   SQ_OWN sq_tensor *part = NULL;
-  double n = (double)count(sq__in_ndim(b, 0), sq__in_shape(b, 0), (unsigned)sq__ints(b)[0]);
+  const reduced *v = sq__values(b);
+  double n = (double)count(sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), v->mask);
   SQ_TRY(divide(b->dy[0], n, &part));
-  return spread(b, part, &b->dx[0]);
+  return spread(b, part, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_mean = {
     .forward = mean_forward, .backward = mean_backward, .in_dtype = true};
 
 /* --- choices -------------------------------------------------------------------------------- */
 
+/* Results of choices along a dim. */
+enum { VALUES, PLACES };
+
+/* What max and min keep: x and y where they chose among all, else the places. */
+enum { CHOSEN_X, CHOSEN_Y, CHOSEN_PLACES };
+
+SQ_ALIKE(MIN_DIM, MAX_DIM);
+SQ_ALIKE(MIN_KEEPDIM, MAX_KEEPDIM);
+SQ_ALIKE(ARGMIN_DIM, ARGMAX_DIM);
+SQ_ALIKE(ARGMIN_KEEPDIM, ARGMAX_KEEPDIM);
+
 /* The greatest or least. Along dim: values and places;  dx = dy at the places. Of all:  dx = dy
  * shared evenly by those that are equal to it. */
 static sq_status choose(sq_call *c, sq_reduction kind) {
-  sq_tensor *x = c->in[0];
-  bool whole = c->arg[1].kind == SQ_ARG_NIL;
+  sq_tensor *x = c->in[IN_X];
+  bool whole = c->arg[MAX_DIM].kind == SQ_ARG_NIL;
   int dim = 0;
-  if (!whole) SQ_TRY(sq_dim_resolve(c->op->name, c->arg[1].integer, x->ndim, &dim));
+  if (!whole) SQ_TRY(sq_dim_resolve(c->op->name, c->arg[MAX_DIM].integer, x->ndim, &dim));
   unsigned mask = whole ? 0 : sq__dim_bit(x->ndim, dim);
-  SQ_TRY(sq_reduce(c->op->name, kind, x, mask, !whole && c->arg[2].flag, &c->out[0],
-                   whole ? NULL : &c->out[1]));
-  sq__save_ints(c, 2, (int64_t[]){mask, dim});
-  SQ_TRY(sq__save(c, whole ? x : NULL));
-  SQ_TRY(sq__save(c, whole ? c->out[0] : NULL));
-  return sq__save(c, c->out[1]);
+  SQ_TRY(sq_reduce(c->op->name, kind, x, mask, !whole && c->arg[MAX_KEEPDIM].flag, &c->out[VALUES],
+                   whole ? NULL : &c->out[PLACES]));
+  SQ_SAVE_VALUES(c, reduced, .mask = mask, .dim = dim);
+  SQ_TRY(sq__save(c, CHOSEN_X, whole ? x : NULL));
+  SQ_TRY(sq__save(c, CHOSEN_Y, whole ? c->out[VALUES] : NULL));
+  return sq__save(c, CHOSEN_PLACES, c->out[PLACES]);
 }
 
 static sq_status choose_all_backward(sq_back *b) {
   SQ_OWN sq_tensor *equal = NULL, *number = NULL, *part = NULL, *zero = NULL;
-  sq_tensor *x = sq__saved(b, 0), *y = sq__saved(b, 1);
+  sq_tensor *x = sq__saved(b, CHOSEN_X), *y = sq__saved(b, CHOSEN_Y);
   double n;
   SQ_TRY(sq_map("max", isnan(sq_tensor_get(y, 0)) ? SQ_ELEM_isnan : SQ_ELEM_eq,
                 (sq_tensor *[]){x, y}, NULL, &equal));
@@ -111,19 +131,20 @@ static sq_status choose_all_backward(sq_back *b) {
   SQ_TRY(sq_tensor_item(number, &n));
   SQ_TRY(divide(b->dy[0], n, &part));
   SQ_TRY(sq_tensor_scalar(x->dtype, 0, &zero));
-  return sq_where(equal, part, zero, &b->dx[0]);
+  return sq_where(equal, part, zero, &b->dx[IN_X]);
 }
 
 static sq_status choose_backward(sq_back *b) {
-  if (!b->dy[0]) return SQ_OK;
-  if (sq__saved(b, 0)) return choose_all_backward(b);
+  if (!b->dy[VALUES]) return SQ_OK;
+  if (sq__saved(b, CHOSEN_X)) return choose_all_backward(b);
+  const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *where = NULL, *dy = NULL;
-  unsigned mask = (unsigned)sq__ints(b)[0];
-  SQ_TRY(sq_tensor_full(sq__in_dtype(b, 0), sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &dx));
-  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 2), mask, &where));
-  SQ_TRY(sq__unreduce(b, 0, b->dy[0], mask, &dy));
-  SQ_TRY(sq_scatter("max", dx, (int)sq__ints(b)[1], where, dy, false));
-  b->dx[0] = sq_tensor_give(&dx);
+  SQ_TRY(
+      sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0, &dx));
+  SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, CHOSEN_PLACES), v->mask, &where));
+  SQ_TRY(sq__unreduce(b, IN_X, b->dy[VALUES], v->mask, &dy));
+  SQ_TRY(sq_scatter("max", dx, v->dim, where, dy, false));
+  b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
 
@@ -135,11 +156,11 @@ const sq_op_impl sq__op_min = {.forward = min_forward, .backward = choose_backwa
 /* Of all: the place in row-major order. */
 static sq_status place(sq_call *c, sq_reduction kind) {
   SQ_OWN sq_tensor *value = NULL;
-  int dim = 0, ndim = c->in[0]->ndim;
-  bool whole = c->arg[1].kind == SQ_ARG_NIL;
-  if (!whole) SQ_TRY(sq_dim_resolve(c->op->name, c->arg[1].integer, ndim, &dim));
-  return sq_reduce(c->op->name, kind, c->in[0], whole ? 0 : sq__dim_bit(ndim, dim), c->arg[2].flag,
-                   &value, &c->out[0]);
+  int dim = 0, ndim = c->in[IN_X]->ndim;
+  bool whole = c->arg[ARGMAX_DIM].kind == SQ_ARG_NIL;
+  if (!whole) SQ_TRY(sq_dim_resolve(c->op->name, c->arg[ARGMAX_DIM].integer, ndim, &dim));
+  return sq_reduce(c->op->name, kind, c->in[IN_X], whole ? 0 : sq__dim_bit(ndim, dim),
+                   c->arg[ARGMAX_KEEPDIM].flag, &value, &c->out[0]);
 }
 
 static sq_status argmax_forward(sq_call *c) { return place(c, SQ_REDUCE_MAX); }
@@ -149,68 +170,81 @@ const sq_op_impl sq__op_argmin = {.forward = argmin_forward};
 
 /* --- products, spreads and norms ------------------------------------------------------------ */
 
+/* What prod keeps: x, flat where it was taken whole. */
+enum { PROD_SAVED_X };
+
 /* y = prod x;  dx = dy times the product of the others */
 static sq_status prod_forward(sq_call *c) {
   SQ_OWN sq_tensor *flat = NULL, *y = NULL;
-  sq_tensor *x = c->in[0];
-  bool whole = c->arg[1].kind == SQ_ARG_NIL;
+  sq_tensor *x = c->in[IN_X];
+  bool whole = c->arg[PROD_DIM].kind == SQ_ARG_NIL;
   int dim = 0;
   if (whole) {
     SQ_TRY(sq_reshape(x, 1, (int64_t[]){x->numel}, &flat));
   } else {
-    SQ_TRY(sq_dim_resolve("prod", c->arg[1].integer, x->ndim, &dim));
+    SQ_TRY(sq_dim_resolve("prod", c->arg[PROD_DIM].integer, x->ndim, &dim));
     flat = sq_tensor_keep(x);
   }
   SQ_TRY(sq_reduce("prod", SQ_REDUCE_PROD, flat, sq__dim_bit(flat->ndim, dim),
-                   !whole && c->arg[2].flag, &y, NULL));
-  sq__save_ints(c, 2, (int64_t[]){whole ? 0 : sq__dim_bit(x->ndim, dim), dim});
-  SQ_TRY(sq__save(c, flat));
+                   !whole && c->arg[PROD_KEEPDIM].flag, &y, NULL));
+  SQ_SAVE_VALUES(c, reduced, .mask = whole ? 0 : sq__dim_bit(x->ndim, dim), .dim = dim);
+  SQ_TRY(sq__save(c, PROD_SAVED_X, flat));
   c->out[0] = sq_tensor_give(&y);
-  return give_as_asked(c, 3);
+  return give_as_asked(c, PROD_DTYPE);
 }
 
 static sq_status prod_backward(sq_back *b) {
   SQ_OWN sq_tensor *others = NULL, *shaped = NULL, *dy = NULL;
-  sq_tensor *x = sq__saved(b, 0);
-  SQ_TRY(sq_along_dim(SQ_ALONG_OTHERS, &x, (int)sq__ints(b)[1], &others));
-  SQ_TRY(sq_reshape(others, sq__in_ndim(b, 0), sq__in_shape(b, 0), &shaped));
-  SQ_TRY(sq__unreduce(b, 0, b->dy[0], (unsigned)sq__ints(b)[0], &dy));
-  return sq_map("prod", SQ_ELEM_mul, (sq_tensor *[]){shaped, dy}, NULL, &b->dx[0]);
+  const reduced *v = sq__values(b);
+  sq_tensor *x = sq__saved(b, PROD_SAVED_X);
+  SQ_TRY(sq_along_dim(SQ_ALONG_OTHERS, &x, v->dim, &others));
+  SQ_TRY(sq_reshape(others, sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), &shaped));
+  SQ_TRY(sq__unreduce(b, IN_X, b->dy[0], v->mask, &dy));
+  return sq_map("prod", SQ_ELEM_mul, (sq_tensor *[]){shaped, dy}, NULL, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_prod = {
     .forward = prod_forward, .backward = prod_backward, .in_dtype = true};
+
+/* What var and std keep. */
+enum { VAR_SAVED_X, VAR_SAVED_MEAN, VAR_SAVED_Y };
+
+SQ_ALIKE(STD_DIM, VAR_DIM);
+SQ_ALIKE(STD_UNBIASED, VAR_UNBIASED);
+SQ_ALIKE(STD_KEEPDIM, VAR_KEEPDIM);
+SQ_ALIKE(STD_CORRECTION, VAR_CORRECTION);
 
 /* var = sum (x - mean)^2 / (N - correction), std its root.
  * dx = dvar 2 (x - mean) / (N - correction);  dvar = dstd / (2 std), 0 where std = 0 */
 static sq_status variance(sq_call *c, bool root) {
   SQ_OWN sq_tensor *mean = NULL, *mean1 = NULL, *var = NULL;
-  sq_tensor *x = c->in[0];
+  sq_tensor *x = c->in[IN_X];
   unsigned mask;
-  SQ_TRY(sq__dims_mask(c, 1, x->ndim, &mask));
-  double correction = c->arg[4].kind == SQ_ARG_NIL ? c->arg[2].flag : c->arg[4].number;
-  SQ_TRY(sq_variance(c->op->name, x, mask, c->arg[3].flag, correction, &mean, &var));
+  SQ_TRY(sq__dims_mask(c, VAR_DIM, x->ndim, &mask));
+  double correction = c->arg[VAR_CORRECTION].kind == SQ_ARG_NIL ? c->arg[VAR_UNBIASED].flag
+                                                                : c->arg[VAR_CORRECTION].number;
+  SQ_TRY(sq_variance(c->op->name, x, mask, c->arg[VAR_KEEPDIM].flag, correction, &mean, &var));
   double rest = (double)count(x->ndim, x->shape, mask) - correction;
-  sq__save_int(c, mask);
-  sq__save_number(c, rest > 0 ? rest : 0);
-  SQ_TRY(sq__save(c, x));
-  SQ_TRY(sq__save(c, mean));
+  SQ_SAVE_VALUES(c, reduced, .mask = mask, .number = rest > 0 ? rest : 0);
+  SQ_TRY(sq__save(c, VAR_SAVED_X, x));
+  SQ_TRY(sq__save(c, VAR_SAVED_MEAN, mean));
   if (root) {
     SQ_TRY(sq_map("std", SQ_ELEM_sqrt, &var, NULL, &c->out[0]));
   } else {
     c->out[0] = sq_tensor_give(&var);
   }
-  return sq__save(c, c->out[0]);
+  return sq__save(c, VAR_SAVED_Y, c->out[0]);
 }
 
 /* dx from g = dvar 2. */
 static sq_status variance_back(sq_back *b, sq_tensor *g) {
   SQ_OWN sq_tensor *part = NULL, *dy = NULL, *mean = NULL, *centered = NULL;
-  unsigned mask = (unsigned)sq__ints(b)[0];
-  SQ_TRY(divide(g, sq__number(b, 0), &part));
-  SQ_TRY(sq__unreduce(b, 0, part, mask, &dy));
-  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &mean));
-  SQ_TRY(sq_map("var", SQ_ELEM_sub, (sq_tensor *[]){sq__saved(b, 0), mean}, NULL, &centered));
-  return sq_map("var", SQ_ELEM_mul, (sq_tensor *[]){centered, dy}, NULL, &b->dx[0]);
+  const reduced *v = sq__values(b);
+  sq_tensor *x = sq__saved(b, VAR_SAVED_X);
+  SQ_TRY(divide(g, v->number, &part));
+  SQ_TRY(sq__unreduce(b, IN_X, part, v->mask, &dy));
+  SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, VAR_SAVED_MEAN), v->mask, &mean));
+  SQ_TRY(sq_map("var", SQ_ELEM_sub, (sq_tensor *[]){x, mean}, NULL, &centered));
+  return sq_map("var", SQ_ELEM_mul, (sq_tensor *[]){centered, dy}, NULL, &b->dx[IN_X]);
 }
 
 static sq_status var_forward(sq_call *c) { return variance(c, false); }
@@ -234,7 +268,7 @@ static sq_status divide_or_zero(sq_tensor *g, sq_tensor *y, sq_tensor **out) {
 static sq_status std_forward(sq_call *c) { return variance(c, true); }
 static sq_status std_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL;
-  SQ_TRY(divide_or_zero(b->dy[0], sq__saved(b, 2), &g));
+  SQ_TRY(divide_or_zero(b->dy[0], sq__saved(b, VAR_SAVED_Y), &g));
   return variance_back(b, g);
 }
 const sq_op_impl sq__op_std = {.forward = std_forward, .backward = std_backward};
@@ -247,16 +281,19 @@ static sq_status powers(sq_tensor *x, double p, sq_tensor **out) {
   return sq_map("norm", SQ_ELEM_pow_scalar, &size, &p, out);
 }
 
+/* What norm and logsumexp keep. */
+enum { SAVED_X, SAVED_Y };
+
 /* y = (sum |x|^p)^(1/p); p = inf: max |x|, -inf: min |x|, 0: how many are not 0.
  * dx = dy sign(x) (|x| / y)^(p-1), 0 where y = 0; inf: dy sign(x) shared by those with |x| = y */
 static sq_status norm_forward(sq_call *c) {
   SQ_OWN sq_tensor *each = NULL, *sum = NULL;
-  sq_tensor *x = c->in[0];
-  double p = c->arg[1].number, root = 1 / p;
-  bool keepdim = c->arg[3].flag;
+  sq_tensor *x = c->in[IN_X];
+  double p = c->arg[NORM_P].number, root = 1 / p;
+  bool keepdim = c->arg[NORM_KEEPDIM].flag;
   unsigned mask;
-  SQ_TRY(sq__want_float(c, 0));
-  SQ_TRY(sq__dims_mask(c, 2, x->ndim, &mask));
+  SQ_TRY(sq__want_float(c, IN_X));
+  SQ_TRY(sq__dims_mask(c, NORM_DIM, x->ndim, &mask));
   if (isinf(p)) {
     SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &each));
     SQ_TRY(sq_reduce("norm", p > 0 ? SQ_REDUCE_MAX : SQ_REDUCE_MIN, each, mask, keepdim, &c->out[0],
@@ -271,10 +308,9 @@ static sq_status norm_forward(sq_call *c) {
     SQ_TRY(sq_sum(each, mask, keepdim, &sum));
     SQ_TRY(sq_map("norm", SQ_ELEM_pow_scalar, &sum, &root, &c->out[0]));
   }
-  sq__save_int(c, mask);
-  sq__save_number(c, p);
-  SQ_TRY(sq__save(c, x));
-  return sq__save(c, c->out[0]);
+  SQ_SAVE_VALUES(c, reduced, .mask = mask, .number = p);
+  SQ_TRY(sq__save(c, SAVED_X, x));
+  return sq__save(c, SAVED_Y, c->out[0]);
 }
 
 /* dx of the greatest or least size: its mask, divided by how many there are. */
@@ -307,21 +343,21 @@ static sq_status power_share(sq_tensor *size, sq_tensor *y, double p, sq_tensor 
 
 static sq_status norm_backward(sq_back *b) {
   SQ_OWN sq_tensor *y = NULL, *dy = NULL, *size = NULL, *share = NULL, *signs = NULL, *part = NULL;
-  sq_tensor *x = sq__saved(b, 0);
-  double p = sq__number(b, 0);
-  unsigned mask = (unsigned)sq__ints(b)[0];
+  const reduced *v = sq__values(b);
+  sq_tensor *x = sq__saved(b, SAVED_X);
+  double p = v->number;
   if (p == 0) return SQ_OK;
-  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &y));
-  SQ_TRY(sq__unreduce(b, 0, b->dy[0], mask, &dy));
+  SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, SAVED_Y), v->mask, &y));
+  SQ_TRY(sq__unreduce(b, IN_X, b->dy[0], v->mask, &dy));
   SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &size));
   SQ_TRY(sq_map("norm", SQ_ELEM_sign, &x, NULL, &signs));
   if (isinf(p)) {
-    SQ_TRY(extreme_share(size, y, mask, &share));
+    SQ_TRY(extreme_share(size, y, v->mask, &share));
   } else {
     SQ_TRY(power_share(size, y, p, &share));
   }
   SQ_TRY(sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){share, signs}, NULL, &part));
-  return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){part, dy}, NULL, &b->dx[0]);
+  return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){part, dy}, NULL, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_norm = {.forward = norm_forward, .backward = norm_backward};
 
@@ -329,33 +365,37 @@ const sq_op_impl sq__op_norm = {.forward = norm_forward, .backward = norm_backwa
 static sq_status logsumexp_forward(sq_call *c) {
   SQ_OWN sq_tensor *x = NULL;
   unsigned mask;
-  SQ_TRY(sq__dims_mask(c, 1, c->in[0]->ndim, &mask));
-  SQ_TRY(sq__to_float(c->in[0], &x));
-  SQ_TRY(sq_reduce("logsumexp", SQ_REDUCE_LOGSUMEXP, x, mask, c->arg[2].flag, &c->out[0], NULL));
-  sq__save_int(c, mask);
-  SQ_TRY(sq__save(c, c->in[0]));
-  return sq__save(c, c->out[0]);
+  SQ_TRY(sq__dims_mask(c, LOGSUMEXP_DIM, c->in[IN_X]->ndim, &mask));
+  SQ_TRY(sq__to_float(c->in[IN_X], &x));
+  SQ_TRY(sq_reduce("logsumexp", SQ_REDUCE_LOGSUMEXP, x, mask, c->arg[LOGSUMEXP_KEEPDIM].flag,
+                   &c->out[0], NULL));
+  SQ_SAVE_VALUES(c, reduced, .mask = mask);
+  SQ_TRY(sq__save(c, SAVED_X, c->in[IN_X]));
+  return sq__save(c, SAVED_Y, c->out[0]);
 }
 
 static sq_status logsumexp_backward(sq_back *b) {
   SQ_OWN sq_tensor *y = NULL, *dy = NULL, *less = NULL, *share = NULL;
-  unsigned mask = (unsigned)sq__ints(b)[0];
-  SQ_TRY(sq__unreduce(b, 0, sq__saved(b, 1), mask, &y));
-  SQ_TRY(sq__unreduce(b, 0, b->dy[0], mask, &dy));
-  SQ_TRY(sq_map("logsumexp", SQ_ELEM_sub, (sq_tensor *[]){sq__saved(b, 0), y}, NULL, &less));
+  const reduced *v = sq__values(b);
+  SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, SAVED_Y), v->mask, &y));
+  SQ_TRY(sq__unreduce(b, IN_X, b->dy[0], v->mask, &dy));
+  SQ_TRY(sq_map("logsumexp", SQ_ELEM_sub, (sq_tensor *[]){sq__saved(b, SAVED_X), y}, NULL, &less));
   SQ_TRY(sq_map("logsumexp", SQ_ELEM_exp, &less, NULL, &share));
-  return sq_map("logsumexp", SQ_ELEM_mul, (sq_tensor *[]){share, dy}, NULL, &b->dx[0]);
+  return sq_map("logsumexp", SQ_ELEM_mul, (sq_tensor *[]){share, dy}, NULL, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_logsumexp = {.forward = logsumexp_forward, .backward = logsumexp_backward};
+
+SQ_ALIKE(ANY_DIM, ALL_DIM);
+SQ_ALIKE(ANY_KEEPDIM, ALL_KEEPDIM);
 
 /* How many elements are not 0, compared with none or with all of them. */
 static sq_status count_true(sq_call *c, bool all) {
   SQ_OWN sq_tensor *flags = NULL, *number = NULL, *limit = NULL;
-  sq_tensor *x = c->in[0];
+  sq_tensor *x = c->in[IN_X];
   unsigned mask;
-  SQ_TRY(sq__dims_mask(c, 1, x->ndim, &mask));
+  SQ_TRY(sq__dims_mask(c, ALL_DIM, x->ndim, &mask));
   SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &x, NULL, &flags));
-  SQ_TRY(sq_sum(flags, mask, c->arg[2].flag, &number));
+  SQ_TRY(sq_sum(flags, mask, c->arg[ALL_KEEPDIM].flag, &number));
   double n = all ? (double)count(x->ndim, x->shape, mask) : 0;
   SQ_TRY(sq_tensor_scalar(SQ_I64, n, &limit));
   SQ_TRY(sq_map(c->op->name, all ? SQ_ELEM_eq : SQ_ELEM_ne, (sq_tensor *[]){number, limit}, NULL,
@@ -373,52 +413,59 @@ const sq_op_impl sq__op_any = {.forward = any_forward};
 /* y_i = x_0 + ... + x_i;  dx_i = dy_i + ... + dy_n */
 static sq_status cumsum_forward(sq_call *c) {
   int dim;
-  if (c->arg[2].kind == SQ_ARG_DTYPE && c->arg[2].dtype == SQ_BOOL)
+  if (c->arg[CUMSUM_DTYPE].kind == SQ_ARG_DTYPE && c->arg[CUMSUM_DTYPE].dtype == SQ_BOOL)
     return sq_fail(SQ_ETYPE, "[cumsum] dtype is bool: running sums are numbers");
-  SQ_TRY(sq_dim_resolve("cumsum", c->arg[1].integer, c->in[0]->ndim, &dim));
-  sq__save_int(c, dim);
+  SQ_TRY(sq_dim_resolve("cumsum", c->arg[CUMSUM_DIM].integer, c->in[IN_X]->ndim, &dim));
+  SQ_SAVE_VALUES(c, reduced, .dim = dim);
   SQ_TRY(sq_along_dim(SQ_ALONG_CUMSUM, c->in, dim, &c->out[0]));
-  return give_as_asked(c, 2);
+  return give_as_asked(c, CUMSUM_DTYPE);
 }
 
 static sq_status cumsum_backward(sq_back *b) {
-  return sq_along_dim(SQ_ALONG_CUMSUM_BACK, &b->dy[0], (int)sq__ints(b)[0], &b->dx[0]);
+  const reduced *v = sq__values(b);
+  return sq_along_dim(SQ_ALONG_CUMSUM_BACK, &b->dy[0], v->dim, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_cumsum = {
     .forward = cumsum_forward, .backward = cumsum_backward, .in_dtype = true};
 
+/* What sort and topk keep. */
+enum { SORTED_PLACES };
+
 /* Values in order and their places;  dx = dy at the places */
 static sq_status sort_forward(sq_call *c) {
   int dim;
-  SQ_TRY(sq_dim_resolve("sort", c->arg[1].integer, c->in[0]->ndim, &dim));
-  sq_tensor *x = c->in[0];
-  SQ_TRY(sq_sort(x, dim, x->ndim ? x->shape[dim] : 1, c->arg[2].flag, &c->out[0], &c->out[1]));
-  sq__save_int(c, dim);
-  return sq__save(c, c->out[1]);
+  SQ_TRY(sq_dim_resolve("sort", c->arg[SORT_DIM].integer, c->in[IN_X]->ndim, &dim));
+  sq_tensor *x = c->in[IN_X];
+  SQ_TRY(sq_sort(x, dim, x->ndim ? x->shape[dim] : 1, c->arg[SORT_DESCENDING].flag, &c->out[VALUES],
+                 &c->out[PLACES]));
+  SQ_SAVE_VALUES(c, reduced, .dim = dim);
+  return sq__save(c, SORTED_PLACES, c->out[PLACES]);
 }
 
 static sq_status sort_backward(sq_back *b) {
-  if (!b->dy[0]) return SQ_OK;
+  if (!b->dy[VALUES]) return SQ_OK;
+  const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL;
-  SQ_TRY(sq_tensor_full(sq__in_dtype(b, 0), sq__in_ndim(b, 0), sq__in_shape(b, 0), 0, &dx));
-  SQ_TRY(sq_scatter("sort", dx, (int)sq__ints(b)[0], sq__saved(b, 0), b->dy[0], false));
-  b->dx[0] = sq_tensor_give(&dx);
+  SQ_TRY(
+      sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0, &dx));
+  SQ_TRY(sq_scatter("sort", dx, v->dim, sq__saved(b, SORTED_PLACES), b->dy[VALUES], false));
+  b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
 const sq_op_impl sq__op_sort = {.forward = sort_forward, .backward = sort_backward};
 
 /* The k greatest or least, sorted whether asked for or not. */
 static sq_status topk_forward(sq_call *c) {
-  sq_tensor *x = c->in[0];
+  sq_tensor *x = c->in[IN_X];
   int dim;
-  SQ_TRY(sq_dim_resolve("topk", c->arg[2].integer, x->ndim, &dim));
-  int64_t k = c->arg[1].integer, size = x->ndim ? x->shape[dim] : 1;
+  SQ_TRY(sq_dim_resolve("topk", c->arg[TOPK_DIM].integer, x->ndim, &dim));
+  int64_t k = c->arg[TOPK_K].integer, size = x->ndim ? x->shape[dim] : 1;
   if (k < 0 || k > size) {
     return sq_fail(SQ_EARG, "[topk] k is %lld: dim %d has %lld positions", (long long)k, dim + 1,
                    (long long)size);
   }
-  SQ_TRY(sq_sort(x, dim, k, c->arg[3].flag, &c->out[0], &c->out[1]));
-  sq__save_int(c, dim);
-  return sq__save(c, c->out[1]);
+  SQ_TRY(sq_sort(x, dim, k, c->arg[TOPK_LARGEST].flag, &c->out[VALUES], &c->out[PLACES]));
+  SQ_SAVE_VALUES(c, reduced, .dim = dim);
+  return sq__save(c, SORTED_PLACES, c->out[PLACES]);
 }
 const sq_op_impl sq__op_topk = {.forward = topk_forward, .backward = sort_backward};

@@ -30,6 +30,21 @@
 #include "kernels/gemm.h"
 #include "tensor/map.h"
 
+/* Inputs are x, h0, (c0,) and four weights in a row; results y, h and c. */
+enum { IN_H0 = IN_LSTM_H0, IN_C0 = IN_LSTM_C0 };
+enum { W_IH, W_HH, B_IH, B_HH, WEIGHTS };
+enum { Y, HN, CN };
+
+#define FOUR_WEIGHTS(op)                           \
+  SQ_ALIKE(IN_##op##_H0, IN_H0);                   \
+  SQ_ALIKE(IN_##op##_W_HH, IN_##op##_W_IH + W_HH); \
+  SQ_ALIKE(IN_##op##_B_IH, IN_##op##_W_IH + B_IH); \
+  SQ_ALIKE(IN_##op##_B_HH, IN_##op##_W_IH + B_HH)
+
+FOUR_WEIGHTS(RNN);
+FOUR_WEIGHTS(LSTM);
+FOUR_WEIGHTS(GRU);
+
 typedef struct seq seq;
 
 /* Columns from..to (in units of H) of the stacked weights, which read h, x or both of a row; where
@@ -47,6 +62,7 @@ typedef struct cell {
   int columns; /* of the stack */
   int blocks;
   block block[MAX_BLOCKS];
+  int weights; /* the input that w_ih is */
   bool has_c;
   bool direct; /* step_back leaves in dh what reaches h_prev without the weights */
   void (*step)(const seq *q, int64_t s, int64_t t);
@@ -291,6 +307,7 @@ static const cell lstm_cell = {.gates = 4,
                                .columns = 4,
                                .blocks = 1,
                                .block = {{0, 4, 0, true, true}},
+                               .weights = IN_LSTM_W_IH,
                                .has_c = true,
                                .step = lstm_step,
                                .step_back = lstm_step_back};
@@ -316,6 +333,7 @@ static const cell rnn_cell = {.gates = 1,
                               .columns = 1,
                               .blocks = 1,
                               .block = {{0, 1, 0, true, true}},
+                              .weights = IN_RNN_W_IH,
                               .step = rnn_step,
                               .step_back = rnn_step_back};
 
@@ -340,6 +358,7 @@ static const cell gru_cell = {
     .columns = 4,
     .blocks = 3,
     .block = {{0, 2, 0, true, true}, {2, 3, 0, false, true}, {3, 4, 2, true, false}},
+    .weights = IN_GRU_W_IH,
     .direct = true,
     .step = gru_step,
     .step_back = gru_step_back};
@@ -354,7 +373,7 @@ static int64_t slice_rows(int64_t B) {
 }
 
 static sq_status set_sizes(const sq_call *c, const cell *kind, bool batch_first, seq *q) {
-  const sq_tensor *x = c->in[0];
+  const sq_tensor *x = c->in[IN_X];
   int first = batch_first ? 0 : 1;
   q->cell = kind;
   q->dtype = x->dtype;
@@ -384,33 +403,32 @@ static sq_status want_shape(const char *op, const char *what, const sq_tensor *t
                  sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(ndim, shape, SQ_SHAPE_BUF));
 }
 
-/* Inputs are x, h0, (c0,) w_ih, w_hh, b_ih, b_hh. */
 static sq_status check_call(const sq_call *c, const cell *kind, bool batch_first, seq *q) {
   const char *op = c->op->name;
-  const sq_tensor *x = c->in[0], *const *w =
-                                     (const sq_tensor *const *)c->in + (kind->has_c ? 3 : 2);
-  SQ_TRY(sq__want_float(c, 0));
+  const sq_tensor *x = c->in[IN_X];
+  sq_tensor *const *w = c->in + kind->weights;
+  SQ_TRY(sq__want_float(c, IN_X));
   if (x->ndim != 3) {
     return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must be %s", op,
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF),
                    batch_first ? "(batch,time,input)" : "(time,batch,input)");
   }
-  if (w[1]->ndim != 2)
+  if (w[W_HH]->ndim != 2)
     return sq_fail(SQ_ESHAPE, "[%s] w_hh is %s: it must have 2 dims", op,
-                   sq_tensor_shape_text(w[1], SQ_SHAPE_BUF));
-  q->H = w[1]->shape[1];
+                   sq_tensor_shape_text(w[W_HH], SQ_SHAPE_BUF));
+  q->H = w[W_HH]->shape[1];
   SQ_TRY(set_sizes(c, kind, batch_first, q));
-  if (w[0]->ndim == 2 && w[0]->shape[1] != q->I) {
+  if (w[W_IH]->ndim == 2 && w[W_IH]->shape[1] != q->I) {
     return sq_fail(SQ_ESHAPE, "[%s] x is %s, w_ih is %s: x's last dim must be %lld", op,
-                   sq_tensor_shape_text(x, SQ_SHAPE_BUF), sq_tensor_shape_text(w[0], SQ_SHAPE_BUF),
-                   (long long)w[0]->shape[1]);
+                   sq_tensor_shape_text(x, SQ_SHAPE_BUF),
+                   sq_tensor_shape_text(w[W_IH], SQ_SHAPE_BUF), (long long)w[W_IH]->shape[1]);
   }
-  SQ_TRY(want_shape(op, "w_ih", w[0], 2, (int64_t[]){q->W, q->I}));
-  SQ_TRY(want_shape(op, "w_hh", w[1], 2, (int64_t[]){q->W, q->H}));
-  SQ_TRY(want_shape(op, "b_ih", w[2], 1, &q->W));
-  SQ_TRY(want_shape(op, "b_hh", w[3], 1, &q->W));
-  SQ_TRY(want_shape(op, "h0", c->in[1], 2, (int64_t[]){q->B, q->H}));
-  return kind->has_c ? want_shape(op, "c0", c->in[2], 2, (int64_t[]){q->B, q->H}) : SQ_OK;
+  SQ_TRY(want_shape(op, "w_ih", w[W_IH], 2, (int64_t[]){q->W, q->I}));
+  SQ_TRY(want_shape(op, "w_hh", w[W_HH], 2, (int64_t[]){q->W, q->H}));
+  SQ_TRY(want_shape(op, "b_ih", w[B_IH], 1, &q->W));
+  SQ_TRY(want_shape(op, "b_hh", w[B_HH], 1, &q->W));
+  SQ_TRY(want_shape(op, "h0", c->in[IN_H0], 2, (int64_t[]){q->B, q->H}));
+  return kind->has_c ? want_shape(op, "c0", c->in[IN_C0], 2, (int64_t[]){q->B, q->H}) : SQ_OK;
 }
 
 /* Rows row..row+n of w (..,width), transposed into the stack at (down,right). */
@@ -438,14 +456,14 @@ static sq_status stack_weights(const seq *q, sq_tensor *const *w, sq_tensor **ou
   SQ_TRY(sq_tensor_new(q->dtype, 2, (int64_t[]){q->K, q->G}, &all));
   SQ_TRY(sq_tensor_window(all, 1, &q->G, all->stride + 1, q->H * q->G, &ones));
   SQ_TRY(sq_tensor_fill(ones, 0));
-  SQ_TRY(stack_part(q, all, q->H + 1, 0, w[0], 0, q->W));
-  if (w[2]) SQ_TRY(stack_bias(q, all, 0, w[2], 0, q->W));
+  SQ_TRY(stack_part(q, all, q->H + 1, 0, w[W_IH], 0, q->W));
+  if (w[B_IH]) SQ_TRY(stack_bias(q, all, 0, w[B_IH], 0, q->W));
   for (int i = 0; i < q->cell->blocks; i++) {
     const block *b = &q->cell->block[i];
     if (!b->h) continue;
     int64_t from = b->from * q->H, row = b->row * q->H, n = (b->to - b->from) * q->H;
-    SQ_TRY(stack_part(q, all, 0, from, w[1], row, n));
-    if (w[3]) SQ_TRY(stack_bias(q, all, from, w[3], row, n));
+    SQ_TRY(stack_part(q, all, 0, from, w[W_HH], row, n));
+    if (w[B_HH]) SQ_TRY(stack_bias(q, all, from, w[B_HH], row, n));
   }
   *out = sq_tensor_give(&all);
   return SQ_OK;
@@ -457,15 +475,11 @@ typedef struct arrays {
 } arrays;
 
 static void drop_arrays(arrays *a) {
-  sq_tensor **t = (sq_tensor **)(void *)a;
-  for (size_t i = 0; i < sizeof *a / sizeof *t; i++) sq_tensor_drop(t[i]);
+  sq_tensor_drop(a->x), sq_tensor_drop(a->h0), sq_tensor_drop(a->c0);
+  sq_tensor_drop(a->weights), sq_tensor_drop(a->xh), sq_tensor_drop(a->gates);
+  sq_tensor_drop(a->c), sq_tensor_drop(a->tanh_c);
+  sq_tensor_drop(a->y), sq_tensor_drop(a->hn), sq_tensor_drop(a->cn);
 }
-
-static sq_status contiguous_or_null(sq_tensor *t, sq_tensor **out) {
-  return t ? sq_tensor_contiguous(t, out) : SQ_OK;
-}
-
-static void *data_or_null(const sq_tensor *t) { return t ? sq_data(t) : NULL; }
 
 static sq_status new_array(const seq *q, int64_t steps, int64_t width, sq_tensor **out) {
   int64_t n;
@@ -474,18 +488,16 @@ static sq_status new_array(const seq *q, int64_t steps, int64_t width, sq_tensor
 }
 
 static sq_status make_arrays(const sq_call *c, seq *q, arrays *a) {
-  bool has_c = q->cell->has_c;
   int64_t kept = q->keep ? q->T : 1, state[] = {q->B, q->H};
-  SQ_TRY(sq_tensor_contiguous(c->in[0], &a->x));
-  SQ_TRY(contiguous_or_null(c->in[1], &a->h0));
-  SQ_TRY(stack_weights(q, c->in + (has_c ? 3 : 2), &a->weights));
+  SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &a->x));
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_H0], &a->h0));
+  SQ_TRY(stack_weights(q, c->in + q->cell->weights, &a->weights));
   SQ_TRY(new_array(q, q->T, q->ld, &a->xh));
   SQ_TRY(new_array(q, kept, q->G, &a->gates));
-  SQ_TRY(
-      sq_tensor_new(q->dtype, 3, (int64_t[]){c->in[0]->shape[0], c->in[0]->shape[1], q->H}, &a->y));
+  SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){a->x->shape[0], a->x->shape[1], q->H}, &a->y));
   SQ_TRY(sq_tensor_new(q->dtype, 2, state, &a->hn));
-  if (!has_c) return SQ_OK;
-  SQ_TRY(contiguous_or_null(c->in[2], &a->c0));
+  if (!q->cell->has_c) return SQ_OK;
+  SQ_TRY(sq__contiguous_or_null(c->in[IN_C0], &a->c0));
   SQ_TRY(new_array(q, q->T + 1, q->H, &a->c));
   SQ_TRY(new_array(q, kept, q->H, &a->tanh_c));
   return sq_tensor_new(q->dtype, 2, state, &a->cn);
@@ -493,52 +505,58 @@ static sq_status make_arrays(const sq_call *c, seq *q, arrays *a) {
 
 static void point_forward(seq *q, const arrays *a) {
   q->x = sq_data(a->x);
-  q->h0 = data_or_null(a->h0);
-  q->c0 = data_or_null(a->c0);
+  q->h0 = sq__data_or_null(a->h0);
+  q->c0 = sq__data_or_null(a->c0);
   q->weights = sq_data(a->weights);
   q->xh = sq_data(a->xh);
   q->gates = sq_data(a->gates);
-  q->c = data_or_null(a->c);
-  q->tanh_c = data_or_null(a->tanh_c);
+  q->c = sq__data_or_null(a->c);
+  q->tanh_c = sq__data_or_null(a->tanh_c);
   q->y = sq_data(a->y);
   q->hn = sq_data(a->hn);
-  q->cn = data_or_null(a->cn);
+  q->cn = sq__data_or_null(a->cn);
 }
 
-static sq_status save_call(sq_call *c, const seq *q, const arrays *a, bool batch_first) {
-  int w = q->cell->has_c ? 3 : 2;
-  SQ_TRY(sq__save(c, a->xh));
-  SQ_TRY(sq__save(c, a->gates));
-  SQ_TRY(sq__save(c, a->c));
-  SQ_TRY(sq__save(c, a->tanh_c));
-  SQ_TRY(sq__save(c, c->in[w]));
-  SQ_TRY(sq__save(c, c->in[w + 1]));
-  sq__save_ints(c, 3, (int64_t[]){batch_first, q->reverse, q->relu});
+/* What is kept. */
+enum { SAVED_XH, SAVED_GATES, SAVED_C, SAVED_TANH_C, SAVED_W_IH, SAVED_W_HH };
+
+typedef struct manner {
+  bool batch_first, reverse, relu;
+} manner;
+
+static sq_status save_call(sq_call *c, const seq *q, const arrays *a, const manner *m) {
+  sq_tensor *const *w = c->in + q->cell->weights;
+  SQ_TRY(sq__save(c, SAVED_XH, a->xh));
+  SQ_TRY(sq__save(c, SAVED_GATES, a->gates));
+  SQ_TRY(sq__save(c, SAVED_C, a->c));
+  SQ_TRY(sq__save(c, SAVED_TANH_C, a->tanh_c));
+  SQ_TRY(sq__save(c, SAVED_W_IH, w[W_IH]));
+  SQ_TRY(sq__save(c, SAVED_W_HH, w[W_HH]));
+  sq__save_values(c, m, sizeof *m);
   return SQ_OK;
 }
 
 /* Floating point work of the products in ns at 100 GF/s: what sq_parallel decides by. */
 static int64_t work_of(const seq *q) { return q->T * q->B * q->G * q->K / 50 + 1; }
 
-static sq_status run_forward(sq_call *c, seq *q, arrays *a, bool batch_first) {
+static sq_status run_forward(sq_call *c, seq *q, arrays *a, const manner *m) {
   SQ_TRY(make_arrays(c, q, a));
   SQ_TRY(sq_blas_load());
   point_forward(q, a);
   sq_parallel(q->slices, work_of(q), forward_slice, q);
   SQ_TRY(sq_interrupt_check());
-  SQ_TRY(save_call(c, q, a, batch_first));
-  c->out[0] = sq_tensor_give(&a->y);
-  c->out[1] = sq_tensor_give(&a->hn);
-  c->out[2] = sq_tensor_give(&a->cn);
+  SQ_TRY(save_call(c, q, a, m));
+  c->out[Y] = sq_tensor_give(&a->y);
+  c->out[HN] = sq_tensor_give(&a->hn);
+  c->out[CN] = sq_tensor_give(&a->cn);
   return SQ_OK;
 }
 
-static sq_status sequence_forward(sq_call *c, const cell *kind, bool batch_first, bool reverse,
-                                  bool relu) {
-  seq q = {.reverse = reverse, .relu = relu, .keep = c->node != NULL};
+static sq_status sequence_forward(sq_call *c, const cell *kind, manner m) {
+  seq q = {.reverse = m.reverse, .relu = m.relu, .keep = c->node != NULL};
   arrays a = {0};
-  SQ_TRY(check_call(c, kind, batch_first, &q));
-  sq_status st = run_forward(c, &q, &a, batch_first);
+  SQ_TRY(check_call(c, kind, m.batch_first, &q));
+  sq_status st = run_forward(c, &q, &a, &m);
   drop_arrays(&a);
   return st;
 }
@@ -550,48 +568,51 @@ typedef struct grads {
 } grads;
 
 static void drop_grads(grads *g) {
-  sq_tensor **t = (sq_tensor **)(void *)g;
-  for (size_t i = 0; i < sizeof *g / sizeof *t; i++) sq_tensor_drop(t[i]);
+  sq_tensor_drop(g->dy), sq_tensor_drop(g->dhn), sq_tensor_drop(g->dcn);
+  sq_tensor_drop(g->w_ih), sq_tensor_drop(g->w_hh);
+  sq_tensor_drop(g->dgates), sq_tensor_drop(g->dh), sq_tensor_drop(g->dc);
+  sq_tensor_drop(g->dweights), sq_tensor_drop(g->dxs);
+  sq_tensor_drop(g->dx), sq_tensor_drop(g->dh0), sq_tensor_drop(g->dc0);
 }
 
 static sq_status make_grads(const sq_back *b, const seq *q, grads *g) {
   int64_t state[] = {q->B, q->H};
-  SQ_TRY(contiguous_or_null(b->dy[0], &g->dy));
-  SQ_TRY(contiguous_or_null(b->dy[1], &g->dhn));
-  SQ_TRY(contiguous_or_null(q->cell->has_c ? b->dy[2] : NULL, &g->dcn));
-  SQ_TRY(sq_tensor_contiguous(sq__saved(b, 4), &g->w_ih));
-  SQ_TRY(sq_tensor_contiguous(sq__saved(b, 5), &g->w_hh));
+  SQ_TRY(sq__contiguous_or_null(b->dy[Y], &g->dy));
+  SQ_TRY(sq__contiguous_or_null(b->dy[HN], &g->dhn));
+  SQ_TRY(sq__contiguous_or_null(q->cell->has_c ? b->dy[CN] : NULL, &g->dcn));
+  SQ_TRY(sq_tensor_contiguous(sq__saved(b, SAVED_W_IH), &g->w_ih));
+  SQ_TRY(sq_tensor_contiguous(sq__saved(b, SAVED_W_HH), &g->w_hh));
   SQ_TRY(new_array(q, q->T, q->G, &g->dgates));
   SQ_TRY(new_array(q, 1, q->H, &g->dh));
   SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){q->slices, q->G, q->K}, &g->dweights));
-  if (sq__needs(b, 0)) {
+  if (sq__needs(b, IN_X)) {
     SQ_TRY(new_array(q, q->T, q->I, &g->dxs));
-    SQ_TRY(sq_tensor_new(q->dtype, 3, sq__in_shape(b, 0), &g->dx));
+    SQ_TRY(sq_tensor_new(q->dtype, 3, sq__in_shape(b, IN_X), &g->dx));
   }
-  if (sq__needs(b, 1)) SQ_TRY(sq_tensor_new(q->dtype, 2, state, &g->dh0));
+  if (sq__needs(b, IN_H0)) SQ_TRY(sq_tensor_new(q->dtype, 2, state, &g->dh0));
   if (!q->cell->has_c) return SQ_OK;
   SQ_TRY(new_array(q, 1, q->H, &g->dc));
-  return sq__needs(b, 2) ? sq_tensor_new(q->dtype, 2, state, &g->dc0) : SQ_OK;
+  return sq__needs(b, IN_C0) ? sq_tensor_new(q->dtype, 2, state, &g->dc0) : SQ_OK;
 }
 
 static void point_backward(const sq_back *b, seq *q, const grads *g) {
-  q->xh = sq_data(sq__saved(b, 0));
-  q->gates = sq_data(sq__saved(b, 1));
-  q->c = data_or_null(sq__saved(b, 2));
-  q->tanh_c = data_or_null(sq__saved(b, 3));
+  q->xh = sq_data(sq__saved(b, SAVED_XH));
+  q->gates = sq_data(sq__saved(b, SAVED_GATES));
+  q->c = sq__data_or_null(sq__saved(b, SAVED_C));
+  q->tanh_c = sq__data_or_null(sq__saved(b, SAVED_TANH_C));
   q->w_ih = sq_data(g->w_ih);
   q->w_hh = sq_data(g->w_hh);
-  q->dy = data_or_null(g->dy);
-  q->dhn = data_or_null(g->dhn);
-  q->dcn = data_or_null(g->dcn);
+  q->dy = sq__data_or_null(g->dy);
+  q->dhn = sq__data_or_null(g->dhn);
+  q->dcn = sq__data_or_null(g->dcn);
   q->dgates = sq_data(g->dgates);
   q->dh = sq_data(g->dh);
-  q->dc = data_or_null(g->dc);
+  q->dc = sq__data_or_null(g->dc);
   q->dweights = sq_data(g->dweights);
-  q->dxs = data_or_null(g->dxs);
-  q->dx = data_or_null(g->dx);
-  q->dh0 = data_or_null(g->dh0);
-  q->dc0 = data_or_null(g->dc0);
+  q->dxs = sq__data_or_null(g->dxs);
+  q->dx = sq__data_or_null(g->dx);
+  q->dh0 = sq__data_or_null(g->dh0);
+  q->dc0 = sq__data_or_null(g->dc0);
 }
 
 /* The slices' (G,K) gradients added in order, in place of the first. */
@@ -618,48 +639,54 @@ static sq_status cut(const seq *q, sq_tensor *dweights, int64_t from, int64_t co
   return sq_tensor_copy(target, part);
 }
 
+/* The gradient of one weight, which x or h meets, from its column on. */
+static sq_status give_weight(const seq *q, sq_tensor *dweights, int i, sq_tensor *to) {
+  const int64_t column[WEIGHTS] = {[W_IH] = q->H + 1, [W_HH] = 0, [B_IH] = q->H, [B_HH] = q->H};
+  if (i == W_IH || i == B_IH) return cut(q, dweights, 0, column[i], to, 0, q->W);
+  for (int k = 0; k < q->cell->blocks; k++) {
+    const block *p = &q->cell->block[k];
+    if (!p->h) continue;
+    SQ_TRY(
+        cut(q, dweights, p->from * q->H, column[i], to, p->row * q->H, (p->to - p->from) * q->H));
+  }
+  return SQ_OK;
+}
+
 /* The gradients cut into dw_ih, dw_hh, db_ih, db_hh. */
-static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights, int first) {
+static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights) {
   SQ_TRY(sum_slices(q, dweights));
-  const int64_t column[] = {q->H + 1, 0, q->H, q->H};
-  for (int i = 0; i < 4; i++) {
-    if (!sq__needs(b, first + i)) continue;
+  for (int i = 0; i < WEIGHTS; i++) {
+    int input = q->cell->weights + i;
+    if (!sq__needs(b, input)) continue;
     SQ_OWN sq_tensor *to = NULL;
-    SQ_TRY(sq_tensor_new(q->dtype, i < 2 ? 2 : 1, (int64_t[]){q->W, i == 0 ? q->I : q->H}, &to));
-    if (i % 2 == 0) SQ_TRY(cut(q, dweights, 0, column[i], to, 0, q->W));
-    for (int k = 0; i % 2 == 1 && k < q->cell->blocks; k++) {
-      const block *p = &q->cell->block[k];
-      if (!p->h) continue;
-      SQ_TRY(
-          cut(q, dweights, p->from * q->H, column[i], to, p->row * q->H, (p->to - p->from) * q->H));
-    }
-    b->dx[first + i] = sq_tensor_give(&to);
+    SQ_TRY(sq_tensor_new(q->dtype, sq__in_ndim(b, input), sq__in_shape(b, input), &to));
+    SQ_TRY(give_weight(q, dweights, i, to));
+    b->dx[input] = sq_tensor_give(&to);
   }
   return SQ_OK;
 }
 
 static sq_status run_backward(sq_back *b, seq *q, grads *g) {
-  int w = q->cell->has_c ? 3 : 2;
   SQ_TRY(make_grads(b, q, g));
   point_backward(b, q, g);
   sq_parallel(q->slices, 2 * work_of(q), backward_slice, q);
   SQ_TRY(sq_interrupt_check());
-  SQ_TRY(give_weights(b, q, g->dweights, w));
-  b->dx[0] = sq_tensor_give(&g->dx);
-  b->dx[1] = sq_tensor_give(&g->dh0);
-  if (q->cell->has_c) b->dx[2] = sq_tensor_give(&g->dc0);
+  SQ_TRY(give_weights(b, q, g->dweights));
+  b->dx[IN_X] = sq_tensor_give(&g->dx);
+  b->dx[IN_H0] = sq_tensor_give(&g->dh0);
+  if (q->cell->has_c) b->dx[IN_C0] = sq_tensor_give(&g->dc0);
   return SQ_OK;
 }
 
 static sq_status sequence_backward(sq_back *b, const cell *kind) {
-  const int64_t *flags = sq__ints(b);
-  const sq_tensor *w_hh = sq__saved(b, 5);
+  const manner *m = sq__values(b);
+  const sq_tensor *w_hh = sq__saved(b, SAVED_W_HH);
   /* set_sizes reads x's shape only: a stand-in header tells it what x was */
-  sq_tensor x = {.dtype = sq__in_dtype(b, 0), .ndim = 3};
-  memcpy(x.shape, sq__in_shape(b, 0), 3 * sizeof *x.shape);
+  sq_tensor x = {.dtype = sq__in_dtype(b, IN_X), .ndim = 3};
+  memcpy(x.shape, sq__in_shape(b, IN_X), 3 * sizeof *x.shape);
   sq_call c = {.in = (sq_tensor *[]){&x}};
-  seq q = {.reverse = flags[1], .relu = flags[2], .keep = true, .H = w_hh->shape[1]};
-  SQ_TRY(set_sizes(&c, kind, flags[0], &q));
+  seq q = {.reverse = m->reverse, .relu = m->relu, .keep = true, .H = w_hh->shape[1]};
+  SQ_TRY(set_sizes(&c, kind, m->batch_first, &q));
   grads g = {0};
   sq_status st = run_backward(b, &q, &g);
   drop_grads(&g);
@@ -670,8 +697,10 @@ static sq_status sequence_backward(sq_back *b, const cell *kind) {
 
 /* h_t = tanh(w_ih x_t + b_ih + w_hh h_{t-1} + b_hh), or relu */
 static sq_status rnn_forward(sq_call *c) {
-  bool relu = strcmp(c->arg[6].string, "relu") == 0;
-  return sequence_forward(c, &rnn_cell, c->arg[7].flag, c->arg[8].flag, relu);
+  manner m = {.batch_first = c->arg[RNN_BATCH_FIRST].flag,
+              .reverse = c->arg[RNN_REVERSE].flag,
+              .relu = strcmp(c->arg[RNN_NONLINEARITY].string, "relu") == 0};
+  return sequence_forward(c, &rnn_cell, m);
 }
 
 static sq_status rnn_backward(sq_back *b) { return sequence_backward(b, &rnn_cell); }
@@ -681,7 +710,8 @@ const sq_op_impl sq__op_rnn = {.forward = rnn_forward, .backward = rnn_backward}
 /* i f g o = sigmoid sigmoid tanh sigmoid (w_ih x_t + b_ih + w_hh h + b_hh);  c = f c + i g;  h = o
  * tanh c */
 static sq_status lstm_forward(sq_call *c) {
-  return sequence_forward(c, &lstm_cell, c->arg[7].flag, c->arg[8].flag, false);
+  manner m = {.batch_first = c->arg[LSTM_BATCH_FIRST].flag, .reverse = c->arg[LSTM_REVERSE].flag};
+  return sequence_forward(c, &lstm_cell, m);
 }
 
 static sq_status lstm_backward(sq_back *b) { return sequence_backward(b, &lstm_cell); }
@@ -691,7 +721,8 @@ const sq_op_impl sq__op_lstm = {.forward = lstm_forward, .backward = lstm_backwa
 /* r z = sigmoid (w_ih x_t + b_ih + w_hh h + b_hh);  n = tanh(w_in x_t + b_in + r (w_hn h + b_hn));
  * h = (1 - z) n + z h */
 static sq_status gru_forward(sq_call *c) {
-  return sequence_forward(c, &gru_cell, c->arg[6].flag, c->arg[7].flag, false);
+  manner m = {.batch_first = c->arg[GRU_BATCH_FIRST].flag, .reverse = c->arg[GRU_REVERSE].flag};
+  return sequence_forward(c, &gru_cell, m);
 }
 
 static sq_status gru_backward(sq_back *b) { return sequence_backward(b, &gru_cell); }

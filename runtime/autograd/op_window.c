@@ -18,15 +18,15 @@ static void drop_layout(layout *l) {
 }
 
 static sq_status lay_out(const sq_back *b, sq_dtype dtype, layout *l) {
-  const int64_t *g = sq__ints(b), *shape = sq__in_shape(b, 0);
-  int ndim = (int)g[0];
-  int64_t offset = g[2 + 2 * ndim], n = 1;
-  const int64_t *stride = g + 3 + 2 * ndim;
-  for (int i = 0; i < sq__in_ndim(b, 0); i++) n += (shape[i] - 1) * stride[i];
+  const sq_geometry *g = sq__values(b);
+  const int64_t *shape = sq__in_shape(b, IN_X);
+  int64_t n = 1;
+  for (int i = 0; i < sq__in_ndim(b, IN_X); i++) n += (shape[i] - 1) * g->viewed_stride[i];
   if (n < 0) n = 0; /* no elements */
   SQ_TRY(sq_tensor_full(dtype, 1, &n, 0, &l->all));
-  SQ_TRY(sq_tensor_window(l->all, sq__in_ndim(b, 0), shape, stride, 0, &l->viewed));
-  return sq_tensor_window(l->all, ndim, g + 2, g + 2 + ndim, g[1] - offset, &l->window);
+  SQ_TRY(sq_tensor_window(l->all, sq__in_ndim(b, IN_X), shape, g->viewed_stride, 0, &l->viewed));
+  return sq_tensor_window(l->all, g->ndim, g->shape, g->stride, g->offset - g->viewed_offset,
+                          &l->window);
 }
 
 /* Neither op is called by name: the engine makes their nodes. */
@@ -55,7 +55,7 @@ static sq_status as_strided_backward(sq_back *b) {
   layout l = {0};
   sq_status st = lay_out(b, b->dy[0]->dtype, &l);
   if (st == SQ_OK) st = add_to_window(l.window, b->dy[0]);
-  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[0]);
+  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[IN_X]);
   drop_layout(&l);
   return st;
 }
@@ -69,9 +69,10 @@ static sq_status copy_slices_backward(sq_back *b) {
   layout l = {0};
   sq_status st = lay_out(b, b->dy[0]->dtype, &l);
   if (st == SQ_OK) st = sq_tensor_copy(l.viewed, b->dy[0]);
-  if (st == SQ_OK && sq__needs(b, 1)) st = sq_tensor_clone(l.window, &b->dx[1]);
+  if (st == SQ_OK && sq__needs(b, IN_COPY_SLICES_V))
+    st = sq_tensor_clone(l.window, &b->dx[IN_COPY_SLICES_V]);
   if (st == SQ_OK) st = sq_tensor_fill(l.window, 0);
-  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[0]);
+  if (st == SQ_OK) st = sq_tensor_clone(l.viewed, &b->dx[IN_X]);
   drop_layout(&l);
   return st;
 }

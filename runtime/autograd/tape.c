@@ -358,40 +358,24 @@ static bool is_fixed_leaf(const sq_tensor *t) {
   return m && m->requires_grad && !m->node && !m->viewed;
 }
 
-sq_status sq__save(sq_call *c, sq_tensor *t) {
+sq_status sq__save(sq_call *c, int slot, sq_tensor *t) {
   if (!c->node) return SQ_OK;
   sq_node *n = c->node;
-  SQ_ASSERT(n->nsaved < MAX_SAVED);
-  sq_saved *s = &n->saved[n->nsaved];
-  s->tensor = NULL;
-  if (!t) { /* an optional argument left out */
-    n->nsaved++;
-    return SQ_OK;
-  }
+  SQ_ASSERT(slot < MAX_SAVED);
+  while (n->nsaved <= slot) n->saved[n->nsaved++].tensor = NULL;
+  if (!t) return SQ_OK; /* an optional argument left out */
+  sq_saved *s = &n->saved[slot];
   if (is_fixed_leaf(t)) {
     s->tensor = sq_tensor_keep(t);
   } else {
     SQ_TRY(sq_tensor_alias(t, &s->tensor));
   }
   s->version = t->storage->version;
-  n->nsaved++;
   return SQ_OK;
 }
 
-void sq__save_number(sq_call *c, double x) {
-  if (!c->node) return;
-  SQ_ASSERT(c->node->nnumbers < MAX_NUMBERS);
-  c->node->number[c->node->nnumbers++] = x;
-}
-
-void sq__save_ints(sq_call *c, int n, const int64_t *v) {
-  for (int i = 0; i < n; i++) sq__save_int(c, v[i]);
-}
-
-void sq__save_int(sq_call *c, int64_t v) {
-  if (!c->node) return;
-  SQ_ASSERT(c->node->nints < MAX_INTS);
-  c->node->ints[c->node->nints++] = v;
+void sq__save_values(sq_call *c, const void *values, size_t size) {
+  if (c->node) memcpy(c->node->values, values, size);
 }
 
 sq_status sq__reserve(sq_call *c, sq_tensor *y) {
@@ -401,9 +385,8 @@ sq_status sq__reserve(sq_call *c, sq_tensor *y) {
 
 bool sq__needs(const sq_back *b, int i) { return b->node->edge[i].node || b->node->edge[i].slot; }
 int sq__inputs(const sq_back *b) { return b->node->nin; }
-sq_tensor *sq__saved(const sq_back *b, int i) { return b->node->saved[i].tensor; }
-double sq__number(const sq_back *b, int i) { return b->node->number[i]; }
-const int64_t *sq__ints(const sq_back *b) { return b->node->ints; }
+sq_tensor *sq__saved(const sq_back *b, int slot) { return b->node->saved[slot].tensor; }
+const void *sq__values(const sq_back *b) { return b->node->values; }
 int sq__in_ndim(const sq_back *b, int i) { return b->node->edge[i].ndim; }
 const int64_t *sq__in_shape(const sq_back *b, int i) { return b->node->edge[i].shape; }
 sq_dtype sq__in_dtype(const sq_back *b, int i) { return b->node->edge[i].dtype; }
@@ -436,15 +419,12 @@ sq_status sq__note_view(sq_tensor *view, sq_tensor *of) {
   return SQ_OK;
 }
 
-/* Where a window and the tensor it looks at lie in their storage, as the two ops below save it: the
- * window's ndim, offset, shape and stride, then the viewed tensor's offset and stride. */
 static void save_geometry(sq_call *c, const sq_tensor *window, const sq_tensor *viewed) {
-  sq__save_int(c, window->ndim);
-  sq__save_int(c, window->offset);
-  sq__save_ints(c, window->ndim, window->shape);
-  sq__save_ints(c, window->ndim, window->stride);
-  sq__save_int(c, viewed->offset);
-  sq__save_ints(c, viewed->ndim, viewed->stride);
+  sq_geometry g = {.ndim = window->ndim, .offset = window->offset, .viewed_offset = viewed->offset};
+  memcpy(g.shape, window->shape, sizeof g.shape);
+  memcpy(g.stride, window->stride, sizeof g.stride);
+  memcpy(g.viewed_stride, viewed->stride, sizeof g.viewed_stride);
+  sq__save_values(c, &g, sizeof g);
 }
 
 sq_status sq__window_node(sq_op_id op, int nin, sq_tensor *const *in, const sq_tensor *window,

@@ -6,7 +6,7 @@
 
 #include "base/limits.h"
 
-enum { MAX_SAVED = 6, MAX_NUMBERS = 4, MAX_INTS = 28 };
+enum { MAX_SAVED = 6 };
 
 /* Where a gradient is collected; shared by the tensor that shows it and the graph that brings
  * it. */
@@ -35,7 +35,7 @@ typedef struct sq_saved {
  * no cycles. */
 struct sq_node {
   int32_t refs;
-  int32_t nin, nsaved, nnumbers, nints;
+  int32_t nin, nsaved;
   bool released; /* what was saved is gone */
   uint64_t seq;  /* grows with every node: inputs have smaller ones */
   const sq_op *op;
@@ -45,8 +45,7 @@ struct sq_node {
   sq_slot *slot[SQ_MAX_OUT]; /* of results whose gradient is retained */
   sq_node *next;             /* in the list of nodes being freed */
   sq_saved saved[MAX_SAVED];
-  double number[MAX_NUMBERS];
-  int64_t ints[MAX_INTS];
+  _Alignas(8) unsigned char values[SQ_MAX_VALUES];
   sq_edge edge[];
 };
 
