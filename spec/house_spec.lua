@@ -205,10 +205,41 @@ end
 -- Arguments, inputs, gradients and what is kept go by name: a signature that changes moves the names with it.
 function rules.named(path, text)
   local found = {}
-  if not matches_any(path, {"^runtime/autograd/op_"}) then return found end
+  if not matches_any(path, {"^runtime/autograd/op_", "^runtime/layers/", "^runtime/optim/"}) then return found end
   local code = bare(text):gsub("sq_arg %w+%[%d+%]", "") -- room for some
   for _, pattern in ipairs {"%f[%w_]args?%[%d[^%]]*%]", "%->in%[%d[^%]]*%]", "%->dx%[%d[^%]]*%]", "%f[%w_]sq__%w+%([bc], %d"} do
     for number in code:gmatch(pattern) do found[#found + 1] = ("%s has a number for a name: %s"):format(path, number) end
+  end
+  return found
+end
+
+-- Of layers: arg[NAME] stands where the signatures of calls in that file have it, and sq_args_get(a, "name") is in one.
+function rules.signed(path, text)
+  local found = {}
+  local function breach(...) found[#found + 1] = path .. ": " .. string.format(...) end
+  if not path:find "^runtime/layers/.*%.c$" then return found end
+  local at, calls = {}, {}
+  for list in bare(text):gmatch "enum {([%u%d_, ]+)}" do
+    local i = 0
+    for name in list:gmatch "[%u%d_]+" do at[name], i = i, i + 1 end
+  end
+  for params in text:gmatch '"%((%w+: Tensor[^()]*)%) %->' do
+    local names = {}
+    for name in params:gmatch "(%w+): Tensor" do names[#names + 1] = name end
+    calls[#calls + 1] = names
+  end
+  local code = bare(text):gsub("sq_arg arg%[[%w_]+%]", "") -- room for some
+  for name in code:gmatch "%f[%w_]arg%[([%u%d_]+)%]" do
+    local place, seen = at[name], false
+    for _, names in ipairs(place and calls or {}) do
+      local there = names[place + 1]
+      seen = seen or there
+      if there and there ~= name:lower() then breach("arg[%s] is %s", name, there) end
+    end
+    if not seen then breach("no call has arg[%s]", name) end
+  end
+  for name in text:gmatch 'sq_args_get%(a, "([%w_]+)"%)' do
+    if not text:find("[\"( ]" .. name .. ": ") then breach("no signature has %s", name) end
   end
   return found
 end
@@ -651,8 +682,17 @@ describe("the house", function()
     fails(rules.named, "runtime/autograd/op_a.c", "sq_tensor *w = c->in[1];", "has a number for a name: ->in[1]")
     fails(rules.named, "runtime/autograd/op_a.c", "b->dx[2 + i] = NULL;", "has a number for a name: ->dx[2 + i]")
     fails(rules.named, "runtime/autograd/op_a.c", "if (!sq__needs(b, 3)) return SQ_OK;", "for a name: sq__needs(b, 3")
+    fails(rules.named, "runtime/layers/a.c", "self->in = arg[0].integer;", "has a number for a name: arg[0]")
+    fails(rules.named, "runtime/optim/a.c", "h[LR] = arg[1 + LR].number;", "has a number for a name: arg[1 + LR]")
     passes(rules.named, "runtime/autograd/op_a.c", "sq_arg args[9] = {0}; b->dx[IN_X] = sq__saved(b, INDEX); y = c->in[k];")
     check(rules.named, is_c)
+    local call = 'enum { X, H };\n.call = "(x: Tensor, h: Tensor? = nil) -> Tensor",\n'
+    fails(rules.signed, "runtime/layers/a.c", call:gsub("x:", "y:") .. "f(arg[X], arg[H]);", "arg[X] is y")
+    fails(rules.signed, "runtime/layers/a.c", call .. "enum { C };\nf(arg[C]);", "arg[C] is x")
+    fails(rules.signed, "runtime/layers/a.c", call .. "f(arg[Z]);", "no call has arg[Z]")
+    fails(rules.signed, "runtime/layers/a.c", '"(size: int) -> A" sq_args_get(a, "bias")->flag;', "no signature has bias")
+    passes(rules.signed, "runtime/layers/a.c", call .. '"(size: int) -> A" f(arg[X], arg[H], sq_args_get(a, "size"));')
+    check(rules.signed, is_c)
   end)
 
   it("gives every public declaration its contract", function()

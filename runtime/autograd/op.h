@@ -48,8 +48,13 @@ bool sq_op_is_method(const sq_op *op);
  * front | Lua thread] */
 SQ_CHECKED sq_status sq_apply(sq_op_id op, int nargs, const sq_arg *args, sq_tensor **out);
 
-/* The same written into args[0], which must be a tensor: x.exp_(). Recorded likewise; counts as
- * an in-place change.
+/* The same with the arguments written out: SQ_APPLY(mean, &y, SQ_T(x), SQ_D(0)). */
+#define SQ_APPLY(op, out, ...)                                                  \
+  sq_apply(SQ_OP_##op, (int)(sizeof((sq_arg[]){__VA_ARGS__}) / sizeof(sq_arg)), \
+           (sq_arg[]){__VA_ARGS__}, out)
+
+/* As sq_apply, but written into args[0], which must be a tensor: x.exp_(). Recorded likewise;
+ * counts as an in-place change.
  * [fails: as sq_apply, and state on a leaf that requires a gradient | Lua thread] */
 SQ_CHECKED sq_status sq_apply_inplace(sq_op_id op, int nargs, const sq_arg *args);
 

@@ -15,25 +15,27 @@ typedef struct activation {
 } activation;
 
 /* Keeps the constructor's arguments: they follow x in the op's. */
-static sq_status init(sq_layer *l, const sq_arg *arg) {
+static sq_status init(sq_layer *l, const sq_args *given) {
   activation *a = (activation *)l;
-  const sq_signature *s;
-  SQ_TRY(sq_signature_of(l->class->signature, &s));
-  a->kept = s->params < MAX_KEPT ? s->params : MAX_KEPT;
+  int n = given->signature->params;
+  a->kept = n < MAX_KEPT ? n : MAX_KEPT;
   for (int i = 0; i < a->kept; i++) {
-    a->arg[i] = arg[i];
-    if (arg[i].kind != SQ_ARG_STRING) continue;
-    snprintf(a->text, sizeof a->text, "%s", arg[i].string);
+    a->arg[i] = given->arg[i];
+    if (a->arg[i].kind != SQ_ARG_STRING) continue;
+    snprintf(a->text, sizeof a->text, "%s", a->arg[i].string);
     a->arg[i].string = a->text;
   }
   return SQ_OK;
 }
 
+/* Of the call. */
+enum { X, CALLED };
+
 static sq_status run(sq_layer *l, sq_op_id op, const sq_arg *x, sq_tensor **out) {
   const activation *a = (const activation *)l;
-  sq_arg args[1 + MAX_KEPT] = {*x};
-  memcpy(args + 1, a->arg, (size_t)a->kept * sizeof *args);
-  return sq_apply(op, 1 + a->kept, args, out);
+  sq_arg args[CALLED + MAX_KEPT] = {[X] = *x};
+  memcpy(args + CALLED, a->arg, (size_t)a->kept * sizeof *args);
+  return sq_apply(op, CALLED + a->kept, args, out);
 }
 
 static void describe(const sq_layer *l, char *buf, size_t n) {
@@ -58,7 +60,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
 
 #define ACTIVATION(id, op, class_name, args, text)                                 \
   static sq_status forward_##id(sq_layer *l, const sq_arg *arg, sq_tensor **out) { \
-    return run(l, SQ_OP_##op, &arg[0], out);                                       \
+    return run(l, SQ_OP_##op, &arg[X], out);                                       \
   }                                                                                \
   const sq_layer_class sq__layer_##id = {                                          \
       .name = class_name,                                                          \

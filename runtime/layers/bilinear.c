@@ -10,19 +10,20 @@ typedef struct bilinear {
   int64_t in1, in2, out;
 } bilinear;
 
-static sq_status init(sq_layer *l, const sq_arg *arg) {
+static sq_status init(sq_layer *l, const sq_args *a) {
   bilinear *b = (bilinear *)l;
-  b->in1 = arg[0].integer;
-  b->in2 = arg[1].integer;
-  b->out = arg[2].integer;
+  sq_dtype dtype = sq_args_get(a, "dtype")->dtype;
+  b->in1 = sq_args_get(a, "in1_features")->integer;
+  b->in2 = sq_args_get(a, "in2_features")->integer;
+  b->out = sq_args_get(a, "out_features")->integer;
   SQ_TRY(sq_layer_want_size("Bilinear", "in1_features", b->in1, 1));
   SQ_TRY(sq_layer_want_size("Bilinear", "in2_features", b->in2, 1));
   SQ_TRY(sq_layer_want_size("Bilinear", "out_features", b->out, 1));
   sq_tensor *t;
-  SQ_TRY(sq_tensor_new(arg[4].dtype, 3, (int64_t[]){b->out, b->in1, b->in2}, &t));
+  SQ_TRY(sq_tensor_new(dtype, 3, (int64_t[]){b->out, b->in1, b->in2}, &t));
   SQ_TRY(sq_layer_add(l, t, false, "weight"));
-  if (!arg[3].flag) return SQ_OK;
-  SQ_TRY(sq_tensor_new(arg[4].dtype, 1, &b->out, &t));
+  if (!sq_args_get(a, "bias")->flag) return SQ_OK;
+  SQ_TRY(sq_tensor_new(dtype, 1, &b->out, &t));
   return sq_layer_add(l, t, false, "bias");
 }
 
@@ -33,10 +34,12 @@ static sq_status reset(sq_layer *l) {
   return SQ_OK;
 }
 
+/* Of the call. */
+enum { X1, X2 };
+
 static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   sq_arg bias = l->entries > 1 ? SQ_T(l->entry[1].tensor) : (sq_arg){0};
-  return sq_apply(SQ_OP_bilinear, 4, (sq_arg[]){arg[0], arg[1], SQ_T(l->entry[0].tensor), bias},
-                  out);
+  return SQ_APPLY(bilinear, out, arg[X1], arg[X2], SQ_T(l->entry[0].tensor), bias);
 }
 
 static void describe(const sq_layer *l, char *buf, size_t n) {

@@ -4,25 +4,31 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "autograd/op_args.h"
 #include "layers/layer.h"
+
+enum { RNN_GATES = 1, GRU_GATES = 3, LSTM_GATES = 4 };
 
 typedef struct cell {
   sq_layer base;
   int64_t I, H;
-  int gates; /* RNN 1, GRU 3, LSTM 4: rows of a weight in units of H */
+  int gates; /* rows of a weight in units of H */
   bool relu;
 } cell;
 
 /* weight_ih (GH,I), weight_hh (GH,H), bias_ih, bias_hh (GH). */
-static sq_status init(sq_layer *l, int gates, const sq_arg *arg, sq_dtype dtype) {
+static sq_status init(sq_layer *l, int gates, const sq_args *a) {
   cell *self = (cell *)l;
-  self->I = arg[0].integer;
-  self->H = arg[1].integer;
+  const sq_arg *nonlinearity = sq_args_get(a, "nonlinearity");
+  sq_dtype dtype = sq_args_get(a, "dtype")->dtype;
+  self->I = sq_args_get(a, "input_size")->integer;
+  self->H = sq_args_get(a, "hidden_size")->integer;
+  self->relu = nonlinearity->kind == SQ_ARG_STRING && strcmp(nonlinearity->string, "relu") == 0;
   self->gates = gates;
   SQ_TRY(sq_layer_want_size(l->class->name, "input_size", self->I, 1));
   SQ_TRY(sq_layer_want_size(l->class->name, "hidden_size", self->H, 1));
   static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-  for (int i = 0; i < (arg[2].flag ? 4 : 2); i++) {
+  for (int i = 0; i < (sq_args_get(a, "bias")->flag ? 4 : 2); i++) {
     sq_tensor *t;
     int64_t rows, columns = i == 0 ? self->I : self->H;
     SQ_TRY(sq_size_mul(gates, self->H, &rows));
@@ -45,6 +51,9 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
            l->entries > 2 ? "" : ", bias=false");
 }
 
+/* Of the calls. */
+enum { X, H, C };
+
 /* --- forward -------------------------------------------------------------------------------- */
 
 static sq_status check_input(const cell *self, const sq_tensor *x) {
@@ -60,24 +69,29 @@ static sq_status as_batch(const sq_arg *x, sq_tensor **out) {
     *out = sq_tensor_keep(x->tensor);
     return SQ_OK;
   }
-  return sq_apply(SQ_OP_unsqueeze, 2, (sq_arg[]){*x, SQ_D(0)}, out);
+  return SQ_APPLY(unsqueeze, out, *x, SQ_D(0));
 }
 
-/* The op on x (1,B,I) and states (B,H); out: y, h and (for an LSTM) c. */
-static sq_status run_op(const cell *self, const sq_tensor *const *state, sq_tensor *x,
+/* The op on x (1,B,I) and states (B,H), c for an LSTM; out: y, h and, likewise, c. */
+static sq_status run_op(const cell *self, sq_tensor *x, sq_tensor *h, sq_tensor *c,
                         sq_tensor **out) {
   const sq_named *e = self->base.entry;
   bool bias = self->base.entries == 4;
-  sq_arg args[9] = {SQ_T(x)};
-  int n = 1;
-  args[n++] = SQ_T((sq_tensor *)state[0]);
-  if (self->gates == 4) args[n++] = SQ_T((sq_tensor *)state[1]);
-  for (int i = 0; i < 4; i++) args[n++] = i < 2 || bias ? SQ_T(e[i].tensor) : (sq_arg){0};
-  if (self->gates == 1) args[n++] = SQ_S(self->relu ? "relu" : "tanh");
-  return sq_apply(self->gates == 1   ? SQ_OP_rnn
-                  : self->gates == 3 ? SQ_OP_gru
-                                     : SQ_OP_lstm,
-                  n, args, out);
+  const sq_arg w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor);
+  const sq_arg b_ih = SQ_T(bias ? e[2].tensor : NULL), b_hh = SQ_T(bias ? e[3].tensor : NULL);
+  switch (self->gates) {
+    case LSTM_GATES:
+      return SQ_APPLY(
+          lstm, out, [LSTM_X] = SQ_T(x), [LSTM_H0] = SQ_T(h), [LSTM_C0] = SQ_T(c),
+          [LSTM_W_IH] = w_ih, [LSTM_W_HH] = w_hh, [LSTM_B_IH] = b_ih, [LSTM_B_HH] = b_hh);
+    case GRU_GATES:
+      return SQ_APPLY(gru, out, [GRU_X] = SQ_T(x), [GRU_H0] = SQ_T(h), [GRU_W_IH] = w_ih,
+                      [GRU_W_HH] = w_hh, [GRU_B_IH] = b_ih, [GRU_B_HH] = b_hh);
+    default:
+      return SQ_APPLY(rnn, out, [RNN_X] = SQ_T(x), [RNN_H0] = SQ_T(h), [RNN_W_IH] = w_ih,
+                      [RNN_W_HH] = w_hh, [RNN_B_IH] = b_ih, [RNN_B_HH] = b_hh,
+                      [RNN_NONLINEARITY] = SQ_S(self->relu ? "relu" : "tanh"));
+  }
 }
 
 /* result[0..1] = h and c of a batch, without it where x had none. */
@@ -88,7 +102,7 @@ static sq_status give(bool single, sq_tensor *const *result, sq_tensor **out) {
       continue;
     }
     sq_arg first = {.kind = SQ_ARG_POSITION, .integer = 0};
-    sq_status st = sq_apply(SQ_OP_select, 3, (sq_arg[]){SQ_T(result[i]), SQ_D(0), first}, &out[i]);
+    sq_status st = SQ_APPLY(select, &out[i], SQ_T(result[i]), SQ_D(0), first);
     if (st != SQ_OK && i == 1) sq_tensor_drop(out[0]);
     SQ_TRY(st);
   }
@@ -97,28 +111,24 @@ static sq_status give(bool single, sq_tensor *const *result, sq_tensor **out) {
 
 static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const cell *self = (const cell *)l;
-  SQ_TRY(check_input(self, arg[0].tensor));
+  SQ_TRY(check_input(self, arg[X].tensor));
   SQ_OWN sq_tensor *x = NULL, *h = NULL, *c = NULL, *step = NULL;
-  SQ_TRY(as_batch(&arg[0], &x));
-  SQ_TRY(as_batch(&arg[1], &h));
-  if (self->gates == 4) SQ_TRY(as_batch(&arg[2], &c));
-  SQ_TRY(sq_apply(SQ_OP_unsqueeze, 2, (sq_arg[]){SQ_T(x), SQ_D(0)}, &step));
+  SQ_TRY(as_batch(&arg[X], &x));
+  SQ_TRY(as_batch(&arg[H], &h));
+  if (self->gates == LSTM_GATES) SQ_TRY(as_batch(&arg[C], &c));
+  SQ_TRY(SQ_APPLY(unsqueeze, &step, SQ_T(x), SQ_D(0)));
   sq_tensor *result[SQ_MAX_OUT] = {NULL, NULL, NULL};
-  SQ_TRY(run_op(self, (const sq_tensor *const[]){h, c}, step, result));
-  sq_status st = give(arg[0].tensor->ndim == 1, result + 1, out);
+  SQ_TRY(run_op(self, step, h, c, result));
+  sq_status st = give(arg[X].tensor->ndim == 1, result + 1, out);
   for (int k = 0; k < SQ_MAX_OUT; k++) sq_tensor_drop(result[k]);
   return st;
 }
 
 /* --- the classes ---------------------------------------------------------------------------- */
 
-static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
-  ((cell *)l)->relu = strcmp(arg[3].string, "relu") == 0;
-  return init(l, 1, arg, arg[4].dtype);
-}
-
-static sq_status init_lstm(sq_layer *l, const sq_arg *arg) { return init(l, 4, arg, arg[3].dtype); }
-static sq_status init_gru(sq_layer *l, const sq_arg *arg) { return init(l, 3, arg, arg[3].dtype); }
+static sq_status init_rnn(sq_layer *l, const sq_args *a) { return init(l, RNN_GATES, a); }
+static sq_status init_lstm(sq_layer *l, const sq_args *a) { return init(l, LSTM_GATES, a); }
+static sq_status init_gru(sq_layer *l, const sq_args *a) { return init(l, GRU_GATES, a); }
 
 #define CELL(id, class_name, options, takes, text)                                              \
   const sq_layer_class sq__layer_##id##_cell = {                                                \

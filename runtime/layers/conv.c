@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "autograd/op_args.h"
 #include "layers/layer.h"
 
 typedef struct conv {
@@ -13,12 +14,6 @@ typedef struct conv {
   int64_t kernel[2], stride[2], padding[2], dilation[2], more[2]; /* more: output_padding */
   int64_t fan_in;
 } conv;
-
-/* The numbers of a pair, or of an int. */
-static void read_pair(const sq_arg *a, int64_t *pair) {
-  pair[0] = a->kind == SQ_ARG_PAIR ? a->ints.v[0] : a->integer;
-  pair[1] = a->kind == SQ_ARG_PAIR ? a->ints.v[1] : a->integer;
-}
 
 static sq_status check_sizes(const conv *c) {
   const char *name = c->base.class->name;
@@ -92,40 +87,45 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
 
 /* --- Conv1d and Conv2d ---------------------------------------------------------------------- */
 
-static sq_status init_conv(sq_layer *l, const sq_arg *arg, int dims) {
+/* Of all three: only the transposed one has an output_padding, and "same" is no padding of it. */
+static sq_status init_any(sq_layer *l, const sq_args *a) {
   conv *c = (conv *)l;
-  c->dims = dims;
-  c->in = arg[0].integer;
-  c->out = arg[1].integer;
-  read_pair(&arg[2], c->kernel);
-  read_pair(&arg[3], c->stride);
-  c->same = arg[4].kind == SQ_ARG_STRING;
-  if (!c->same) read_pair(&arg[4], c->padding);
-  read_pair(&arg[5], c->dilation);
-  c->groups = arg[6].integer;
+  const sq_arg *padding = sq_args_get(a, "padding");
+  c->in = sq_args_get(a, "in_channels")->integer;
+  c->out = sq_args_get(a, "out_channels")->integer;
+  c->groups = sq_args_get(a, "groups")->integer;
+  c->same = padding->kind == SQ_ARG_STRING;
+  if (!c->same) sq_layer_read_pair(padding, c->padding);
+  if (c->transposed) sq_layer_read_pair(sq_args_get(a, "output_padding"), c->more);
+  sq_layer_read_pair(sq_args_get(a, "kernel_size"), c->kernel);
+  sq_layer_read_pair(sq_args_get(a, "stride"), c->stride);
+  sq_layer_read_pair(sq_args_get(a, "dilation"), c->dilation);
   SQ_TRY(check_sizes(c));
-  return add_parameters(c, arg[7].flag, arg[8].dtype);
+  return add_parameters(c, sq_args_get(a, "bias")->flag, sq_args_get(a, "dtype")->dtype);
 }
 
-static sq_status init_conv1d(sq_layer *l, const sq_arg *arg) { return init_conv(l, arg, 1); }
-static sq_status init_conv2d(sq_layer *l, const sq_arg *arg) { return init_conv(l, arg, 2); }
-
-static sq_arg pair_arg(const conv *c, const int64_t *pair) {
-  if (c->dims == 1) return SQ_I(pair[0]);
-  return (sq_arg){.kind = SQ_ARG_PAIR, .ints = {2, pair}};
+static sq_status init_conv(sq_layer *l, const sq_args *a, int dims) {
+  ((conv *)l)->dims = dims;
+  return init_any(l, a);
 }
+
+static sq_status init_conv1d(sq_layer *l, const sq_args *a) { return init_conv(l, a, 1); }
+static sq_status init_conv2d(sq_layer *l, const sq_args *a) { return init_conv(l, a, 2); }
+
+/* Of the calls. */
+enum { X };
 
 static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const conv *c = (const conv *)l;
-  sq_arg bias = l->entries > 1 ? SQ_T(l->entry[1].tensor) : (sq_arg){0};
-  sq_arg args[] = {arg[0],
-                   SQ_T(l->entry[0].tensor),
-                   bias,
-                   pair_arg(c, c->stride),
-                   c->same ? SQ_S("same") : pair_arg(c, c->padding),
-                   pair_arg(c, c->dilation),
-                   SQ_I(c->groups)};
-  return sq_apply(c->dims == 1 ? SQ_OP_conv1d : SQ_OP_conv2d, 7, args, out);
+  sq_arg args[] = {[CONV2D_X] = arg[X],
+                   [CONV2D_WEIGHT] = SQ_T(l->entry[0].tensor),
+                   [CONV2D_BIAS] = SQ_T(l->entries > 1 ? l->entry[1].tensor : NULL),
+                   [CONV2D_STRIDE] = sq_layer_pair(c->dims, c->stride),
+                   [CONV2D_PADDING] = c->same ? SQ_S("same") : sq_layer_pair(c->dims, c->padding),
+                   [CONV2D_DILATION] = sq_layer_pair(c->dims, c->dilation),
+                   [CONV2D_GROUPS] = SQ_I(c->groups)};
+  return sq_apply(c->dims == 1 ? SQ_OP_conv1d : SQ_OP_conv2d, sizeof args / sizeof *args, args,
+                  out);
 }
 
 #define CONV(id, class_name, ints, takes, text)                                               \
@@ -152,34 +152,22 @@ CONV(conv2d, "Conv2d", "pair", "(x: Tensor) -> Tensor",
 
 /* --- ConvTranspose2d ------------------------------------------------------------------------ */
 
-static sq_status init_transposed(sq_layer *l, const sq_arg *arg) {
-  conv *c = (conv *)l;
-  c->dims = 2;
-  c->transposed = true;
-  c->in = arg[0].integer;
-  c->out = arg[1].integer;
-  read_pair(&arg[2], c->kernel);
-  read_pair(&arg[3], c->stride);
-  read_pair(&arg[4], c->padding);
-  read_pair(&arg[5], c->more);
-  c->groups = arg[6].integer;
-  read_pair(&arg[8], c->dilation);
-  SQ_TRY(check_sizes(c));
-  return add_parameters(c, arg[7].flag, arg[9].dtype);
+static sq_status init_transposed(sq_layer *l, const sq_args *a) {
+  ((conv *)l)->transposed = true;
+  return init_conv(l, a, 2);
 }
 
 static sq_status forward_transposed(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const conv *c = (const conv *)l;
-  sq_arg bias = l->entries > 1 ? SQ_T(l->entry[1].tensor) : (sq_arg){0};
-  sq_arg args[] = {arg[0],
-                   SQ_T(l->entry[0].tensor),
-                   bias,
-                   pair_arg(c, c->stride),
-                   pair_arg(c, c->padding),
-                   pair_arg(c, c->more),
-                   SQ_I(c->groups),
-                   pair_arg(c, c->dilation)};
-  return sq_apply(SQ_OP_conv_transpose2d, 8, args, out);
+  sq_tensor *bias = l->entries > 1 ? l->entry[1].tensor : NULL;
+  return SQ_APPLY(
+      conv_transpose2d,
+      out, [CONV_TRANSPOSE2D_X] = arg[X], [CONV_TRANSPOSE2D_WEIGHT] = SQ_T(l->entry[0].tensor),
+      [CONV_TRANSPOSE2D_BIAS] = SQ_T(bias), [CONV_TRANSPOSE2D_STRIDE] = sq_layer_pair(2, c->stride),
+      [CONV_TRANSPOSE2D_PADDING] = sq_layer_pair(2, c->padding),
+      [CONV_TRANSPOSE2D_OUTPUT_PADDING] = sq_layer_pair(2, c->more),
+      [CONV_TRANSPOSE2D_GROUPS] = SQ_I(c->groups),
+      [CONV_TRANSPOSE2D_DILATION] = sq_layer_pair(2, c->dilation));
 }
 
 const sq_layer_class sq__layer_conv_transpose2d = {

@@ -9,15 +9,16 @@ typedef struct embedding {
   int64_t N, D, padding; /* padding: -1 for none */
 } embedding;
 
-static sq_status init(sq_layer *l, const sq_arg *arg) {
+static sq_status init(sq_layer *l, const sq_args *a) {
   embedding *e = (embedding *)l;
-  e->N = arg[0].integer;
-  e->D = arg[1].integer;
+  const sq_arg *padding = sq_args_get(a, "padding_idx");
+  e->N = sq_args_get(a, "num_embeddings")->integer;
+  e->D = sq_args_get(a, "embedding_dim")->integer;
   e->padding = -1;
   SQ_TRY(sq_layer_want_size("Embedding", "num_embeddings", e->N, 0));
   SQ_TRY(sq_layer_want_size("Embedding", "embedding_dim", e->D, 0));
-  if (arg[2].kind == SQ_ARG_INT) {
-    int64_t at = arg[2].integer;
+  if (padding->kind == SQ_ARG_INT) {
+    int64_t at = padding->integer;
     if (at < -e->N || at >= e->N) {
       return sq_fail(SQ_EARG,
                      "[nn.Embedding] padding_idx is %" PRId64 ": indices are 0 to %" PRId64, at,
@@ -26,7 +27,7 @@ static sq_status init(sq_layer *l, const sq_arg *arg) {
     e->padding = at < 0 ? at + e->N : at;
   }
   sq_tensor *t;
-  SQ_TRY(sq_tensor_new(arg[3].dtype, 2, (int64_t[]){e->N, e->D}, &t));
+  SQ_TRY(sq_tensor_new(sq_args_get(a, "dtype")->dtype, 2, (int64_t[]){e->N, e->D}, &t));
   return sq_layer_add(l, t, false, "weight");
 }
 
@@ -42,10 +43,13 @@ static sq_status reset(sq_layer *l) {
   return row ? sq_tensor_fill(row, 0) : SQ_OK;
 }
 
+/* Of the call. */
+enum { INPUT };
+
 static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const embedding *e = (const embedding *)l;
   sq_arg padding = e->padding >= 0 ? SQ_I(e->padding) : (sq_arg){0};
-  return sq_apply(SQ_OP_embedding, 3, (sq_arg[]){arg[0], SQ_T(l->entry[0].tensor), padding}, out);
+  return SQ_APPLY(embedding, out, arg[INPUT], SQ_T(l->entry[0].tensor), padding);
 }
 
 static void describe(const sq_layer *l, char *buf, size_t n) {

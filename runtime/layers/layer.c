@@ -56,7 +56,7 @@ sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *arg
   SQ_TRY(sq_alloc_zero((int64_t) class->size, &block));
   sq_layer *l = block;
   *l = (sq_layer){.class = class, .call = call, .training = true};
-  sq_status st = class->init(l, full);
+  sq_status st = class->init(l, &(sq_args){made_by, full});
   if (st == SQ_OK && class->reset) st = class->reset(l);
   if (st != SQ_OK) {
     sq_layer_drop(l);
@@ -157,4 +157,14 @@ sq_status sq_layer_want_size(const char *layer, const char *what, int64_t value,
   if (value >= least) return SQ_OK;
   return sq_fail(SQ_EARG, "[nn.%s] %s is %" PRId64 ": it must be at least %" PRId64, layer, what,
                  value, least);
+}
+
+void sq_layer_read_pair(const sq_arg *a, int64_t *pair) {
+  pair[0] = a->kind == SQ_ARG_PAIR ? a->ints.v[0] : a->integer;
+  pair[1] = a->kind == SQ_ARG_PAIR ? a->ints.v[1] : a->integer;
+}
+
+sq_arg sq_layer_pair(int dims, const int64_t *pair) {
+  if (dims == 1) return SQ_I(pair[0]);
+  return (sq_arg){.kind = SQ_ARG_PAIR, .ints = {2, pair}};
 }

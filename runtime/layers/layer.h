@@ -18,11 +18,11 @@ typedef struct sq_layer_class {
   size_t size;           /* of the struct that begins with sq_layer */
   const char *optional;  /* names of tensors that some settings leave out, "weight bias"; or NULL */
 
-  /* Fills a zeroed layer from complete arguments and makes its parameters. On failure the caller
-   * drops the layer. [fails: arg, shape, nomem] */
-  sq_status (*init)(sq_layer *l, const sq_arg *arg);
+  /* Fills a zeroed layer from complete arguments, which it asks for by name, and makes its
+   * parameters. On failure the caller drops the layer. [fails: arg, shape, nomem] */
+  sq_status (*init)(sq_layer *l, const sq_args *a);
 
-  /* out[0..] = the layer at work; arguments are complete.
+  /* out[0..] = the layer at work; arguments are complete, in the order of `call`.
    * [new | fails: as the ops it is made of] */
   sq_status (*forward)(sq_layer *l, const sq_arg *arg, sq_tensor **out);
 
@@ -89,6 +89,11 @@ void sq_init_uniform(sq_tensor *t, double bound);
 /* The bound that kaiming_uniform_(a = sqrt 5) gives a weight with that fan-in: 1/sqrt(fan_in) to
  * PyTorch's rounding. */
 double sq_init_default_bound(int64_t fan_in);
+
+/* For layers: the two numbers of a pair, or an int twice; and the way back, for images of one dim
+ * an int. */
+void sq_layer_read_pair(const sq_arg *a, int64_t *pair);
+sq_arg sq_layer_pair(int dims, const int64_t *pair);
 
 /* Fails unless a size given to a constructor is at least `least`. [fails: arg] */
 SQ_CHECKED sq_status sq_layer_want_size(const char *layer, const char *what, int64_t value,

@@ -10,17 +10,17 @@ typedef struct linear {
   int64_t in, out;
 } linear;
 
-static sq_status init(sq_layer *l, const sq_arg *arg) {
+static sq_status init(sq_layer *l, const sq_args *a) {
   linear *self = (linear *)l;
-  self->in = arg[0].integer;
-  self->out = arg[1].integer;
-  sq_dtype dtype = arg[3].dtype;
+  self->in = sq_args_get(a, "in_features")->integer;
+  self->out = sq_args_get(a, "out_features")->integer;
+  sq_dtype dtype = sq_args_get(a, "dtype")->dtype;
   SQ_TRY(sq_layer_want_size("Linear", "in_features", self->in, 0));
   SQ_TRY(sq_layer_want_size("Linear", "out_features", self->out, 0));
   sq_tensor *t;
   SQ_TRY(sq_tensor_new(dtype, 2, (int64_t[]){self->out, self->in}, &t));
   SQ_TRY(sq_layer_add(l, t, false, "weight"));
-  if (!arg[2].flag) return SQ_OK;
+  if (!sq_args_get(a, "bias")->flag) return SQ_OK;
   SQ_TRY(sq_tensor_new(dtype, 1, &self->out, &t));
   return sq_layer_add(l, t, false, "bias");
 }
@@ -35,9 +35,12 @@ static sq_status reset(sq_layer *l) {
   return SQ_OK;
 }
 
+/* Of the call. */
+enum { X };
+
 static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   sq_tensor *bias = l->entries > 1 ? l->entry[1].tensor : NULL;
-  return sq_apply(SQ_OP_linear, 3, (sq_arg[]){arg[0], SQ_T(l->entry[0].tensor), SQ_T(bias)}, out);
+  return SQ_APPLY(linear, out, arg[X], SQ_T(l->entry[0].tensor), SQ_T(bias));
 }
 
 static void describe(const sq_layer *l, char *buf, size_t n) {

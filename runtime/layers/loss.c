@@ -28,23 +28,25 @@ static sq_status keep_one(loss *l, int i, const sq_param *p, const sq_arg *arg) 
   return SQ_OK;
 }
 
-static sq_status init(sq_layer *l, const sq_arg *arg) {
-  const sq_signature *s;
-  SQ_TRY(sq_signature_of(l->class->signature, &s));
-  for (int i = 0; i < s->params; i++) SQ_TRY(keep_one((loss *)l, i, &s->param[i], &arg[i]));
+static sq_status init(sq_layer *l, const sq_args *a) {
+  for (int i = 0; i < a->signature->params; i++)
+    SQ_TRY(keep_one((loss *)l, i, &a->signature->param[i], &a->arg[i]));
   return SQ_OK;
 }
+
+/* Of the call. */
+enum { INPUT, TARGET, CALLED };
 
 /* Buffers fill the tensors' places in order. */
 static sq_status run(sq_layer *base, sq_op_id op, const sq_arg *arg, sq_tensor **out) {
   const loss *l = (const loss *)base;
-  sq_arg args[2 + MAX_KEPT] = {arg[0], arg[1]};
+  sq_arg args[CALLED + MAX_KEPT] = {arg[INPUT], arg[TARGET]};
   int buffer = 0;
   for (int i = 0; i < l->kept; i++) {
-    args[2 + i] = l->arg[i];
-    if (l->arg[i].kind == SQ_ARG_TENSOR) args[2 + i].tensor = base->entry[buffer++].tensor;
+    args[CALLED + i] = l->arg[i];
+    if (l->arg[i].kind == SQ_ARG_TENSOR) args[CALLED + i].tensor = base->entry[buffer++].tensor;
   }
-  return sq_apply(op, 2 + l->kept, args, out);
+  return sq_apply(op, CALLED + l->kept, args, out);
 }
 
 static void describe(const sq_layer *base, char *buf, size_t n) {

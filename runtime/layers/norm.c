@@ -2,8 +2,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "autograd/op_args.h"
 #include "base/text.h"
 #include "layers/layer.h"
+
+/* Of the calls. */
+enum { X };
 
 /* --- batch norm ----------------------------------------------------------------------------- */
 
@@ -15,15 +19,15 @@ typedef struct batch_norm {
 } batch_norm;
 
 /* weight, bias (C), then running_mean, running_var (C) and num_batches_tracked (). */
-static sq_status init_batch(sq_layer *l, const sq_arg *arg) {
+static sq_status init_batch(sq_layer *l, const sq_args *a) {
   batch_norm *self = (batch_norm *)l;
-  self->C = arg[0].integer;
-  self->eps = arg[1].number;
-  self->momentum = arg[2].number;
-  self->affine = arg[3].flag;
-  self->track = arg[4].flag;
-  self->cumulative = arg[5].flag;
-  sq_dtype dtype = arg[6].dtype;
+  self->C = sq_args_get(a, "num_features")->integer;
+  self->eps = sq_args_get(a, "eps")->number;
+  self->momentum = sq_args_get(a, "momentum")->number;
+  self->affine = sq_args_get(a, "affine")->flag;
+  self->track = sq_args_get(a, "track_running_stats")->flag;
+  self->cumulative = sq_args_get(a, "cumulative")->flag;
+  sq_dtype dtype = sq_args_get(a, "dtype")->dtype;
   SQ_TRY(sq_layer_want_size(l->class->name, "num_features", self->C, 0));
   static const char *const names[] = {"weight", "bias", "running_mean", "running_var"};
   for (int i = 0; i < 4; i++) {
@@ -59,15 +63,13 @@ static sq_status forward_batch(sq_layer *l, const sq_arg *arg, sq_tensor **out) 
   double seen = count ? sq_tensor_get(count, 0) + 1 : 1;
   double momentum = self->cumulative ? 1 / seen : self->momentum;
   bool training = l->training || !self->track;
-  sq_arg args[] = {arg[0],
-                   SQ_T(sq_layer_get(l, "running_mean")),
-                   SQ_T(sq_layer_get(l, "running_var")),
-                   SQ_T(sq_layer_get(l, "weight")),
-                   SQ_T(sq_layer_get(l, "bias")),
-                   SQ_B(training),
-                   SQ_N(momentum),
-                   SQ_N(self->eps)};
-  SQ_TRY(sq_apply(SQ_OP_batch_norm, 8, args, out));
+  SQ_TRY(SQ_APPLY(
+      batch_norm, out, [BATCH_NORM_X] = arg[X],
+      [BATCH_NORM_RUNNING_MEAN] = SQ_T(sq_layer_get(l, "running_mean")),
+      [BATCH_NORM_RUNNING_VAR] = SQ_T(sq_layer_get(l, "running_var")),
+      [BATCH_NORM_WEIGHT] = SQ_T(sq_layer_get(l, "weight")),
+      [BATCH_NORM_BIAS] = SQ_T(sq_layer_get(l, "bias")), [BATCH_NORM_TRAINING] = SQ_B(training),
+      [BATCH_NORM_MOMENTUM] = SQ_N(momentum), [BATCH_NORM_EPS] = SQ_N(self->eps)));
   return count && l->training ? sq_tensor_fill(count, seen) : SQ_OK;
 }
 
@@ -79,14 +81,14 @@ static sq_status want_dims(const sq_layer *l, const sq_tensor *x, bool fits, con
 }
 
 static sq_status forward_batch1d(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
-  int n = arg[0].tensor->ndim;
+  int n = arg[X].tensor->ndim;
   SQ_TRY(
-      want_dims(l, arg[0].tensor, n == 2 || n == 3, "(batch,channels) or (batch,channels,time)"));
+      want_dims(l, arg[X].tensor, n == 2 || n == 3, "(batch,channels) or (batch,channels,time)"));
   return forward_batch(l, arg, out);
 }
 
 static sq_status forward_batch2d(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
-  SQ_TRY(want_dims(l, arg[0].tensor, arg[0].tensor->ndim == 4, "(batch,channels,height,width)"));
+  SQ_TRY(want_dims(l, arg[X].tensor, arg[X].tensor->ndim == 4, "(batch,channels,height,width)"));
   return forward_batch(l, arg, out);
 }
 
@@ -123,44 +125,49 @@ BATCH_NORM(batch2d, "BatchNorm2d", "(B,C,Y,X)");
 
 /* --- layer norm ----------------------------------------------------------------------------- */
 
-typedef struct layer_norm {
+/* Of LayerNorm and RMSNorm. */
+typedef struct rows_norm {
   sq_layer base;
   int ndim;
   int64_t shape[SQ_MAX_DIMS];
-  double eps;
-} layer_norm;
+  sq_arg eps; /* of RMSNorm nil: the dtype's rounding */
+} rows_norm;
 
-static sq_status init_layer(sq_layer *l, const sq_arg *arg) {
-  layer_norm *self = (layer_norm *)l;
-  self->ndim = arg[0].ints.n;
-  self->eps = arg[1].number;
+/* Weight and bias, where there are any. */
+static sq_status init_rows(sq_layer *l, const sq_args *a) {
+  rows_norm *self = (rows_norm *)l;
+  const sq_arg *shape = sq_args_get(a, "normalized_shape");
+  self->ndim = shape->ints.n;
+  self->eps = *sq_args_get(a, "eps");
   if (self->ndim < 1 || self->ndim > SQ_MAX_DIMS)
-    return sq_fail(SQ_ESHAPE, "[nn.LayerNorm] normalized_shape must have 1 to %d sizes",
+    return sq_fail(SQ_ESHAPE, "[nn.%s] normalized_shape must have 1 to %d sizes", l->class->name,
                    SQ_MAX_DIMS);
-  for (int i = 0; i < self->ndim; i++) self->shape[i] = arg[0].ints.v[i];
-  for (int i = 0; i < 2 && arg[2].flag && (i == 0 || arg[3].flag); i++) {
+  for (int i = 0; i < self->ndim; i++) self->shape[i] = shape->ints.v[i];
+  if (!sq_args_get(a, "elementwise_affine")->flag) return SQ_OK;
+  for (int i = 0; i < 2 && (i == 0 || sq_args_get(a, "bias")->flag); i++) {
     sq_tensor *t;
-    SQ_TRY(sq_tensor_new(arg[4].dtype, self->ndim, self->shape, &t));
+    SQ_TRY(sq_tensor_new(sq_args_get(a, "dtype")->dtype, self->ndim, self->shape, &t));
     SQ_TRY(sq_layer_add(l, t, false, "%s", i == 0 ? "weight" : "bias"));
   }
   return SQ_OK;
 }
 
+/* weight 1, bias 0. */
 static sq_status reset_affine(sq_layer *l) {
   SQ_TRY(fill(l, "weight", 1));
   return fill(l, "bias", 0);
 }
 
 static sq_status forward_layer(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
-  const layer_norm *self = (const layer_norm *)l;
+  const rows_norm *self = (const rows_norm *)l;
   sq_arg shape = {.kind = SQ_ARG_SHAPE, .ints = {self->ndim, self->shape}};
-  sq_arg args[] = {arg[0], shape, SQ_T(sq_layer_get(l, "weight")), SQ_T(sq_layer_get(l, "bias")),
-                   SQ_N(self->eps)};
-  return sq_apply(SQ_OP_layer_norm, 5, args, out);
+  return SQ_APPLY(layer_norm, out, [LAYER_NORM_X] = arg[X], [LAYER_NORM_NORMALIZED_SHAPE] = shape,
+                  [LAYER_NORM_WEIGHT] = SQ_T(sq_layer_get(l, "weight")),
+                  [LAYER_NORM_BIAS] = SQ_T(sq_layer_get(l, "bias")), [LAYER_NORM_EPS] = self->eps);
 }
 
-static void describe_layer(const sq_layer *l, char *buf, size_t n) {
-  const layer_norm *self = (const layer_norm *)l;
+static void describe_rows(const sq_layer *l, char *buf, size_t n) {
+  const rows_norm *self = (const rows_norm *)l;
   snprintf(buf, n, "%s%s", sq_shape_text(self->ndim, self->shape, SQ_SHAPE_BUF),
            l->entries > 0 ? "" : ", elementwise_affine=false");
 }
@@ -172,11 +179,11 @@ const sq_layer_class sq__layer_layer_norm = {
         "bias: bool = true, dtype: dtype = float32) -> LayerNorm",
     .call = "(x: Tensor) -> Tensor",
     .doc = "(x - mean) / sqrt(var + eps) weight + bias over the last dims of x.",
-    .size = sizeof(layer_norm),
+    .size = sizeof(rows_norm),
     .optional = "weight bias",
-    .init = init_layer,
+    .init = init_rows,
     .forward = forward_layer,
-    .describe = describe_layer,
+    .describe = describe_rows,
     .reset = reset_affine,
 };
 
@@ -188,11 +195,11 @@ typedef struct group_norm {
   double eps;
 } group_norm;
 
-static sq_status init_group(sq_layer *l, const sq_arg *arg) {
+static sq_status init_group(sq_layer *l, const sq_args *a) {
   group_norm *self = (group_norm *)l;
-  self->groups = arg[0].integer;
-  self->C = arg[1].integer;
-  self->eps = arg[2].number;
+  self->groups = sq_args_get(a, "num_groups")->integer;
+  self->C = sq_args_get(a, "num_channels")->integer;
+  self->eps = sq_args_get(a, "eps")->number;
   SQ_TRY(sq_layer_want_size("GroupNorm", "num_groups", self->groups, 1));
   SQ_TRY(sq_layer_want_size("GroupNorm", "num_channels", self->C, 1));
   if (self->C % self->groups != 0) {
@@ -200,9 +207,9 @@ static sq_status init_group(sq_layer *l, const sq_arg *arg) {
                    "[nn.GroupNorm] %" PRId64 " channels can't be cut into %" PRId64 " groups",
                    self->C, self->groups);
   }
-  for (int i = 0; i < 2 && arg[3].flag; i++) {
+  for (int i = 0; i < 2 && sq_args_get(a, "affine")->flag; i++) {
     sq_tensor *t;
-    SQ_TRY(sq_tensor_new(arg[4].dtype, 1, &self->C, &t));
+    SQ_TRY(sq_tensor_new(sq_args_get(a, "dtype")->dtype, 1, &self->C, &t));
     SQ_TRY(sq_layer_add(l, t, false, "%s", i == 0 ? "weight" : "bias"));
   }
   return SQ_OK;
@@ -210,14 +217,15 @@ static sq_status init_group(sq_layer *l, const sq_arg *arg) {
 
 static sq_status forward_group(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const group_norm *self = (const group_norm *)l;
-  const sq_tensor *x = arg[0].tensor;
+  const sq_tensor *x = arg[X].tensor;
   if (x->ndim < 2 || x->shape[1] != self->C) {
     return sq_fail(SQ_ESHAPE, "[nn.GroupNorm] x is %s: it must be (batch,%" PRId64 ",...)",
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF), self->C);
   }
-  sq_arg args[] = {arg[0], SQ_I(self->groups), SQ_T(sq_layer_get(l, "weight")),
-                   SQ_T(sq_layer_get(l, "bias")), SQ_N(self->eps)};
-  return sq_apply(SQ_OP_group_norm, 5, args, out);
+  return SQ_APPLY(
+      group_norm, out, [GROUP_NORM_X] = arg[X], [GROUP_NORM_NUM_GROUPS] = SQ_I(self->groups),
+      [GROUP_NORM_WEIGHT] = SQ_T(sq_layer_get(l, "weight")),
+      [GROUP_NORM_BIAS] = SQ_T(sq_layer_get(l, "bias")), [GROUP_NORM_EPS] = SQ_N(self->eps));
 }
 
 static void describe_group(const sq_layer *l, char *buf, size_t n) {
@@ -243,39 +251,11 @@ const sq_layer_class sq__layer_group_norm = {
 
 /* --- RMS norm ------------------------------------------------------------------------------- */
 
-typedef struct rms_norm {
-  sq_layer base;
-  int ndim;
-  int64_t shape[SQ_MAX_DIMS];
-  sq_arg eps; /* nil: the dtype's rounding */
-} rms_norm;
-
-static sq_status init_rms(sq_layer *l, const sq_arg *arg) {
-  rms_norm *self = (rms_norm *)l;
-  self->ndim = arg[0].ints.n;
-  self->eps = arg[1];
-  if (self->ndim < 1 || self->ndim > SQ_MAX_DIMS)
-    return sq_fail(SQ_ESHAPE, "[nn.RMSNorm] normalized_shape must have 1 to %d sizes", SQ_MAX_DIMS);
-  for (int i = 0; i < self->ndim; i++) self->shape[i] = arg[0].ints.v[i];
-  if (!arg[2].flag) return SQ_OK;
-  sq_tensor *t;
-  SQ_TRY(sq_tensor_new(arg[3].dtype, self->ndim, self->shape, &t));
-  return sq_layer_add(l, t, false, "weight");
-}
-
-static sq_status reset_rms(sq_layer *l) { return fill(l, "weight", 1); }
-
 static sq_status forward_rms(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
-  const rms_norm *self = (const rms_norm *)l;
+  const rows_norm *self = (const rows_norm *)l;
   sq_arg shape = {.kind = SQ_ARG_SHAPE, .ints = {self->ndim, self->shape}};
-  sq_arg args[] = {arg[0], shape, SQ_T(sq_layer_get(l, "weight")), self->eps};
-  return sq_apply(SQ_OP_rms_norm, 4, args, out);
-}
-
-static void describe_rms(const sq_layer *l, char *buf, size_t n) {
-  const rms_norm *self = (const rms_norm *)l;
-  snprintf(buf, n, "%s%s", sq_shape_text(self->ndim, self->shape, SQ_SHAPE_BUF),
-           l->entries > 0 ? "" : ", elementwise_affine=false");
+  return SQ_APPLY(rms_norm, out, [RMS_NORM_X] = arg[X], [RMS_NORM_NORMALIZED_SHAPE] = shape,
+                  [RMS_NORM_WEIGHT] = SQ_T(sq_layer_get(l, "weight")), [RMS_NORM_EPS] = self->eps);
 }
 
 const sq_layer_class sq__layer_rms_norm = {
@@ -286,9 +266,9 @@ const sq_layer_class sq__layer_rms_norm = {
     .call = "(x: Tensor) -> Tensor",
     .doc =
         "x / sqrt(mean(x^2) + eps) weight over the last dims of x; eps nil: the dtype's rounding.",
-    .size = sizeof(rms_norm),
-    .init = init_rms,
+    .size = sizeof(rows_norm),
+    .init = init_rows,
     .forward = forward_rms,
-    .describe = describe_rms,
-    .reset = reset_rms,
+    .describe = describe_rows,
+    .reset = reset_affine,
 };

@@ -11,16 +11,19 @@ typedef struct dropout {
   double p;
 } dropout;
 
-static sq_status init_dropout(sq_layer *l, const sq_arg *arg) {
-  double p = ((dropout *)l)->p = arg[0].number;
+/* Of the calls. */
+enum { X };
+
+static sq_status init_dropout(sq_layer *l, const sq_args *a) {
+  double p = ((dropout *)l)->p = sq_args_get(a, "p")->number;
   if (p >= 0 && p <= 1) return SQ_OK;
   return sq_fail(SQ_EARG, "[nn.Dropout] p is %g: it must be 0 to 1", p);
 }
 
 static sq_status forward_dropout(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   double p = ((const dropout *)l)->p;
-  if (l->training && p > 0) return sq_apply(SQ_OP_dropout, 2, (sq_arg[]){arg[0], SQ_N(p)}, out);
-  out[0] = sq_tensor_keep(arg[0].tensor);
+  if (l->training && p > 0) return SQ_APPLY(dropout, out, arg[X], SQ_N(p));
+  out[0] = sq_tensor_keep(arg[X].tensor);
   return SQ_OK;
 }
 
@@ -46,21 +49,22 @@ typedef struct unflatten {
   int64_t sizes[SQ_MAX_DIMS];
 } unflatten;
 
-static sq_status init_unflatten(sq_layer *l, const sq_arg *arg) {
+static sq_status init_unflatten(sq_layer *l, const sq_args *a) {
   unflatten *u = (unflatten *)l;
-  u->dim = arg[0].integer;
-  u->n = arg[1].ints.n;
+  const sq_arg *sizes = sq_args_get(a, "unflattened_size");
+  u->dim = sq_args_get(a, "dim")->integer;
+  u->n = sizes->ints.n;
   if (u->n < 1 || u->n > SQ_MAX_DIMS)
     return sq_fail(SQ_EARG, "[nn.Unflatten] unflattened_size has %d sizes: it must have 1 to %d",
                    u->n, SQ_MAX_DIMS);
-  for (int i = 0; i < u->n; i++) u->sizes[i] = arg[1].ints.v[i];
+  for (int i = 0; i < u->n; i++) u->sizes[i] = sizes->ints.v[i];
   return SQ_OK;
 }
 
 static sq_status forward_unflatten(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const unflatten *u = (const unflatten *)l;
   sq_arg sizes = {.kind = SQ_ARG_SHAPE, .ints = {u->n, u->sizes}};
-  return sq_apply(SQ_OP_unflatten, 3, (sq_arg[]){arg[0], SQ_D(u->dim), sizes}, out);
+  return SQ_APPLY(unflatten, out, arg[X], SQ_D(u->dim), sizes);
 }
 
 static void describe_unflatten(const sq_layer *l, char *buf, size_t n) {

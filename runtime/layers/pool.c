@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "autograd/op_args.h"
 #include "layers/layer.h"
 
 typedef struct pool {
@@ -16,62 +17,46 @@ static sq_status want_pair(const sq_layer *l, const char *what, const int64_t *p
   return sq_layer_want_size(l->class->name, what, pair[1], least);
 }
 
-static void read_pair(const sq_arg *a, int64_t *pair) {
-  pair[0] = a->ints.v[0];
-  pair[1] = a->ints.v[1];
-}
-
-/* (kernel_size, stride, padding, ...); without stride windows lie side by side. */
-static sq_status init(sq_layer *l, const sq_arg *arg) {
+/* Of both; without stride windows lie side by side. Only MaxPool2d has a dilation, only AvgPool2d
+ * counts padding. */
+static sq_status init(sq_layer *l, const sq_args *a) {
   pool *p = (pool *)l;
-  read_pair(&arg[0], p->kernel);
-  read_pair(arg[1].kind == SQ_ARG_PAIR ? &arg[1] : &arg[0], p->stride);
-  read_pair(&arg[2], p->padding);
+  const sq_arg *kernel = sq_args_get(a, "kernel_size"), *stride = sq_args_get(a, "stride");
+  const sq_arg *dilation = sq_args_get(a, "dilation");
+  sq_layer_read_pair(kernel, p->kernel);
+  sq_layer_read_pair(stride->kind == SQ_ARG_PAIR ? stride : kernel, p->stride);
+  sq_layer_read_pair(sq_args_get(a, "padding"), p->padding);
+  sq_layer_read_pair(dilation->kind == SQ_ARG_PAIR ? dilation : &SQ_I(1), p->dilation);
+  p->ceil_mode = sq_args_get(a, "ceil_mode")->flag;
+  p->pads = sq_args_get(a, "count_include_pad")->flag;
   SQ_TRY(want_pair(l, "kernel_size", p->kernel, 1));
   SQ_TRY(want_pair(l, "stride", p->stride, 1));
-  return want_pair(l, "padding", p->padding, 0);
-}
-
-static sq_status init_max(sq_layer *l, const sq_arg *arg) {
-  pool *p = (pool *)l;
-  SQ_TRY(init(l, arg));
-  read_pair(&arg[3], p->dilation);
-  p->ceil_mode = arg[4].flag;
+  SQ_TRY(want_pair(l, "padding", p->padding, 0));
   return want_pair(l, "dilation", p->dilation, 1);
 }
 
-static sq_status init_avg(sq_layer *l, const sq_arg *arg) {
-  pool *p = (pool *)l;
-  SQ_TRY(init(l, arg));
-  p->ceil_mode = arg[3].flag;
-  p->pads = arg[4].flag;
-  return SQ_OK;
-}
-
-static sq_arg pair_arg(const int64_t *pair) {
-  return (sq_arg){.kind = SQ_ARG_PAIR, .ints = {2, pair}};
-}
+/* Of the call. */
+enum { X };
 
 static sq_status forward_max(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const pool *p = (const pool *)l;
-  sq_arg args[] = {arg[0],
-                   pair_arg(p->kernel),
-                   pair_arg(p->stride),
-                   pair_arg(p->padding),
-                   pair_arg(p->dilation),
-                   SQ_B(p->ceil_mode)};
-  return sq_apply(SQ_OP_max_pool2d, 6, args, out);
+  return SQ_APPLY(
+      max_pool2d,
+      out, [MAX_POOL2D_X] = arg[X], [MAX_POOL2D_KERNEL_SIZE] = sq_layer_pair(2, p->kernel),
+      [MAX_POOL2D_STRIDE] = sq_layer_pair(2, p->stride),
+      [MAX_POOL2D_PADDING] = sq_layer_pair(2, p->padding),
+      [MAX_POOL2D_DILATION] = sq_layer_pair(2, p->dilation),
+      [MAX_POOL2D_CEIL_MODE] = SQ_B(p->ceil_mode));
 }
 
 static sq_status forward_avg(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const pool *p = (const pool *)l;
-  sq_arg args[] = {arg[0],
-                   pair_arg(p->kernel),
-                   pair_arg(p->stride),
-                   pair_arg(p->padding),
-                   SQ_B(p->ceil_mode),
-                   SQ_B(p->pads)};
-  return sq_apply(SQ_OP_avg_pool2d, 6, args, out);
+  return SQ_APPLY(
+      avg_pool2d,
+      out, [AVG_POOL2D_X] = arg[X], [AVG_POOL2D_KERNEL_SIZE] = sq_layer_pair(2, p->kernel),
+      [AVG_POOL2D_STRIDE] = sq_layer_pair(2, p->stride),
+      [AVG_POOL2D_PADDING] = sq_layer_pair(2, p->padding),
+      [AVG_POOL2D_CEIL_MODE] = SQ_B(p->ceil_mode), [AVG_POOL2D_COUNT_INCLUDE_PAD] = SQ_B(p->pads));
 }
 
 static void describe(const sq_layer *l, char *buf, size_t n) {
@@ -92,7 +77,7 @@ const sq_layer_class sq__layer_max_pool2d = {
     .call = "(x: Tensor) -> Tensor",
     .doc = "The greatest of each window of x (B,C,Y,X); stride is kernel_size by default.",
     .size = sizeof(pool),
-    .init = init_max,
+    .init = init,
     .forward = forward_max,
     .describe = describe,
 };
@@ -105,7 +90,7 @@ const sq_layer_class sq__layer_avg_pool2d = {
     .call = "(x: Tensor) -> Tensor",
     .doc = "The mean of each window of x (B,C,Y,X); stride is kernel_size by default.",
     .size = sizeof(pool),
-    .init = init_avg,
+    .init = init,
     .forward = forward_avg,
     .describe = describe,
 };

@@ -4,13 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "autograd/op_args.h"
 #include "base/mem.h"
 #include "layers/layer.h"
+
+enum { RNN_GATES = 1, GRU_GATES = 3, LSTM_GATES = 4 };
 
 typedef struct recurrent {
   sq_layer base;
   int64_t I, H, layers;
-  int gates;      /* RNN 1, GRU 3, LSTM 4: rows of a weight in units of H */
+  int gates;      /* rows of a weight in units of H */
   int directions; /* 2 when bidirectional */
   bool bias, batch_first, relu;
   double dropout, forget_bias; /* forget_bias: NaN where it is left to the draw */
@@ -90,8 +93,7 @@ typedef struct pile {
 /* State k of h0 or c0 (layers*directions,B,H), or none. */
 static sq_status state_of(const sq_arg *state, int64_t k, sq_tensor **out) {
   if (state->kind != SQ_ARG_TENSOR) return SQ_OK;
-  return sq_apply(SQ_OP_select, 3,
-                  (sq_arg[]){*state, SQ_D(0), {.kind = SQ_ARG_POSITION, .integer = k}}, out);
+  return SQ_APPLY(select, out, *state, SQ_D(0), {.kind = SQ_ARG_POSITION, .integer = k});
 }
 
 static sq_status check_state(const recurrent *r, const char *what, const sq_arg *state,
@@ -111,27 +113,25 @@ static sq_status run_one(const recurrent *r, int64_t k, sq_tensor *x, const sq_a
   SQ_TRY(state_of(h0, k, &h));
   SQ_TRY(state_of(c0, k, &c));
   const sq_named *e = r->base.entry + k * (r->bias ? 4 : 2);
-  sq_arg b_ih = r->bias ? SQ_T(e[2].tensor) : (sq_arg){0},
-         b_hh = r->bias ? SQ_T(e[3].tensor) : (sq_arg){0};
-  sq_arg w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor), reverse = SQ_B(k % r->directions == 1);
-  if (r->gates == 4) {
-    sq_arg args[] = {SQ_T(x), SQ_T(h), SQ_T(c), w_ih, w_hh, b_ih, b_hh, SQ_B(r->batch_first),
-                     reverse};
-    return sq_apply(SQ_OP_lstm, 9, args, out);
+  const sq_arg w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor);
+  const sq_arg b_ih = SQ_T(r->bias ? e[2].tensor : NULL), b_hh = SQ_T(r->bias ? e[3].tensor : NULL);
+  const sq_arg batch_first = SQ_B(r->batch_first), reverse = SQ_B(k % r->directions == 1);
+  switch (r->gates) {
+    case LSTM_GATES:
+      return SQ_APPLY(
+          lstm, out, [LSTM_X] = SQ_T(x), [LSTM_H0] = SQ_T(h), [LSTM_C0] = SQ_T(c),
+          [LSTM_W_IH] = w_ih, [LSTM_W_HH] = w_hh, [LSTM_B_IH] = b_ih, [LSTM_B_HH] = b_hh,
+          [LSTM_BATCH_FIRST] = batch_first, [LSTM_REVERSE] = reverse);
+    case GRU_GATES:
+      return SQ_APPLY(gru, out, [GRU_X] = SQ_T(x), [GRU_H0] = SQ_T(h), [GRU_W_IH] = w_ih,
+                      [GRU_W_HH] = w_hh, [GRU_B_IH] = b_ih, [GRU_B_HH] = b_hh,
+                      [GRU_BATCH_FIRST] = batch_first, [GRU_REVERSE] = reverse);
+    default:
+      return SQ_APPLY(rnn, out, [RNN_X] = SQ_T(x), [RNN_H0] = SQ_T(h), [RNN_W_IH] = w_ih,
+                      [RNN_W_HH] = w_hh, [RNN_B_IH] = b_ih, [RNN_B_HH] = b_hh,
+                      [RNN_NONLINEARITY] = SQ_S(r->relu ? "relu" : "tanh"),
+                      [RNN_BATCH_FIRST] = batch_first, [RNN_REVERSE] = reverse);
   }
-  sq_arg args[] = {SQ_T(x),
-                   SQ_T(h),
-                   w_ih,
-                   w_hh,
-                   b_ih,
-                   b_hh,
-                   SQ_S(r->relu ? "relu" : "tanh"),
-                   SQ_B(r->batch_first),
-                   reverse};
-  if (r->gates == 1) return sq_apply(SQ_OP_rnn, 9, args, out);
-  args[6] = args[7];
-  args[7] = args[8];
-  return sq_apply(SQ_OP_gru, 8, args, out);
 }
 
 /* One layer: both directions side by side. Final states go into states[0] (h) and states[1] (c) at
@@ -150,7 +150,7 @@ static sq_status run_layer(const recurrent *r, int64_t layer, sq_tensor *x, cons
   }
   if (st == SQ_OK && r->directions == 2) {
     sq_arg both = {.kind = SQ_ARG_TENSORS, .tensors = {2, side}};
-    st = sq_apply(SQ_OP_cat, 2, (sq_arg[]){both, SQ_D(-1)}, y);
+    st = SQ_APPLY(cat, y, both, SQ_D(-1));
   } else if (st == SQ_OK) {
     *y = sq_tensor_keep(side[0]);
   }
@@ -162,11 +162,11 @@ static sq_status run_layer(const recurrent *r, int64_t layer, sq_tensor *x, cons
 /* A pile of (B,H) as (n,B,H). */
 static sq_status stack(const pile *p, sq_tensor **out) {
   sq_arg all = {.kind = SQ_ARG_TENSORS, .tensors = {p->n, p->t}};
-  return sq_apply(SQ_OP_stack, 2, (sq_arg[]){all, SQ_D(0)}, out);
+  return SQ_APPLY(stack, out, all, SQ_D(0));
 }
 
 static sq_status swap_batch_and_time(sq_tensor *x, sq_tensor **out) {
-  return sq_apply(SQ_OP_transpose, 3, (sq_arg[]){SQ_T(x), SQ_D(0), SQ_D(1)}, out);
+  return SQ_APPLY(transpose, out, SQ_T(x), SQ_D(0), SQ_D(1));
 }
 
 /* Dropout between two layers, in training. The draws go by time, then batch, as PyTorch's do. */
@@ -176,11 +176,11 @@ static sq_status drop_some(const recurrent *r, sq_tensor **y) {
   sq_tensor *swapped;
   if (r->batch_first) { /* dropout draws in the order of memory */
     SQ_TRY(swap_batch_and_time(*y, &turned));
-    SQ_TRY(sq_apply(SQ_OP_contiguous, 1, (sq_arg[]){SQ_T(turned)}, &by_time));
+    SQ_TRY(SQ_APPLY(contiguous, &by_time, SQ_T(turned)));
   } else {
     by_time = sq_tensor_keep(*y);
   }
-  SQ_TRY(sq_apply(SQ_OP_dropout, 2, (sq_arg[]){SQ_T(by_time), SQ_N(r->dropout)}, &kept));
+  SQ_TRY(SQ_APPLY(dropout, &kept, SQ_T(by_time), SQ_N(r->dropout)));
   if (r->batch_first) {
     SQ_TRY(swap_batch_and_time(kept, &swapped));
   } else {
@@ -202,7 +202,7 @@ static sq_status run_layers(const recurrent *r, const sq_arg *x, const sq_arg *h
     if (layer + 1 < r->layers) SQ_TRY(drop_some(r, &y));
   }
   SQ_TRY(stack(&states[0], &out[1]));
-  if (r->gates == 4) SQ_TRY(stack(&states[1], &out[2]));
+  if (r->gates == LSTM_GATES) SQ_TRY(stack(&states[1], &out[2]));
   out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
@@ -230,28 +230,29 @@ static sq_status run_single(const recurrent *r, const sq_arg *x, const sq_arg *h
   sq_tensor **wide[] = {&wx, &wh, &wc};
   const sq_arg *given[] = {x, h0, c0};
   int at[] = {r->batch_first ? 0 : 1, 1, 1};
-  sq_arg arg[3] = {{0}, {0}, {0}};
   for (int i = 0; i < 3; i++) {
     if (given[i]->kind != SQ_ARG_TENSOR) continue;
-    SQ_TRY(sq_apply(SQ_OP_unsqueeze, 2, (sq_arg[]){*given[i], SQ_D(at[i])}, wide[i]));
-    arg[i] = SQ_T(*wide[i]);
+    SQ_TRY(SQ_APPLY(unsqueeze, wide[i], *given[i], SQ_D(at[i])));
   }
-  SQ_TRY(run_batch(r, &arg[0], &arg[1], &arg[2], out));
+  SQ_TRY(run_batch(r, &SQ_T(wx), &SQ_T(wh), &SQ_T(wc), out));
   for (int i = 0; i < 3 && out[i]; i++) {
     sq_tensor *narrow, *batch = out[i];
     int64_t dim = at[i];
     sq_arg dims = {.kind = SQ_ARG_DIMS, .ints = {1, &dim}};
-    SQ_TRY(sq_apply(SQ_OP_squeeze, 2, (sq_arg[]){SQ_T(batch), dims}, &narrow));
+    SQ_TRY(SQ_APPLY(squeeze, &narrow, SQ_T(batch), dims));
     sq_tensor_drop(batch);
     out[i] = narrow;
   }
   return SQ_OK;
 }
 
+/* Of the calls. */
+enum { X, H0, C0 };
+
 static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   const recurrent *r = (const recurrent *)l;
-  const sq_arg none = {0}, *h0 = &arg[1], *c0 = r->gates == 4 ? &arg[2] : &none;
-  const sq_tensor *x = arg[0].tensor;
+  const sq_arg none = {0}, *h0 = &arg[H0], *c0 = r->gates == LSTM_GATES ? &arg[C0] : &none;
+  const sq_tensor *x = arg[X].tensor;
   if ((x->ndim != 3 && x->ndim != 2) || x->shape[x->ndim - 1] != r->I) {
     return sq_fail(SQ_ESHAPE, "[nn.%s] x is %s: it must be (%s,%" PRId64 ")", class_name(r),
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF),
@@ -259,7 +260,7 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   }
   sq_tensor *result[SQ_MAX_OUT] = {NULL, NULL, NULL};
   sq_status st =
-      x->ndim == 3 ? run_batch(r, &arg[0], h0, c0, result) : run_single(r, &arg[0], h0, c0, result);
+      x->ndim == 3 ? run_batch(r, &arg[X], h0, c0, result) : run_single(r, &arg[X], h0, c0, result);
   for (int k = 0; k < SQ_MAX_OUT; k++) {
     if (st != SQ_OK) {
       sq_tensor_drop(result[k]);
@@ -272,44 +273,28 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
 
 /* --- the classes ---------------------------------------------------------------------------- */
 
-/* What LSTM and GRU take alike, from (input_size, hidden_size, num_layers, bias, batch_first,
- * dropout, bidirectional, ...). */
-static void init_gated(recurrent *r, const sq_arg *arg, int gates) {
-  r->I = arg[0].integer;
-  r->H = arg[1].integer;
-  r->layers = arg[2].integer;
-  r->bias = arg[3].flag;
-  r->batch_first = arg[4].flag;
-  r->dropout = arg[5].number;
-  r->directions = arg[6].flag ? 2 : 1;
+/* Of all three: only RNN has a nonlinearity, only LSTM a forget_bias. */
+static sq_status init(sq_layer *l, const sq_args *a, int gates) {
+  recurrent *r = (recurrent *)l;
+  const sq_arg *nonlinearity = sq_args_get(a, "nonlinearity");
+  const sq_arg *forget_bias = sq_args_get(a, "forget_bias");
+  r->I = sq_args_get(a, "input_size")->integer;
+  r->H = sq_args_get(a, "hidden_size")->integer;
+  r->layers = sq_args_get(a, "num_layers")->integer;
+  r->bias = sq_args_get(a, "bias")->flag;
+  r->batch_first = sq_args_get(a, "batch_first")->flag;
+  r->dropout = sq_args_get(a, "dropout")->number;
+  r->directions = sq_args_get(a, "bidirectional")->flag ? 2 : 1;
   r->gates = gates;
-  r->forget_bias = NAN;
+  r->relu = nonlinearity->kind == SQ_ARG_STRING && strcmp(nonlinearity->string, "relu") == 0;
+  r->forget_bias = forget_bias->kind == SQ_ARG_NUMBER ? forget_bias->number : NAN;
+  SQ_TRY(check_sizes(r));
+  return add_parameters(r, sq_args_get(a, "dtype")->dtype);
 }
 
-/* RNN has its nonlinearity before bias. */
-static sq_status init_rnn(sq_layer *l, const sq_arg *arg) {
-  recurrent *r = (recurrent *)l;
-  sq_arg gated[] = {arg[0], arg[1], arg[2], arg[4], arg[5], arg[6], arg[7]};
-  init_gated(r, gated, 1);
-  r->relu = strcmp(arg[3].string, "relu") == 0;
-  SQ_TRY(check_sizes(r));
-  return add_parameters(r, arg[8].dtype);
-}
-
-static sq_status init_lstm(sq_layer *l, const sq_arg *arg) {
-  recurrent *r = (recurrent *)l;
-  init_gated(r, arg, 4);
-  if (arg[7].kind == SQ_ARG_NUMBER) r->forget_bias = arg[7].number;
-  SQ_TRY(check_sizes(r));
-  return add_parameters(r, arg[8].dtype);
-}
-
-static sq_status init_gru(sq_layer *l, const sq_arg *arg) {
-  recurrent *r = (recurrent *)l;
-  init_gated(r, arg, 3);
-  SQ_TRY(check_sizes(r));
-  return add_parameters(r, arg[7].dtype);
-}
+static sq_status init_rnn(sq_layer *l, const sq_args *a) { return init(l, a, RNN_GATES); }
+static sq_status init_lstm(sq_layer *l, const sq_args *a) { return init(l, a, LSTM_GATES); }
+static sq_status init_gru(sq_layer *l, const sq_args *a) { return init(l, a, GRU_GATES); }
 
 const sq_layer_class sq__layer_rnn = {
     .name = "RNN",

@@ -7,12 +7,6 @@
 
 enum { LR, RHO, EPS, WEIGHT_DECAY, MAXIMIZE };
 
-static sq_status read(const sq_arg *arg, double *h) {
-  for (int i = LR; i <= WEIGHT_DECAY; i++) h[i] = arg[1 + i].number;
-  h[MAXIMIZE] = arg[1 + MAXIMIZE].flag;
-  return SQ_OK;
-}
-
 static bool uses(const double *h, int state) {
   (void)h;
   return state < 2;
@@ -36,13 +30,12 @@ const sq_optim_class sq__optim_adadelta = {
     .doc =
         "Steps by the gradient times the root mean square of past steps over that of past "
         "gradients; rho is how much of the past is kept.",
-    .hyper = {{"lr", false, 0, INFINITY},
-              {"rho", false, 0, 1},
-              {"eps", false, 0, INFINITY},
-              {"weight_decay", false, 0, INFINITY},
-              {"maximize", true, 0, 1}},
+    .hyper = {[LR] = {"lr", false, 0, INFINITY},
+              [RHO] = {"rho", false, 0, 1},
+              [EPS] = {"eps", false, 0, INFINITY},
+              [WEIGHT_DECAY] = {"weight_decay", false, 0, INFINITY},
+              [MAXIMIZE] = {"maximize", true, 0, 1}},
     .state = {"square_avg", "acc_delta"},
-    .read = read,
     .uses = uses,
     .update = update,
 };

@@ -6,12 +6,6 @@
 
 enum { LR, LR_DECAY, WEIGHT_DECAY, START, EPS, MAXIMIZE };
 
-static sq_status read(const sq_arg *arg, double *h) {
-  for (int i = LR; i <= EPS; i++) h[i] = arg[1 + i].number;
-  h[MAXIMIZE] = arg[1 + MAXIMIZE].flag;
-  return SQ_OK;
-}
-
 static bool uses(const double *h, int state) {
   (void)h;
   return state == 0;
@@ -40,14 +34,13 @@ const sq_optim_class sq__optim_adagrad = {
         "initial_accumulator_value: number = 0, eps: number = 1e-10, maximize: bool = false) -> "
         "Adagrad",
     .doc = "s = s + g g; w = w - lr g / (sqrt s + eps), lr falling with lr_decay.",
-    .hyper = {{"lr", false, 0, INFINITY},
-              {"lr_decay", false, 0, INFINITY},
-              {"weight_decay", false, 0, INFINITY},
-              {"initial_accumulator_value", false, 0, INFINITY},
-              {"eps", false, 0, INFINITY},
-              {"maximize", true, 0, 1}},
+    .hyper = {[LR] = {"lr", false, 0, INFINITY},
+              [LR_DECAY] = {"lr_decay", false, 0, INFINITY},
+              [WEIGHT_DECAY] = {"weight_decay", false, 0, INFINITY},
+              [START] = {"initial_accumulator_value", false, 0, INFINITY},
+              [EPS] = {"eps", false, 0, INFINITY},
+              [MAXIMIZE] = {"maximize", true, 0, 1}},
     .state = {"sum"},
-    .read = read,
     .uses = uses,
     .start = start,
     .update = update,

@@ -7,26 +7,6 @@
 
 enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, AMSGRAD, MAXIMIZE };
 
-/* betas is argument 2: a list of two. */
-static sq_status read(const sq_arg *arg, double *h) {
-  h[LR] = arg[1].number;
-  h[BETA1] = 0.9;
-  h[BETA2] = 0.999;
-  if (arg[2].kind == SQ_ARG_NUMBERS) {
-    if (arg[2].numbers.n != 2) {
-      return sq_fail(SQ_EARG, "[optim.Adam] betas has %d numbers: it must have 2, as {0.9, 0.999}",
-                     arg[2].numbers.n);
-    }
-    h[BETA1] = arg[2].numbers.v[0];
-    h[BETA2] = arg[2].numbers.v[1];
-  }
-  h[EPS] = arg[3].number;
-  h[WEIGHT_DECAY] = arg[4].number;
-  h[AMSGRAD] = arg[5].flag;
-  h[MAXIMIZE] = arg[6].flag;
-  return SQ_OK;
-}
-
 static bool uses(const double *h, int state) { return state < 2 || h[AMSGRAD] != 0; }
 
 static void step(const sq_update *u, bool decoupled) {
@@ -55,15 +35,14 @@ static void update_adamw(const sq_update *u) { step(u, true); }
           "weight_decay: number = " decay                                                 \
           ", amsgrad: bool = false, maximize: bool = false) -> " class_name,              \
       .doc = text,                                                                        \
-      .hyper = {{"lr", false, 0, INFINITY},                                               \
-                {"beta1", false, 0, BELOW_ONE, "betas"},                                  \
-                {"beta2", false, 0, BELOW_ONE, "betas"},                                  \
-                {"eps", false, 0, INFINITY},                                              \
-                {"weight_decay", false, 0, INFINITY},                                     \
-                {"amsgrad", true, 0, 1},                                                  \
-                {"maximize", true, 0, 1}},                                                \
+      .hyper = {[LR] = {"lr", false, 0, INFINITY},                                        \
+                [BETA1] = {"beta1", false, 0, BELOW_ONE, "betas", 0.9},                   \
+                [BETA2] = {"beta2", false, 0, BELOW_ONE, "betas", 0.999},                 \
+                [EPS] = {"eps", false, 0, INFINITY},                                      \
+                [WEIGHT_DECAY] = {"weight_decay", false, 0, INFINITY},                    \
+                [AMSGRAD] = {"amsgrad", true, 0, 1},                                      \
+                [MAXIMIZE] = {"maximize", true, 0, 1}},                                   \
       .state = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"},                               \
-      .read = read,                                                                       \
       .uses = uses,                                                                       \
       .update = update_##id,                                                              \
   }

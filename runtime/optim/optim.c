@@ -9,6 +9,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "base/text.h"
 
 #define OPTIM(name) extern const sq_optim_class sq__optim_##name;
 #include "optim/optim.def"
@@ -60,24 +61,78 @@ sq_status sq_optim_check(const sq_optim_class *class, int option, double value) 
                  sq_optim_option(class, option), value, h->lo, h->hi);
 }
 
-/* The constructor's arguments with something in the place of the parameters. */
-static sq_status complete(const sq_optim_class *class, int nargs, const sq_arg *args,
-                          sq_arg *full) {
+/* What stands in the place of the parameters. */
+enum { PARAMS };
+
+/* The constructor's arguments with something in that place. */
+static sq_status complete(const sq_optim_class *class, int nargs, const sq_arg *args, sq_arg *full,
+                          sq_args *out) {
   const sq_signature *s;
   sq_arg given[SQ_MAX_PARAMS] = {0};
-  for (int i = 1; i < nargs && i < SQ_MAX_PARAMS; i++) given[i] = args[i];
-  given[0].kind = SQ_ARG_ANY;
+  for (int i = PARAMS + 1; i < nargs && i < SQ_MAX_PARAMS; i++) given[i] = args[i];
+  given[PARAMS].kind = SQ_ARG_ANY;
   SQ_TRY(sq_signature_of(class->signature, &s));
   char name[64];
   snprintf(name, sizeof name, "optim.%s", class->name);
-  return sq_signature_complete(s, name, nargs > 1 ? nargs : 1, given, full);
+  *out = (sq_args){s, full};
+  return sq_signature_complete(s, name, nargs > PARAMS ? nargs : PARAMS + 1, given, full);
+}
+
+static bool of_one_list(const sq_hyper *a, const sq_hyper *b) {
+  return a->list && b->list && strcmp(a->list, b->list) == 0;
+}
+
+/* "0.9, 0.999": what the members of a list usually are. */
+static const char *usual_text(const sq_optim_class *class, const sq_hyper *h, char *buf, size_t n) {
+  size_t used = 0;
+  buf[0] = 0;
+  for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name && used < n; i++) {
+    if (!of_one_list(&class->hyper[i], h)) continue;
+    const char *comma = used ? ", " : "";
+    used += (size_t)sq_format(buf + used, n - used, "%s%g", comma, class->hyper[i].usual);
+  }
+  return buf;
+}
+
+/* A member of a list: its place there is that among the hyperparameters that name it. */
+static sq_status read_member(const sq_optim_class *class, const sq_args *a, const sq_hyper *h,
+                             double *value) {
+  const sq_arg *list = sq_args_get(a, h->list);
+  int place = 0, members = 0;
+  *value = h->usual;
+  if (list->kind != SQ_ARG_NUMBERS) return SQ_OK;
+  for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++) {
+    members += of_one_list(&class->hyper[i], h);
+    place += of_one_list(&class->hyper[i], h) && &class->hyper[i] < h;
+  }
+  if (list->numbers.n != members) {
+    char usual[96];
+    return sq_fail(SQ_EARG, "[optim.%s] %s has %d numbers: it must have %d, as {%s}", class->name,
+                   h->list, list->numbers.n, members, usual_text(class, h, usual, sizeof usual));
+  }
+  *value = list->numbers.v[place];
+  return SQ_OK;
+}
+
+static sq_status read_hypers(const sq_optim_class *class, const sq_args *a, double *value) {
+  for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++) {
+    const sq_hyper *h = &class->hyper[i];
+    if (h->list) {
+      SQ_TRY(read_member(class, a, h, &value[i]));
+    } else {
+      const sq_arg *arg = sq_args_get(a, h->name);
+      value[i] = h->flag ? arg->flag : arg->number;
+    }
+  }
+  return class->check ? class->check(value) : SQ_OK;
 }
 
 sq_status sq_optim_new(const sq_optim_class *class, int nargs, const sq_arg *args, sq_optim **out) {
   sq_arg arg[SQ_MAX_PARAMS];
   double option[SQ_MAX_OPTIONS] = {0};
-  SQ_TRY(complete(class, nargs, args, arg));
-  SQ_TRY(class->read(arg, option));
+  sq_args given;
+  SQ_TRY(complete(class, nargs, args, arg, &given));
+  SQ_TRY(read_hypers(class, &given, option));
   for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++)
     SQ_TRY(sq_optim_check(class, i, option[i]));
   for (int i = SQ_MAX_HYPERS; i < SQ_MAX_OPTIONS; i++) option[i] = NAN;

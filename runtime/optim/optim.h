@@ -10,13 +10,15 @@
 enum { SQ_MAX_HYPERS = 10, SQ_MAX_STATES = 3, SQ_PLANS = 5 };
 enum { SQ_MAX_OPTIONS = SQ_MAX_HYPERS + SQ_PLANS };
 
-/* A hyperparameter: a number from lo to hi, or a flag (0 or 1). Those that PyTorch has as one list
- * stand together and name it: beta1 and beta2 are "betas". */
+/* A hyperparameter: a number from lo to hi, or a flag (0 or 1), the constructor's argument of that
+ * name. Those that PyTorch has as one list stand together and name it, with what they are where it
+ * is left out: beta1 and beta2 are "betas". */
 typedef struct sq_hyper {
   const char *name;
   bool flag;
   double lo, hi;
   const char *list;
+  double usual;
 } sq_hyper;
 
 /* One tile of a step: n elements of a parameter, its gradient and its states (NULL where a state is
@@ -39,8 +41,7 @@ typedef struct sq_optim_class {
   sq_hyper hyper[SQ_MAX_HYPERS];    /* ends with a NULL name */
   const char *state[SQ_MAX_STATES]; /* names as in PyTorch's state_dict */
 
-  /* hyper[] from the constructor's complete arguments. [fails: arg] */
-  sq_status (*read)(const sq_arg *arg, double *hyper);
+  sq_status (*check)(const double *hyper); /* of some together; may be NULL [fails: arg] */
   bool (*uses)(const double *hyper, int state);
   double (*start)(const double *hyper, int state); /* a state's first value; NULL: 0 */
   void (*update)(const sq_update *u);

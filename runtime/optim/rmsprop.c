@@ -6,13 +6,6 @@
 
 enum { LR, ALPHA, EPS, WEIGHT_DECAY, MOMENTUM, CENTERED, MAXIMIZE };
 
-static sq_status read(const sq_arg *arg, double *h) {
-  for (int i = LR; i <= MOMENTUM; i++) h[i] = arg[1 + i].number;
-  h[CENTERED] = arg[1 + CENTERED].flag;
-  h[MAXIMIZE] = arg[1 + MAXIMIZE].flag;
-  return SQ_OK;
-}
-
 static bool uses(const double *h, int state) {
   return state == 0 || (state == 1 && h[CENTERED] != 0) || (state == 2 && h[MOMENTUM] > 0);
 }
@@ -36,15 +29,14 @@ const sq_optim_class sq__optim_rmsprop = {
         "number = 0, "
         "momentum: number = 0, centered: bool = false, maximize: bool = false) -> RMSprop",
     .doc = "s = alpha s + (1 - alpha) g g; w = w - lr g / (sqrt s + eps).",
-    .hyper = {{"lr", false, 0, INFINITY},
-              {"alpha", false, 0, INFINITY},
-              {"eps", false, 0, INFINITY},
-              {"weight_decay", false, 0, INFINITY},
-              {"momentum", false, 0, INFINITY},
-              {"centered", true, 0, 1},
-              {"maximize", true, 0, 1}},
+    .hyper = {[LR] = {"lr", false, 0, INFINITY},
+              [ALPHA] = {"alpha", false, 0, INFINITY},
+              [EPS] = {"eps", false, 0, INFINITY},
+              [WEIGHT_DECAY] = {"weight_decay", false, 0, INFINITY},
+              [MOMENTUM] = {"momentum", false, 0, INFINITY},
+              [CENTERED] = {"centered", true, 0, 1},
+              [MAXIMIZE] = {"maximize", true, 0, 1}},
     .state = {"square_avg", "grad_avg", "momentum_buffer"},
-    .read = read,
     .uses = uses,
     .update = update,
 };

@@ -6,10 +6,7 @@
 
 enum { LR, MOMENTUM, DAMPENING, WEIGHT_DECAY, NESTEROV, MAXIMIZE };
 
-static sq_status read(const sq_arg *arg, double *h) {
-  for (int i = LR; i <= WEIGHT_DECAY; i++) h[i] = arg[1 + i].number;
-  h[NESTEROV] = arg[1 + NESTEROV].flag;
-  h[MAXIMIZE] = arg[1 + MAXIMIZE].flag;
+static sq_status check(const double *h) {
   if (h[NESTEROV] && (h[MOMENTUM] <= 0 || h[DAMPENING] != 0)) {
     return sq_fail(SQ_EARG, "[optim.SGD] nesterov needs a momentum above 0 and no dampening");
   }
@@ -37,14 +34,14 @@ const sq_optim_class sq__optim_sgd = {
         "weight_decay: number = 0, "
         "nesterov: bool = false, maximize: bool = false) -> SGD",
     .doc = "g = g + weight_decay w; v = momentum v + (1 - dampening) g; w = w - lr v.",
-    .hyper = {{"lr", false, 0, INFINITY},
-              {"momentum", false, 0, INFINITY},
-              {"dampening", false, -INFINITY, INFINITY},
-              {"weight_decay", false, 0, INFINITY},
-              {"nesterov", true, 0, 1},
-              {"maximize", true, 0, 1}},
+    .hyper = {[LR] = {"lr", false, 0, INFINITY},
+              [MOMENTUM] = {"momentum", false, 0, INFINITY},
+              [DAMPENING] = {"dampening", false, -INFINITY, INFINITY},
+              [WEIGHT_DECAY] = {"weight_decay", false, 0, INFINITY},
+              [NESTEROV] = {"nesterov", true, 0, 1},
+              [MAXIMIZE] = {"maximize", true, 0, 1}},
     .state = {"momentum_buffer"},
-    .read = read,
+    .check = check,
     .uses = uses,
     .update = update,
 };

@@ -339,6 +339,12 @@ int sq_signature_find(const sq_signature *s, const char *name, size_t length) {
   return input && s->params > 0 && strcmp(s->param[0].name, "x") == 0 ? 0 : -1;
 }
 
+const sq_arg *sq_args_get(const sq_args *a, const char *name) {
+  static const sq_arg none = {.kind = SQ_ARG_NIL};
+  int i = sq_signature_find(a->signature, name, strlen(name));
+  return i < 0 ? &none : &a->arg[i];
+}
+
 static int lower(char c) { return tolower((unsigned char)c); }
 
 static int least_of(int a, int b) { return a < b ? a : b; }

@@ -108,6 +108,16 @@ sq_arg_kind sq_signature_first(const char *text);
 SQ_CHECKED sq_status sq_signature_complete(const sq_signature *s, const char *what, int nargs,
                                            const sq_arg *args, sq_arg *full);
 
+/* Complete arguments, one a parameter of the signature, which names them. */
+typedef struct sq_args {
+  const sq_signature *signature;
+  const sq_arg *arg;
+} sq_args;
+
+/* The argument of that name; one of kind SQ_ARG_NIL where the signature has no such parameter.
+ * [borrow | any thread] */
+const sq_arg *sq_args_get(const sq_args *a, const char *name);
+
 /* The number of the parameter of that name, -1 without one. "input", PyTorch's name for what a
  * method is called on, finds a first parameter that is called x. */
 int sq_signature_find(const sq_signature *s, const char *name, size_t length);
