@@ -48,7 +48,7 @@ bool sq_op_is_method(const sq_op *op);
  * front | Lua thread] */
 SQ_CHECKED sq_status sq_apply(sq_op_id op, int nargs, const sq_arg *args, sq_tensor **out);
 
-/* The same with the arguments written out: SQ_APPLY(mean, &y, SQ_T(x), SQ_D(0)). */
+/* The same with the arguments written out: SQ_APPLY(softmax, &y, SQ_T(x), SQ_D(0)). */
 #define SQ_APPLY(op, out, ...)                                                  \
   sq_apply(SQ_OP_##op, (int)(sizeof((sq_arg[]){__VA_ARGS__}) / sizeof(sq_arg)), \
            (sq_arg[]){__VA_ARGS__}, out)

@@ -124,34 +124,39 @@ static sq_status read_classes(const sq_call *c, int64_t C, int64_t ignore, sq_te
 typedef struct rows_job {
   const sq_kern *kern;
   size_t size;
-  int64_t N, C, per_tile, ignore, gs;
-  double smoothing;
-  const char *x, *p, *g, *weight;
-  const int64_t *t;
-  char *y, *loss;
+  int64_t per_tile;
+  sq_cross_entropy all;
 } rows_job;
+
+/* The rows of a tile. */
+static sq_cross_entropy rows_of(const rows_job *j, int64_t tile) {
+  sq_cross_entropy part = j->all;
+  int64_t first = tile * j->per_tile, row = first * part.C;
+  part.B = sq_tile_size(j->all.B, j->per_tile, tile);
+  part.t += first;
+  part.x = sq__offset(part.x, row, j->size), part.p = sq__offset(part.p, row, j->size);
+  part.g = sq__offset(part.g, first * part.gs, j->size),
+  part.dx = sq__offset(part.dx, row, j->size);
+  part.loss = sq__offset(part.loss, first, j->size);
+  return part;
+}
 
 static void forward_tile(int64_t tile, void *context) {
   const rows_job *j = context;
-  int64_t first = tile * j->per_tile;
-  int64_t n = j->N - first < j->per_tile ? j->N - first : j->per_tile;
-  size_t row = (size_t)(first * j->C) * j->size;
-  j->kern->cross_entropy(n, j->C, j->x + row, j->t + first, j->weight, j->ignore, j->smoothing,
-                         j->y + row, j->loss + (size_t)first * j->size);
+  sq_cross_entropy part = rows_of(j, tile);
+  j->kern->cross_entropy(&part);
 }
 
 static void backward_tile(int64_t tile, void *context) {
   const rows_job *j = context;
-  int64_t first = tile * j->per_tile;
-  int64_t n = j->N - first < j->per_tile ? j->N - first : j->per_tile;
-  size_t row = (size_t)(first * j->C) * j->size;
-  j->kern->cross_entropy_back(n, j->C, j->p + row, j->t + first, j->weight, j->ignore, j->smoothing,
-                              j->g + (size_t)(first * j->gs) * j->size, j->gs, j->y + row);
+  sq_cross_entropy part = rows_of(j, tile);
+  j->kern->cross_entropy_back(&part);
 }
 
-static sq_status run_rows(rows_job *j, sq_tile_fn *tile) {
-  j->per_tile = sq_per_tile(j->C, SQ_TILE);
-  sq_parallel(sq_tiles(j->N, j->per_tile), 3 * j->N * j->C, tile, j);
+static sq_status run_rows(sq_dtype dtype, const sq_cross_entropy *all, sq_tile_fn *tile) {
+  rows_job j = {sq_kern_of(dtype), sq_dtype_size(dtype), sq_per_tile(all->C, SQ_TILE), *all};
+  if (all->B * all->C == 0) return SQ_OK;
+  sq_parallel(sq_tiles(all->B, j.per_tile), 3 * all->B * all->C, tile, &j);
   return sq_interrupt_check();
 }
 
@@ -301,18 +306,16 @@ static sq_status cross_entropy_forward(sq_call *c) {
   SQ_TRY(sq__contiguous_or_null(c->in[IN_WEIGHT], &w));
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &p));
   SQ_TRY(sq_tensor_new(x->dtype, 1, x->shape, &each));
-  rows_job j = {.kern = sq_kern_of(x->dtype),
-                .size = sq_dtype_size(x->dtype),
-                .N = x->shape[0],
-                .C = x->shape[1],
-                .ignore = ignore,
-                .smoothing = smoothing,
-                .x = sq_data(x),
-                .weight = sq__data_or_null(w),
-                .t = sq_data(t),
-                .y = sq_data(p),
-                .loss = sq_data(each)};
-  if (x->numel > 0) SQ_TRY(run_rows(&j, forward_tile));
+  sq_cross_entropy all = {.B = x->shape[0],
+                          .C = x->shape[1],
+                          .ignore = ignore,
+                          .smoothing = smoothing,
+                          .x = sq_data(x),
+                          .weight = sq__data_or_null(w),
+                          .t = sq_data(t),
+                          .p = sq_data(p),
+                          .loss = sq_data(each)};
+  SQ_TRY(run_rows(x->dtype, &all, forward_tile));
   char reduction = reduction_of(c, CROSS_ENTROPY_REDUCTION);
   double total = reduction == 'm' ? total_weight(t, w, ignore) : 1;
   SQ_TRY(sq__save(c, ROWS_P, p));
@@ -332,19 +335,17 @@ static sq_status cross_entropy_backward(sq_back *b) {
   SQ_TRY(spread_loss(b->dy[0], v->reduction, v->total, &g));
   SQ_TRY(sq__contiguous_or_null(sq__saved(b, ROWS_WEIGHT), &w));
   SQ_TRY(sq_tensor_new_like(p, p->dtype, &dx));
-  rows_job j = {.kern = sq_kern_of(p->dtype),
-                .size = sq_dtype_size(p->dtype),
-                .N = p->shape[0],
-                .C = p->shape[1],
-                .ignore = v->ignore,
-                .gs = v->reduction == 'n',
-                .smoothing = v->smoothing,
-                .p = sq_data(p),
-                .g = sq_data(g),
-                .weight = sq__data_or_null(w),
-                .t = sq_data(sq__saved(b, ROWS_CLASSES)),
-                .y = sq_data(dx)};
-  if (p->numel > 0) SQ_TRY(run_rows(&j, backward_tile));
+  sq_cross_entropy all = {.B = p->shape[0],
+                          .C = p->shape[1],
+                          .ignore = v->ignore,
+                          .gs = v->reduction == 'n',
+                          .smoothing = v->smoothing,
+                          .p = sq_data(p),
+                          .g = sq_data(g),
+                          .weight = sq__data_or_null(w),
+                          .t = sq_data(sq__saved(b, ROWS_CLASSES)),
+                          .dx = sq_data(dx)};
+  SQ_TRY(run_rows(p->dtype, &all, backward_tile));
   return from_class_rows(dx, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), &b->dx[IN_INPUT]);
 }
 const sq_op_impl sq__op_cross_entropy = {.forward = cross_entropy_forward,

@@ -28,54 +28,53 @@ static sq_status new_doubles(int64_t n, sq_tensor **out) {
 typedef struct batch_job {
   const sq_kern *kern;
   size_t size;
-  int64_t N, C, L, channels; /* of a tile */
-  bool training;
-  double eps, *mean, *var;
-  char *g, *x, *w, *b, *y, *dx, *dw, *db;
+  int64_t channels; /* of a tile */
+  sq_batch_norm all;
 } batch_job;
 
 static void set_extent(batch_job *j, sq_dtype dtype, int ndim, const int64_t *shape) {
+  sq_batch_norm *all = &j->all;
   j->kern = sq_kern_of(dtype);
   j->size = sq_dtype_size(dtype);
-  j->N = shape[0];
-  j->C = shape[1];
-  j->L = 1;
-  for (int i = 2; i < ndim; i++) j->L *= shape[i];
-  int64_t each = j->N * j->L, most = each > 0 ? SQ_TILE / each : j->C;
+  all->N = shape[0];
+  all->C = shape[1];
+  all->L = 1;
+  for (int i = 2; i < ndim; i++) all->L *= shape[i];
+  all->step = all->C * all->L;
+  int64_t each = all->N * all->L, most = each > 0 ? SQ_TILE / each : all->C;
   if (most < 1) most = 1;
-  j->channels = j->L > 1 ? most : sq_tiles(most, SQ_NORM_CHANNELS) * SQ_NORM_CHANNELS;
+  j->channels = all->L > 1 ? most : sq_tiles(most, SQ_NORM_CHANNELS) * SQ_NORM_CHANNELS;
 }
 
-static char *offset(char *base, int64_t elements, size_t size) {
-  return base ? base + (size_t)elements * size : NULL;
-}
-
-static int64_t channels_of(const batch_job *j, int64_t tile) {
-  return sq_tile_size(j->C, j->channels, tile);
+/* The channels of a tile. */
+static sq_batch_norm channels_of(const batch_job *j, int64_t tile) {
+  sq_batch_norm part = j->all;
+  int64_t c = tile * j->channels, at = c * part.L;
+  part.C = sq_tile_size(part.C, j->channels, tile);
+  part.x = sq__offset(part.x, at, j->size), part.y = sq__offset(part.y, at, j->size);
+  part.g = sq__offset(part.g, at, j->size), part.dx = sq__offset(part.dx, at, j->size);
+  part.w = sq__offset(part.w, c, j->size), part.dw = sq__offset(part.dw, c, j->size);
+  part.b = sq__offset(part.b, c, j->size), part.db = sq__offset(part.db, c, j->size);
+  part.mean += c, part.var += c;
+  return part;
 }
 
 static void batch_tile(int64_t tile, void *context) {
   const batch_job *j = context;
-  int64_t c = tile * j->channels;
-  j->kern->batch_norm(j->N, channels_of(j, tile), j->L, j->C * j->L, j->training, j->eps,
-                      offset(j->x, c * j->L, j->size), offset(j->w, c, j->size),
-                      offset(j->b, c, j->size), j->mean + c, j->var + c,
-                      offset(j->y, c * j->L, j->size));
+  sq_batch_norm part = channels_of(j, tile);
+  j->kern->batch_norm(&part);
 }
 
 static void batch_tile_back(int64_t tile, void *context) {
   const batch_job *j = context;
-  int64_t c = tile * j->channels;
-  j->kern->batch_norm_back(j->N, channels_of(j, tile), j->L, j->C * j->L, j->training, j->eps,
-                           offset(j->g, c * j->L, j->size), offset(j->x, c * j->L, j->size),
-                           offset(j->w, c, j->size), j->mean + c, j->var + c,
-                           offset(j->dx, c * j->L, j->size), offset(j->dw, c, j->size),
-                           offset(j->db, c, j->size));
+  sq_batch_norm part = channels_of(j, tile);
+  j->kern->batch_norm_back(&part);
 }
 
 static sq_status run_batch(batch_job *j, sq_tile_fn *tile) {
-  if (j->N * j->C * j->L == 0) return SQ_OK;
-  sq_parallel(sq_tiles(j->C, j->channels), j->N * j->C * j->L, tile, j);
+  int64_t all = j->all.N * j->all.C * j->all.L;
+  if (all == 0) return SQ_OK;
+  sq_parallel(sq_tiles(j->all.C, j->channels), all, tile, j);
   return sq_interrupt_check();
 }
 
@@ -136,30 +135,31 @@ typedef struct batch_values {
 static sq_status batch_norm_forward(sq_call *c) {
   bool training = c->arg[BATCH_NORM_TRAINING].flag;
   SQ_TRY(check_batch(c, training));
-  batch_job j = {.training = training, .eps = c->arg[BATCH_NORM_EPS].number};
+  batch_job j = {.all = {.training = training, .eps = c->arg[BATCH_NORM_EPS].number}};
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *b = NULL, *y = NULL, *mean = NULL, *var = NULL;
   SQ_OWN sq_tensor *next_mean = NULL, *next_var = NULL;
   SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
   set_extent(&j, x->dtype, x->ndim, x->shape);
   SQ_TRY(sq__contiguous_or_null(c->in[IN_BATCH_NORM_WEIGHT], &w));
   SQ_TRY(sq__contiguous_or_null(c->in[IN_BATCH_NORM_BIAS], &b));
-  SQ_TRY(new_doubles(j.C, &mean));
-  SQ_TRY(new_doubles(j.C, &var));
+  SQ_TRY(new_doubles(j.all.C, &mean));
+  SQ_TRY(new_doubles(j.all.C, &var));
   if (!training) {
     SQ_TRY(sq_tensor_copy(mean, c->in[IN_BATCH_NORM_RUNNING_MEAN]));
     SQ_TRY(sq_tensor_copy(var, c->in[IN_BATCH_NORM_RUNNING_VAR]));
   }
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
-  j.x = sq_data(x), j.w = sq__data_or_null(w), j.b = sq__data_or_null(b), j.y = sq_data(y);
-  j.mean = sq_data(mean), j.var = sq_data(var);
+  j.all.x = sq_data(x), j.all.w = sq__data_or_null(w), j.all.b = sq__data_or_null(b),
+  j.all.y = sq_data(y);
+  j.all.mean = sq_data(mean), j.all.var = sq_data(var);
   SQ_TRY(run_batch(&j, batch_tile));
   SQ_TRY(sq__save(c, BATCH_X, x));
   SQ_TRY(sq__save(c, BATCH_W, w));
   SQ_TRY(sq__save(c, BATCH_MEAN, mean));
   SQ_TRY(sq__save(c, BATCH_VAR, var));
-  SQ_SAVE_VALUES(c, batch_values, training, j.eps);
+  SQ_SAVE_VALUES(c, batch_values, training, j.all.eps);
   if (training && x->numel > 0) {
-    double n = (double)(j.N * j.L);
+    double n = (double)(j.all.N * j.all.L);
     SQ_TRY(follow(c->in[IN_BATCH_NORM_RUNNING_MEAN], mean, c->arg[BATCH_NORM_MOMENTUM].number, 1,
                   &next_mean));
     SQ_TRY(follow(c->in[IN_BATCH_NORM_RUNNING_VAR], var, c->arg[BATCH_NORM_MOMENTUM].number,
@@ -174,17 +174,17 @@ static sq_status batch_norm_forward(sq_call *c) {
 
 static sq_status batch_norm_backward(sq_back *b) {
   const batch_values *v = sq__values(b);
-  batch_job j = {.training = v->training, .eps = v->eps};
+  batch_job j = {.all = {.training = v->training, .eps = v->eps}};
   SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL, *db = NULL;
   sq_tensor *x = sq__saved(b, BATCH_X);
   set_extent(&j, x->dtype, x->ndim, x->shape);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
   if (sq__needs(b, IN_X)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
-  if (sq__needs(b, IN_BATCH_NORM_WEIGHT)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &dw));
-  if (sq__needs(b, IN_BATCH_NORM_BIAS)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.C, 0, &db));
-  j.g = sq_data(g), j.x = sq_data(x), j.w = sq__data_or_null(sq__saved(b, BATCH_W));
-  j.mean = sq_data(sq__saved(b, BATCH_MEAN)), j.var = sq_data(sq__saved(b, BATCH_VAR));
-  j.dx = sq__data_or_null(dx), j.dw = sq__data_or_null(dw), j.db = sq__data_or_null(db);
+  if (sq__needs(b, IN_BATCH_NORM_WEIGHT)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.all.C, 0, &dw));
+  if (sq__needs(b, IN_BATCH_NORM_BIAS)) SQ_TRY(sq_tensor_full(x->dtype, 1, &j.all.C, 0, &db));
+  j.all.g = sq_data(g), j.all.x = sq_data(x), j.all.w = sq__data_or_null(sq__saved(b, BATCH_W));
+  j.all.mean = sq_data(sq__saved(b, BATCH_MEAN)), j.all.var = sq_data(sq__saved(b, BATCH_VAR));
+  j.all.dx = sq__data_or_null(dx), j.all.dw = sq__data_or_null(dw), j.all.db = sq__data_or_null(db);
   SQ_TRY(run_batch(&j, batch_tile_back));
   b->dx[IN_X] = sq_tensor_give(&dx);
   b->dx[IN_BATCH_NORM_WEIGHT] = sq_tensor_give(&dw);
@@ -196,48 +196,56 @@ const sq_op_impl sq__op_batch_norm = {
 
 /* --- layer norm and group norm -------------------------------------------------------------- */
 
-/* x (N,G,D,L), cut into a few tiles of samples, so that the tiles' sums of dw and db are few.
- */
+/* x (N,G,D,L), cut into a few tiles of samples, so that the tiles' sums of dw and db, (tiles,G,D),
+ * are few. */
 typedef struct rows_job {
   const sq_kern *kern;
   size_t size;
-  int64_t N, G, D, L, samples;        /* of a tile */
-  double eps, *mean, *rstd, *dw, *db; /* dw, db (tiles,G,D) */
-  char *g, *x, *w, *b, *y, *dx;
+  int64_t samples; /* of a tile */
+  sq_norm_rows all;
 } rows_job;
 
 static void set_tiles(rows_job *j, sq_dtype dtype) {
-  int64_t each = j->G * j->D * j->L, least = each > 0 ? SQ_TILE / each : j->N;
+  const sq_norm_rows *all = &j->all;
+  int64_t each = all->G * all->D * all->L, least = each > 0 ? SQ_TILE / each : all->N;
   j->kern = sq_kern_of(dtype);
   j->size = sq_dtype_size(dtype);
-  j->samples = sq_tiles(j->N, SQ_NORM_TILES);
+  j->samples = sq_tiles(all->N, SQ_NORM_TILES);
   if (j->samples < least) j->samples = least;
   if (j->samples < 1) j->samples = 1;
 }
 
-static int64_t tiles_of(const rows_job *j) { return sq_tiles(j->N, j->samples); }
+static int64_t tiles_of(const rows_job *j) { return sq_tiles(j->all.N, j->samples); }
 
-static int64_t samples_of(const rows_job *j, int64_t tile) {
-  return sq_tile_size(j->N, j->samples, tile);
+/* The samples of a tile. */
+static sq_norm_rows samples_of(const rows_job *j, int64_t tile) {
+  sq_norm_rows part = j->all;
+  int64_t row = tile * j->samples * part.G, at = row * part.D * part.L;
+  int64_t sum = tile * part.G * part.D;
+  part.N = sq_tile_size(part.N, j->samples, tile);
+  part.x = sq__offset(part.x, at, j->size), part.y = sq__offset(part.y, at, j->size);
+  part.g = sq__offset(part.g, at, j->size), part.dx = sq__offset(part.dx, at, j->size);
+  part.mean = sq__offset(part.mean, row, sizeof *part.mean);
+  part.rstd = sq__offset(part.rstd, row, sizeof *part.rstd);
+  part.dw = sq__offset(part.dw, sum, sizeof *part.dw);
+  part.db = sq__offset(part.db, sum, sizeof *part.db);
+  return part;
 }
 
 static void rows_tile(int64_t tile, void *context) {
   const rows_job *j = context;
-  int64_t row = tile * j->samples * j->G, at = row * j->D * j->L;
-  j->kern->norm_rows(samples_of(j, tile), j->G, j->D, j->L, j->eps, offset(j->x, at, j->size), j->w,
-                     j->b, j->mean + row, j->rstd + row, offset(j->y, at, j->size));
+  sq_norm_rows part = samples_of(j, tile);
+  j->kern->norm_rows(&part);
 }
 
 static void rows_tile_back(int64_t tile, void *context) {
   const rows_job *j = context;
-  int64_t row = tile * j->samples * j->G, at = row * j->D * j->L, sum = tile * j->G * j->D;
-  j->kern->norm_rows_back(samples_of(j, tile), j->G, j->D, j->L, offset(j->g, at, j->size),
-                          offset(j->x, at, j->size), j->w, j->mean + row, j->rstd + row,
-                          offset(j->dx, at, j->size), j->dw + sum, j->db + sum);
+  sq_norm_rows part = samples_of(j, tile);
+  j->kern->norm_rows_back(&part);
 }
 
 static sq_status run_rows(rows_job *j, sq_tile_fn *tile) {
-  int64_t all = j->N * j->G * j->D * j->L;
+  int64_t all = j->all.N * j->all.G * j->all.D * j->all.L;
   if (all > 0) sq_parallel(tiles_of(j), 2 * all, tile, j);
   return sq_interrupt_check();
 }
@@ -258,30 +266,31 @@ static sq_status rows_forward(sq_call *c, rows_job *j) {
   SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
   SQ_TRY(sq__contiguous_or_null(c->in[IN_LAYER_NORM_WEIGHT], &w));
   SQ_TRY(sq__contiguous_or_null(c->in[IN_LAYER_NORM_BIAS], &b));
-  SQ_TRY(new_doubles(j->N * j->G, &mean));
-  SQ_TRY(new_doubles(j->N * j->G, &rstd));
+  SQ_TRY(new_doubles(j->all.N * j->all.G, &mean));
+  SQ_TRY(new_doubles(j->all.N * j->all.G, &rstd));
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
   set_tiles(j, x->dtype);
-  j->x = sq_data(x), j->w = sq__data_or_null(w), j->b = sq__data_or_null(b), j->y = sq_data(y);
-  j->mean = sq_data(mean), j->rstd = sq_data(rstd);
+  j->all.x = sq_data(x), j->all.w = sq__data_or_null(w), j->all.b = sq__data_or_null(b),
+  j->all.y = sq_data(y);
+  j->all.mean = sq_data(mean), j->all.rstd = sq_data(rstd);
   SQ_TRY(run_rows(j, rows_tile));
   SQ_TRY(sq__save(c, ROWS_X, x));
   SQ_TRY(sq__save(c, ROWS_W, w));
   SQ_TRY(sq__save(c, ROWS_RSTD, rstd));
   SQ_TRY(sq__save(c, ROWS_MEAN, mean));
-  SQ_SAVE_VALUES(c, extent, j->N, j->G, j->D, j->L);
+  SQ_SAVE_VALUES(c, extent, j->all.N, j->all.G, j->all.D, j->all.L);
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 /* The tiles' sums added in order: a gradient in input i's shape. */
 static sq_status give_sums(sq_back *b, const rows_job *j, int i, const double *parts) {
-  int64_t n = j->G * j->D;
+  int64_t n = j->all.G * j->all.D;
   SQ_OWN sq_tensor *sum = NULL, *dw = NULL;
   if (!sq__needs(b, i)) return SQ_OK;
   SQ_TRY(sq_tensor_full(SQ_F64, sq__in_ndim(b, i), sq__in_shape(b, i), 0, &sum));
   double *to = sq_data(sum);
-  for (int64_t tile = 0; j->L * n > 0 && tile < tiles_of(j); tile++)
+  for (int64_t tile = 0; j->all.L * n > 0 && tile < tiles_of(j); tile++)
     for (int64_t k = 0; k < n; k++) to[k] += parts[tile * n + k];
   SQ_TRY(sq_tensor_cast(sum, sq__in_dtype(b, i), &dw));
   b->dx[i] = sq_tensor_give(&dw);
@@ -290,20 +299,20 @@ static sq_status give_sums(sq_back *b, const rows_job *j, int i, const double *p
 
 static sq_status rows_backward(sq_back *b) {
   const extent *v = sq__values(b);
-  rows_job j = {.N = v->N, .G = v->G, .D = v->D, .L = v->L};
+  rows_job j = {.all = {.N = v->N, .G = v->G, .D = v->D, .L = v->L}};
   SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL, *db = NULL;
   sq_tensor *x = sq__saved(b, ROWS_X);
   set_tiles(&j, x->dtype);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
   if (sq__needs(b, IN_X)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
-  SQ_TRY(new_doubles(tiles_of(&j) * j.G * j.D, &dw));
-  SQ_TRY(new_doubles(tiles_of(&j) * j.G * j.D, &db));
-  j.g = sq_data(g), j.x = sq_data(x), j.w = sq__data_or_null(sq__saved(b, ROWS_W));
-  j.mean = sq_data(sq__saved(b, ROWS_MEAN)), j.rstd = sq_data(sq__saved(b, ROWS_RSTD));
-  j.dx = sq__data_or_null(dx), j.dw = sq_data(dw), j.db = sq_data(db);
+  SQ_TRY(new_doubles(tiles_of(&j) * j.all.G * j.all.D, &dw));
+  SQ_TRY(new_doubles(tiles_of(&j) * j.all.G * j.all.D, &db));
+  j.all.g = sq_data(g), j.all.x = sq_data(x), j.all.w = sq__data_or_null(sq__saved(b, ROWS_W));
+  j.all.mean = sq_data(sq__saved(b, ROWS_MEAN)), j.all.rstd = sq_data(sq__saved(b, ROWS_RSTD));
+  j.all.dx = sq__data_or_null(dx), j.all.dw = sq_data(dw), j.all.db = sq_data(db);
   SQ_TRY(run_rows(&j, rows_tile_back));
-  SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_WEIGHT, j.dw));
-  SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_BIAS, j.db));
+  SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_WEIGHT, j.all.dw));
+  SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_BIAS, j.all.db));
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
@@ -335,9 +344,10 @@ static sq_status check_last_dims(const sq_call *c) {
 /* Rows of normalized_shape. */
 static void cut_last_dims(const sq_call *c, rows_job *j) {
   const sq_tensor *x = c->in[IN_X];
-  j->N = j->D = 1;
+  j->all.N = j->all.D = 1;
   for (int i = 0; i < x->ndim; i++)
-    *(i < x->ndim - c->arg[LAYER_NORM_NORMALIZED_SHAPE].ints.n ? &j->N : &j->D) *= x->shape[i];
+    *(i < x->ndim - c->arg[LAYER_NORM_NORMALIZED_SHAPE].ints.n ? &j->all.N : &j->all.D) *=
+        x->shape[i];
 }
 
 /* y = x^ w + b, x^ = (x - mean) / sqrt(var + eps) over the last dims.
@@ -345,7 +355,7 @@ static void cut_last_dims(const sq_call *c, rows_job *j) {
  * front. */
 static sq_status layer_norm_forward(sq_call *c) {
   SQ_TRY(check_last_dims(c));
-  rows_job j = {.G = 1, .L = 1, .eps = c->arg[LAYER_NORM_EPS].number};
+  rows_job j = {.all = {.G = 1, .L = 1, .eps = c->arg[LAYER_NORM_EPS].number}};
   cut_last_dims(c, &j);
   return rows_forward(c, &j);
 }
@@ -365,9 +375,12 @@ static sq_status group_norm_forward(sq_call *c) {
   }
   SQ_TRY(want_vector(c, IN_GROUP_NORM_WEIGHT, "weight", x->shape[1]));
   SQ_TRY(want_vector(c, IN_GROUP_NORM_BIAS, "bias", x->shape[1]));
-  rows_job j = {
-      .N = x->shape[0], .G = G, .D = x->shape[1] / G, .L = 1, .eps = c->arg[GROUP_NORM_EPS].number};
-  for (int i = 2; i < x->ndim; i++) j.L *= x->shape[i];
+  rows_job j = {.all = {.N = x->shape[0],
+                        .G = G,
+                        .D = x->shape[1] / G,
+                        .L = 1,
+                        .eps = c->arg[GROUP_NORM_EPS].number}};
+  for (int i = 2; i < x->ndim; i++) j.all.L *= x->shape[i];
   return rows_forward(c, &j);
 }
 const sq_op_impl sq__op_group_norm = {
@@ -377,17 +390,14 @@ const sq_op_impl sq__op_group_norm = {
 
 static void rms_tile(int64_t tile, void *context) {
   const rows_job *j = context;
-  int64_t row = tile * j->samples, at = row * j->D;
-  j->kern->rms_rows(samples_of(j, tile), j->D, j->eps, offset(j->x, at, j->size), j->w,
-                    j->rstd + row, offset(j->y, at, j->size));
+  sq_norm_rows part = samples_of(j, tile);
+  j->kern->rms_rows(&part);
 }
 
 static void rms_tile_back(int64_t tile, void *context) {
   const rows_job *j = context;
-  int64_t row = tile * j->samples, at = row * j->D;
-  j->kern->rms_rows_back(samples_of(j, tile), j->D, offset(j->g, at, j->size),
-                         offset(j->x, at, j->size), j->w, j->rstd + row, offset(j->dx, at, j->size),
-                         j->dw + tile * j->D);
+  sq_norm_rows part = samples_of(j, tile);
+  j->kern->rms_rows_back(&part);
 }
 
 /* y = x rstd w, rstd = 1 / sqrt(mean(x^2) + eps) over the last dims.
@@ -398,35 +408,37 @@ static sq_status rms_norm_forward(sq_call *c) {
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *y = NULL, *rstd = NULL;
   SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &x));
   SQ_TRY(sq__contiguous_or_null(c->in[IN_RMS_NORM_WEIGHT], &w));
-  rows_job j = {.G = 1, .L = 1, .eps = x->dtype == SQ_F32 ? FLT_EPSILON : DBL_EPSILON};
-  if (c->arg[RMS_NORM_EPS].kind != SQ_ARG_NIL) j.eps = c->arg[RMS_NORM_EPS].number;
+  rows_job j = {.all = {.G = 1, .L = 1, .eps = x->dtype == SQ_F32 ? FLT_EPSILON : DBL_EPSILON}};
+  if (c->arg[RMS_NORM_EPS].kind != SQ_ARG_NIL) j.all.eps = c->arg[RMS_NORM_EPS].number;
   cut_last_dims(c, &j);
-  SQ_TRY(new_doubles(j.N, &rstd));
+  SQ_TRY(new_doubles(j.all.N, &rstd));
   SQ_TRY(sq_tensor_new_like(x, x->dtype, &y));
   set_tiles(&j, x->dtype);
-  j.x = sq_data(x), j.w = sq__data_or_null(w), j.y = sq_data(y), j.rstd = sq_data(rstd);
+  j.all.x = sq_data(x), j.all.w = sq__data_or_null(w), j.all.y = sq_data(y),
+  j.all.rstd = sq_data(rstd);
   SQ_TRY(run_rows(&j, rms_tile));
   SQ_TRY(sq__save(c, ROWS_X, x));
   SQ_TRY(sq__save(c, ROWS_W, w));
   SQ_TRY(sq__save(c, ROWS_RSTD, rstd));
-  SQ_SAVE_VALUES(c, extent, j.N, j.G, j.D, j.L);
+  SQ_SAVE_VALUES(c, extent, j.all.N, j.all.G, j.all.D, j.all.L);
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
 static sq_status rms_norm_backward(sq_back *b) {
   const extent *v = sq__values(b);
-  rows_job j = {.N = v->N, .G = v->G, .D = v->D, .L = v->L};
+  rows_job j = {.all = {.N = v->N, .G = v->G, .D = v->D, .L = v->L}};
   SQ_OWN sq_tensor *g = NULL, *dx = NULL, *dw = NULL;
   sq_tensor *x = sq__saved(b, ROWS_X);
   set_tiles(&j, x->dtype);
   SQ_TRY(sq_tensor_contiguous(b->dy[0], &g));
   if (sq__needs(b, IN_X)) SQ_TRY(sq_tensor_new_like(x, x->dtype, &dx));
-  SQ_TRY(new_doubles(tiles_of(&j) * j.D, &dw));
-  j.g = sq_data(g), j.x = sq_data(x), j.w = sq__data_or_null(sq__saved(b, ROWS_W));
-  j.rstd = sq_data(sq__saved(b, ROWS_RSTD)), j.dx = sq__data_or_null(dx), j.dw = sq_data(dw);
+  SQ_TRY(new_doubles(tiles_of(&j) * j.all.D, &dw));
+  j.all.g = sq_data(g), j.all.x = sq_data(x), j.all.w = sq__data_or_null(sq__saved(b, ROWS_W));
+  j.all.rstd = sq_data(sq__saved(b, ROWS_RSTD)), j.all.dx = sq__data_or_null(dx),
+  j.all.dw = sq_data(dw);
   SQ_TRY(run_rows(&j, rms_tile_back));
-  SQ_TRY(give_sums(b, &j, IN_RMS_NORM_WEIGHT, j.dw));
+  SQ_TRY(give_sums(b, &j, IN_RMS_NORM_WEIGHT, j.all.dw));
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }

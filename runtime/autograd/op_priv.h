@@ -171,6 +171,11 @@ SQ_CHECKED sq_status sq__unreduce(const sq_back *b, int i, sq_tensor *t, unsigne
 SQ_CHECKED sq_status sq__contiguous_or_null(sq_tensor *t, sq_tensor **out);
 void *sq__data_or_null(const sq_tensor *t);
 
+/* So many elements of `size` bytes further; NULL stays NULL. */
+static inline void *sq__offset(const void *base, int64_t elements, size_t size) {
+  return base ? (char *)base + (size_t)elements * size : NULL;
+}
+
 /* x in float: itself, or float32 for integers and bool. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__to_float(sq_tensor *x, sq_tensor **out);
 

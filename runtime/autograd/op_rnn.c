@@ -289,18 +289,30 @@ static void backward_slice(int64_t s, void *context) {
 /* i, f, o = sigmoid, g = tanh of the four gates;  c' = f c + i g;  h = o tanh(c').  Gates in the
  * order i f g o. */
 static void lstm_step(const seq *q, int64_t s, int64_t t) {
-  int64_t H = q->H;
-  char *y = y_at(q, q->y, s, 0, t),
-       *tanh_c = q->keep ? at(q, q->tanh_c, s, q->T, t, H) : at(q, q->tanh_c, s, 1, 0, H);
-  q->kern->lstm_step(rows_of(q, s), H, gates_at(q, s, t), q->G, at(q, q->c, s, q->T + 1, t, H), H,
-                     at(q, q->c, s, q->T + 1, t + 1, H), H, y, q->yb * H, tanh_c, H);
+  int64_t H = q->H, kept = q->keep ? q->T : 1;
+  q->kern->lstm_step(&(sq_lstm){
+      .B = rows_of(q, s),
+      .H = H,
+      .gates = {gates_at(q, s, t), q->G},
+      .c_prev = {at(q, q->c, s, q->T + 1, t, H), H},
+      .c = {at(q, q->c, s, q->T + 1, t + 1, H), H},
+      .h = {y_at(q, q->y, s, 0, t), q->yb * H},
+      .tanh_c = {at(q, q->tanh_c, s, kept, q->keep ? t : 0, H), H},
+  });
 }
 
 static void lstm_step_back(const seq *q, int64_t s, int64_t t) {
   int64_t H = q->H;
-  q->kern->lstm_step_back(rows_of(q, s), H, gates_at(q, s, t), q->G, at(q, q->c, s, q->T + 1, t, H),
-                          H, at(q, q->tanh_c, s, q->T, t, H), H, at(q, q->dh, s, 1, 0, H), H,
-                          at(q, q->dc, s, 1, 0, H), H, at(q, q->dgates, s, q->T, t, q->G), q->G);
+  q->kern->lstm_step_back(&(sq_lstm_back){
+      .B = rows_of(q, s),
+      .H = H,
+      .gates = {gates_at(q, s, t), q->G},
+      .c_prev = {at(q, q->c, s, q->T + 1, t, H), H},
+      .tanh_c = {at(q, q->tanh_c, s, q->T, t, H), H},
+      .dh = {at(q, q->dh, s, 1, 0, H), H},
+      .dc = {at(q, q->dc, s, 1, 0, H), H},
+      .dgates = {at(q, q->dgates, s, q->T, t, q->G), q->G},
+  });
 }
 
 static const cell lstm_cell = {.gates = 4,
@@ -340,17 +352,30 @@ static const cell rnn_cell = {.gates = 1,
 /* r, z = sigmoid;  n = tanh(W_in x + b_in + r (W_hn h + b_hn));  h' = (1 - z) n + z h.  The columns
  * are r z n and what r multiplies, u. */
 static void gru_step(const seq *q, int64_t s, int64_t t) {
-  char *gates = gates_at(q, s, t), *u = gates + (size_t)(3 * q->H) * q->size;
-  q->kern->gru_step(rows_of(q, s), q->H, gates, q->G, u, q->G, at(q, q->xh, s, q->T, t, q->ld),
-                    q->ld, y_at(q, q->y, s, 0, t), q->yb * q->H);
+  char *gates = gates_at(q, s, t);
+  q->kern->gru_step(&(sq_gru){
+      .B = rows_of(q, s),
+      .H = q->H,
+      .gates = {gates, q->G},
+      .hn = {gates + (size_t)(3 * q->H) * q->size, q->G},
+      .h_prev = {at(q, q->xh, s, q->T, t, q->ld), q->ld},
+      .h = {y_at(q, q->y, s, 0, t), q->yb * q->H},
+  });
 }
 
 static void gru_step_back(const seq *q, int64_t s, int64_t t) {
   char *gates = gates_at(q, s, t), *dgates = at(q, q->dgates, s, q->T, t, q->G);
   size_t u = (size_t)(3 * q->H) * q->size;
-  q->kern->gru_step_back(rows_of(q, s), q->H, gates, q->G, gates + u, q->G,
-                         at(q, q->xh, s, q->T, t, q->ld), q->ld, at(q, q->dh, s, 1, 0, q->H), q->H,
-                         dgates, q->G, dgates + u, q->G);
+  q->kern->gru_step_back(&(sq_gru_back){
+      .B = rows_of(q, s),
+      .H = q->H,
+      .gates = {gates, q->G},
+      .hn = {gates + u, q->G},
+      .h_prev = {at(q, q->xh, s, q->T, t, q->ld), q->ld},
+      .dh = {at(q, q->dh, s, 1, 0, q->H), q->H},
+      .dgates = {dgates, q->G},
+      .dhn = {dgates + u, q->G},
+  });
 }
 
 static const cell gru_cell = {

@@ -32,6 +32,68 @@ typedef struct sq_window {
   int64_t C, Y, X, KY, KX, SY, SX, PY, PX, DY, DX, OY, OX;
 } sq_window;
 
+/* A matrix: where it begins, and how many elements its rows are apart. */
+typedef struct sq_mat {
+  void *at;
+  int64_t step;
+} sq_mat;
+
+/* One time step of an LSTM for B rows, gates in the order i f g o. Gates (B,4H): in forward
+ * pre-activations go in, activations come out. c_prev, c, h, tanh_c (B,H); c_prev.at NULL: 0. */
+typedef struct sq_lstm {
+  int64_t B, H;
+  sq_mat gates, c_prev, c, h, tanh_c;
+} sq_lstm;
+
+/* Its gradient. dh: dL/dh, all paths; dc: in dL/dc from the later step, out dL/dc_prev. */
+typedef struct sq_lstm_back {
+  int64_t B, H;
+  sq_mat gates, c_prev, tanh_c, dh, dc, dgates;
+} sq_lstm_back;
+
+/* One time step of a GRU, gates r z n: gates (B,3H) as above; hn (B,H): W_hn h + b_hn. */
+typedef struct sq_gru {
+  int64_t B, H;
+  sq_mat gates, hn, h_prev, h;
+} sq_gru;
+
+/* Its gradient: dgates at the input pre-activations, dhn at hn; dh: in dL/dh, out z dh, the direct
+ * path. */
+typedef struct sq_gru_back {
+  int64_t B, H;
+  sq_mat gates, hn, h_prev, dh, dgates, dhn;
+} sq_gru_back;
+
+/* Cross-entropy of logits x (B,C) with classes t (B), from 0; p (B,C): softmax, loss (B). weight
+ * (C) or NULL. Backward reads p and g (B), gs elements apart (0: one for all), and writes dx. */
+typedef struct sq_cross_entropy {
+  int64_t B, C, ignore, gs;
+  double smoothing;
+  const int64_t *t;
+  const void *x, *weight, *g;
+  void *p, *loss, *dx;
+} sq_cross_entropy;
+
+/* Normalisation of C channels of x (N,C,L), samples `step` elements apart; w, b (C) or NULL. In
+ * training forward writes mean and the biased var (C). Backward reads g, x, w, mean and var, and
+ * writes dx, dw and db, each or NULL. */
+typedef struct sq_batch_norm {
+  int64_t N, C, L, step;
+  bool training;
+  double eps, *mean, *var;
+  const void *x, *w, *b, *g;
+  void *y, *dx, *dw, *db;
+} sq_batch_norm;
+
+/* Normalisation of each (D,L) of x (N,G,D,L); w, b (G,D) or NULL; mean and rstd (N,G). Backward
+ * writes dx or NULL, and dw, db (G,D) over these N. An RMS norm has D alone and no mean. */
+typedef struct sq_norm_rows {
+  int64_t N, G, D, L;
+  double eps, *mean, *rstd, *dw, *db;
+  const void *x, *w, *b, *g;
+  void *y, *dx;
+} sq_norm_rows;
+
 /* What a step of an optimizer goes by, with PyTorch's names. */
 typedef struct sq_sgd {
   double lr, momentum, dampening, weight_decay;

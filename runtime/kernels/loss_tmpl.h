@@ -11,40 +11,40 @@ static double S(weighted_sum)(int64_t C, const T *x, double shift, const T *w) {
   return sum;
 }
 
-static void S(cross_entropy)(int64_t B, int64_t C, const void *x, const int64_t *t,
-                             const void *weight, int64_t ignore, double smoothing, void *p,
-                             void *loss) {
-  const T *w = weight;
-  for (int64_t b = 0; b < B; b++) {
-    const T *row = (const T *)x + b * C, max = S(row_max)(C, row);
-    T *prob = (T *)p + b * C;
+static void S(cross_entropy)(const sq_cross_entropy *a) {
+  const int64_t C = a->C, *t = a->t;
+  const double smoothing = a->smoothing;
+  const T *w = a->weight;
+  for (int64_t b = 0; b < a->B; b++) {
+    const T *row = (const T *)a->x + b * C, max = S(row_max)(C, row);
+    T *prob = (T *)a->p + b * C;
     const double sum = S(row_exp)(C, row, max, prob), shift = (double)max + log(sum);
     const T factor = (T)(1 / sum);
     SIMD for (int64_t i = 0; i < C; i++) prob[i] *= factor;
     double y = 0;
-    if (t[b] != ignore) {
+    if (t[b] != a->ignore) {
       const double log_p = (double)row[t[b]] - shift;
       y = -(1 - smoothing) * (w ? (double)w[t[b]] : 1) * log_p;
       if (smoothing > 0) y -= smoothing / (double)C * S(weighted_sum)(C, row, shift, w);
     }
-    ((T *)loss)[b] = (T)y;
+    ((T *)a->loss)[b] = (T)y;
   }
 }
 
 /* dx = g (a p - hit onehot - flat w), with a = hit + flat sum w. */
-static void S(cross_entropy_back)(int64_t B, int64_t C, const void *p, const int64_t *t,
-                                  const void *weight, int64_t ignore, double smoothing,
-                                  const void *g, int64_t gs, void *dx) {
-  const T *w = weight, *dy = g;
+static void S(cross_entropy_back)(const sq_cross_entropy *a) {
+  const int64_t C = a->C, *t = a->t;
+  const double smoothing = a->smoothing;
+  const T *w = a->weight, *dy = a->g;
   const double total = w ? S(row_sum)(C, w) : (double)C;
-  for (int64_t b = 0; b < B; b++) {
-    const T *prob = (const T *)p + b * C;
-    T *to = (T *)dx + b * C;
-    if (t[b] == ignore) {
+  for (int64_t b = 0; b < a->B; b++) {
+    const T *prob = (const T *)a->p + b * C;
+    T *to = (T *)a->dx + b * C;
+    if (t[b] == a->ignore) {
       memset(to, 0, (size_t)C * sizeof(T));
       continue;
     }
-    const double scale = (double)dy[b * gs], flat = scale * smoothing / (double)C;
+    const double scale = (double)dy[b * a->gs], flat = scale * smoothing / (double)C;
     const double hit = scale * (1 - smoothing) * (w ? (double)w[t[b]] : 1);
     const T all = (T)(hit + flat * total), even = (T)flat;
     if (smoothing > 0 && w) {

@@ -91,11 +91,12 @@ static void S(columns_back)(int64_t N, int64_t count, int64_t step, const T *g, 
 
 /* --- batch norm ----------------------------------------------------------------------------- */
 
-static void S(batch_norm)(int64_t N, int64_t C, int64_t L, int64_t step, bool training, double eps,
-                          const void *x, const void *w, const void *b, double *mean, double *var,
-                          void *y) {
-  const T *from = x, *weight = w, *bias = b;
-  T *to = y;
+static void S(batch_norm)(const sq_batch_norm *p) {
+  const int64_t N = p->N, C = p->C, L = p->L, step = p->step;
+  const bool training = p->training;
+  const T *from = p->x, *weight = p->w, *bias = p->b;
+  double *mean = p->mean, *var = p->var;
+  T *to = p->y;
   for (int64_t c = 0, count; c < C; c += count) {
     T m[SQ_COLUMNS], a[SQ_COLUMNS], shift[SQ_COLUMNS];
     count = C - c < SQ_COLUMNS ? C - c : SQ_COLUMNS;
@@ -106,7 +107,7 @@ static void S(batch_norm)(int64_t N, int64_t C, int64_t L, int64_t step, bool tr
     }
     for (int64_t k = 0; k < count; k++) {
       m[k] = (T)mean[c + k];
-      a[k] = (T)((weight ? (double)weight[c + k] : 1) / sqrt(var[c + k] + eps));
+      a[k] = (T)((weight ? (double)weight[c + k] : 1) / sqrt(var[c + k] + p->eps));
       shift[k] = bias ? bias[c + k] : K(0);
     }
     if (L == 1) S(columns_apply)(N, count, step, from + c, m, a, shift, to + c);
@@ -119,12 +120,12 @@ static void S(batch_norm)(int64_t N, int64_t C, int64_t L, int64_t step, bool tr
   }
 }
 
-static void S(batch_norm_back)(int64_t N, int64_t C, int64_t L, int64_t step, bool training,
-                               double eps, const void *g, const void *x, const void *w,
-                               const double *mean, const double *var, void *dx, void *dw,
-                               void *db) {
-  const T *dy = g, *from = x, *weight = w;
-  T *to = dx;
+static void S(batch_norm_back)(const sq_batch_norm *p) {
+  const int64_t N = p->N, C = p->C, L = p->L, step = p->step;
+  const bool training = p->training;
+  const T *dy = p->g, *from = p->x, *weight = p->w;
+  const double *mean = p->mean, *var = p->var;
+  T *to = p->dx, *dw = p->dw, *db = p->db;
   for (int64_t c = 0, count; c < C; c += count) {
     T m[SQ_COLUMNS], ka[SQ_COLUMNS], kb[SQ_COLUMNS], kc[SQ_COLUMNS];
     double sg[SQ_COLUMNS], sgx[SQ_COLUMNS];
@@ -136,15 +137,16 @@ static void S(batch_norm_back)(int64_t N, int64_t C, int64_t L, int64_t step, bo
       sgx[k] = S(rows_product)(N, L, step, dy + at, from + at, mean[c + k]);
     }
     for (int64_t k = 0; k < count; k++) {
-      const double rstd = 1 / sqrt(var[c + k] + eps), all = training ? (double)(N * L) : INFINITY;
+      const double rstd = 1 / sqrt(var[c + k] + p->eps),
+                   all = training ? (double)(N * L) : INFINITY;
       const double a = (weight ? (double)weight[c + k] : 1) * rstd;
       m[k] = (T)mean[c + k], ka[k] = (T)a;
       kb[k] = (T)(a * rstd * rstd * sgx[k] / all), kc[k] = (T)(a * sg[k] / all);
-      if (dw) ((T *)dw)[c + k] = (T)(sgx[k] * rstd);
-      if (db) ((T *)db)[c + k] = (T)sg[k];
+      if (dw) dw[c + k] = (T)(sgx[k] * rstd);
+      if (db) db[c + k] = (T)sg[k];
     }
-    if (L == 1 && dx) S(columns_back)(N, count, step, dy + c, from + c, m, ka, kb, kc, to + c);
-    for (int64_t k = 0; L != 1 && dx && k < count; k++) {
+    if (L == 1 && to) S(columns_back)(N, count, step, dy + c, from + c, m, ka, kb, kc, to + c);
+    for (int64_t k = 0; L != 1 && to && k < count; k++) {
       for (int64_t n = 0; n < N; n++) {
         const int64_t at = n * step + (c + k) * L;
         S(shift_scale_back)(L, dy + at, from + at, m[k], ka[k], kb[k], kc[k], to + at);
@@ -169,14 +171,15 @@ static void S(norm_row)(int64_t D, int64_t L, const T *x, const T *w, const T *b
   }
 }
 
-static void S(norm_rows)(int64_t N, int64_t G, int64_t D, int64_t L, double eps, const void *x,
-                         const void *w, const void *b, double *mean, double *rstd, void *y) {
-  const T *from = x, *weight = w, *bias = b;
-  T *to = y;
+static void S(norm_rows)(const sq_norm_rows *p) {
+  const int64_t N = p->N, G = p->G, D = p->D, L = p->L;
+  const T *from = p->x, *weight = p->w, *bias = p->b;
+  double *mean = p->mean, *rstd = p->rstd;
+  T *to = p->y;
   for (int64_t r = 0; r < N * G; r++, from += D * L, to += D * L) {
     const int64_t at = r % G * D;
     mean[r] = S(row_sum)(D * L, from) / (double)(D * L);
-    rstd[r] = 1 / sqrt(S(rows_squares)(1, D * L, 0, from, mean[r]) / (double)(D * L) + eps);
+    rstd[r] = 1 / sqrt(S(rows_squares)(1, D * L, 0, from, mean[r]) / (double)(D * L) + p->eps);
     const T *scale = weight ? weight + at : NULL, *shift = bias ? bias + at : NULL;
     S(norm_row)(D, L, from, scale, shift, (T)mean[r], (T)rstd[r], to);
   }
@@ -218,18 +221,19 @@ static void S(norm_row_back)(int64_t D, int64_t L, const T *g, const T *x, const
   }
 }
 
-static void S(norm_rows_back)(int64_t N, int64_t G, int64_t D, int64_t L, const void *g,
-                              const void *x, const void *w, const double *mean, const double *rstd,
-                              void *dx, double *dw, double *db) {
-  const T *dy = g, *from = x;
-  T *to = dx;
+static void S(norm_rows_back)(const sq_norm_rows *p) {
+  const int64_t N = p->N, G = p->G, D = p->D, L = p->L;
+  const T *dy = p->g, *from = p->x;
+  const double *mean = p->mean, *rstd = p->rstd;
+  double *dw = p->dw, *db = p->db;
+  T *to = p->dx;
   for (int64_t i = 0; i < G * D; i++) dw[i] = db[i] = 0;
   for (int64_t r = 0; r < N * G; r++, dy += D * L, from += D * L) {
     const int64_t at = r % G * D;
-    const T *weight = w ? (const T *)w + at : NULL;
+    const T *weight = p->w ? (const T *)p->w + at : NULL;
     double sg, sgx;
     S(norm_row_sums)(D, L, dy, from, weight, mean[r], rstd[r], dw + at, db + at, &sg, &sgx);
-    if (!dx) continue;
+    if (!to) continue;
     const double all = (double)(D * L);
     S(norm_row_back)
     (D, L, dy, from, weight, (T)mean[r], (T)rstd[r], (T)(rstd[r] * rstd[r] * rstd[r] * sgx / all),
@@ -240,29 +244,32 @@ static void S(norm_rows_back)(int64_t N, int64_t G, int64_t D, int64_t L, const 
 
 /* --- RMS norm: x (N,D), the same without a mean --------------------------------------------- */
 
-static void S(rms_rows)(int64_t N, int64_t D, double eps, const void *x, const void *w,
-                        double *rstd, void *y) {
-  const T *from = x;
-  T *to = y;
+static void S(rms_rows)(const sq_norm_rows *p) {
+  const int64_t N = p->N, D = p->D;
+  const T *from = p->x;
+  double *rstd = p->rstd;
+  T *to = p->y;
   for (int64_t r = 0; r < N; r++, from += D, to += D) {
-    rstd[r] = 1 / sqrt(S(rows_squares)(1, D, 0, from, 0) / (double)D + eps);
-    S(norm_row)(D, 1, from, w, NULL, 0, (T)rstd[r], to);
+    rstd[r] = 1 / sqrt(S(rows_squares)(1, D, 0, from, 0) / (double)D + p->eps);
+    S(norm_row)(D, 1, from, p->w, NULL, 0, (T)rstd[r], to);
   }
 }
 
 /* dw = sum g x rstd */
-static void S(rms_rows_back)(int64_t N, int64_t D, const void *g, const void *x, const void *w,
-                             const double *rstd, void *dx, double *dw) {
-  const T *dy = g, *from = x, *weight = w;
-  T *to = dx;
+static void S(rms_rows_back)(const sq_norm_rows *p) {
+  const int64_t N = p->N, D = p->D;
+  const T *dy = p->g, *from = p->x, *weight = p->w;
+  const double *rstd = p->rstd;
+  double *dw = p->dw;
+  T *to = p->dx;
   for (int64_t i = 0; i < D; i++) dw[i] = 0;
   for (int64_t r = 0; r < N; r++, dy += D, from += D) {
     SIMD for (int64_t i = 0; i < D; i++) dw[i] += (double)dy[i] * (double)from[i] * rstd[r];
-    if (!dx) continue;
+    if (!to) continue;
     double sum;
     LANE_SUM(sum, D, (double)dy[i] * (weight ? (double)weight[i] : 1) * (double)from[i]);
     const T b = (T)(rstd[r] * rstd[r] * rstd[r] * sum / (double)D);
-    S(norm_row_back)(D, 1, dy, from, w, 0, (T)rstd[r], b, 0, to);
+    S(norm_row_back)(D, 1, dy, from, weight, 0, (T)rstd[r], b, 0, to);
     to += D;
   }
 }

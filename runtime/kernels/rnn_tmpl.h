@@ -25,17 +25,16 @@ INLINE void S(lstm_row)(int64_t H, T *gates, bool prev, const T *c_prev, T *c, T
   }
 }
 
-static void S(lstm_step)(int64_t B, int64_t H, void *gates, int64_t gs, const void *c_prev,
-                         int64_t cps, void *c, int64_t cs, void *h, int64_t hs, void *tanh_c,
-                         int64_t ts) {
-  T *g = gates, *c1 = c, *h1 = h, *t = tanh_c;
-  const T *c0 = c_prev;
-  for (int64_t b = 0; b < B; b++) {
-    if (c0) {
-      S(lstm_row)(H, g + b * gs, true, c0 + b * cps, c1 + b * cs, h1 + b * hs, t + b * ts);
-    } else {
-      S(lstm_row)(H, g + b * gs, false, NULL, c1 + b * cs, h1 + b * hs, t + b * ts);
-    }
+static void S(lstm_step)(const sq_lstm *a) {
+  const int64_t H = a->H;
+  T *g = a->gates.at, *c = a->c.at, *h = a->h.at, *t = a->tanh_c.at;
+  const T *prev = a->c_prev.at;
+  for (int64_t b = 0; b < a->B; b++) {
+    if (prev)
+      S(lstm_row)(H, g, true, prev + b * a->c_prev.step, c, h, t);
+    else
+      S(lstm_row)(H, g, false, NULL, c, h, t);
+    g += a->gates.step, c += a->c.step, h += a->h.step, t += a->tanh_c.step;
   }
 }
 
@@ -54,25 +53,27 @@ INLINE void S(lstm_row_back)(int64_t H, const T *gates, bool prev, const T *c_pr
   }
 }
 
-static void S(lstm_step_back)(int64_t B, int64_t H, const void *gates, int64_t gs,
-                              const void *c_prev, int64_t cps, const void *tanh_c, int64_t ts,
-                              const void *dh, int64_t dhs, void *dc, int64_t dcs, void *dgates,
-                              int64_t dgs) {
-  const T *g = gates, *c0 = c_prev, *t = tanh_c, *y = dh;
-  T *d = dc, *to = dgates;
-  for (int64_t b = 0; b < B; b++, g += gs, t += ts, y += dhs, d += dcs, to += dgs) {
-    if (c0)
-      S(lstm_row_back)(H, g, true, c0 + b * cps, t, y, d, to);
+static void S(lstm_step_back)(const sq_lstm_back *a) {
+  const int64_t H = a->H;
+  const T *g = a->gates.at, *prev = a->c_prev.at, *t = a->tanh_c.at, *y = a->dh.at;
+  T *d = a->dc.at, *to = a->dgates.at;
+  for (int64_t b = 0; b < a->B; b++) {
+    if (prev)
+      S(lstm_row_back)(H, g, true, prev + b * a->c_prev.step, t, y, d, to);
     else
       S(lstm_row_back)(H, g, false, NULL, t, y, d, to);
+    g += a->gates.step, t += a->tanh_c.step, y += a->dh.step;
+    d += a->dc.step, to += a->dgates.step;
   }
 }
 
-static void S(gru_step)(int64_t B, int64_t H, void *gates, int64_t gs, const void *hn, int64_t hns,
-                        const void *h_prev, int64_t hps, void *h, int64_t hs) {
-  for (int64_t b = 0; b < B; b++) {
-    T *gr = (T *)gates + b * gs, *gz = gr + H, *gn = gz + H, *y = (T *)h + b * hs;
-    const T *u = (const T *)hn + b * hns, *h0 = (const T *)h_prev + b * hps;
+static void S(gru_step)(const sq_gru *a) {
+  const int64_t H = a->H;
+  for (int64_t b = 0; b < a->B; b++) {
+    T *gr = (T *)a->gates.at + b * a->gates.step, *gz = gr + H, *gn = gz + H;
+    T *y = (T *)a->h.at + b * a->h.step;
+    const T *u = (const T *)a->hn.at + b * a->hn.step;
+    const T *h0 = (const T *)a->h_prev.at + b * a->h_prev.step;
     S(sigmoids)(2 * H, gr);
     SIMD for (int64_t j = 0; j < H; j++) {
       const T n = S(mtanh)(FMA(gr[j], u[j], gn[j]));
@@ -82,14 +83,14 @@ static void S(gru_step)(int64_t B, int64_t H, void *gates, int64_t gs, const voi
   }
 }
 
-static void S(gru_step_back)(int64_t B, int64_t H, const void *gates, int64_t gs, const void *hn,
-                             int64_t hns, const void *h_prev, int64_t hps, void *dh, int64_t dhs,
-                             void *dgates, int64_t dgs, void *dhn, int64_t dhns) {
-  for (int64_t b = 0; b < B; b++) {
-    const T *gr = (const T *)gates + b * gs, *gz = gr + H, *gn = gz + H;
-    const T *u = (const T *)hn + b * hns, *h0 = (const T *)h_prev + b * hps;
-    T *y = (T *)dh + b * dhs, *dr = (T *)dgates + b * dgs, *dz = dr + H, *dn = dz + H;
-    T *du = (T *)dhn + b * dhns;
+static void S(gru_step_back)(const sq_gru_back *a) {
+  const int64_t H = a->H;
+  for (int64_t b = 0; b < a->B; b++) {
+    const T *gr = (const T *)a->gates.at + b * a->gates.step, *gz = gr + H, *gn = gz + H;
+    const T *u = (const T *)a->hn.at + b * a->hn.step;
+    const T *h0 = (const T *)a->h_prev.at + b * a->h_prev.step;
+    T *y = (T *)a->dh.at + b * a->dh.step, *du = (T *)a->dhn.at + b * a->dhn.step;
+    T *dr = (T *)a->dgates.at + b * a->dgates.step, *dz = dr + H, *dn = dz + H;
     SIMD for (int64_t j = 0; j < H; j++) {
       const T r = gr[j], z = gz[j], n = gn[j], d = y[j];
       const T inner = d * (K(1) - z) * (K(1) - n * n);

@@ -78,7 +78,18 @@ static void test_batch_norm(const sq_kern *kern, sq_dtype t) {
     fill(t, IN(2), s[1], -2, 2);
     for (int training = 1; training >= 0; training--) {
       for (int64_t c = 0; !training && c < s[1]; c++) mean[c] = 6, var[c] = 2;
-      kern->batch_norm(s[0], s[1], s[2], step, training, 0.01, IN(0), w, b, mean, var, OUT(0));
+      kern->batch_norm(&(sq_batch_norm){.N = s[0],
+                                        .C = s[1],
+                                        .L = s[2],
+                                        .step = step,
+                                        .training = training,
+                                        .eps = 0.01,
+                                        .x = IN(0),
+                                        .w = w,
+                                        .b = b,
+                                        .mean = mean,
+                                        .var = var,
+                                        .y = OUT(0)});
       for (int64_t c = 0; c < s[1]; c++) {
         list_channel(s, step, c, &e);
         find_stats(t, IN(0), &e);
@@ -107,8 +118,20 @@ static void test_batch_norm_back(const sq_kern *kern, sq_dtype t) {
         find_stats(t, IN(1), &e);
         mean[c] = training ? (double)e.mean : 6, var[c] = training ? (double)e.var : 2;
       }
-      kern->batch_norm_back(s[0], s[1], s[2], step, training, 0.01, IN(0), IN(1), w, mean, var,
-                            OUT(0), OUT(1), OUT(2));
+      kern->batch_norm_back(&(sq_batch_norm){.N = s[0],
+                                             .C = s[1],
+                                             .L = s[2],
+                                             .step = step,
+                                             .training = training,
+                                             .eps = 0.01,
+                                             .g = IN(0),
+                                             .x = IN(1),
+                                             .w = w,
+                                             .mean = mean,
+                                             .var = var,
+                                             .dx = OUT(0),
+                                             .dw = OUT(1),
+                                             .db = OUT(2)});
       for (int64_t c = 0; c < s[1]; c++) {
         list_channel(s, step, c, &e);
         e.mean = mean[c], e.var = var[c];
@@ -137,7 +160,9 @@ static void test_norm_rows(const sq_kern *kern, sq_dtype t) {
     fill(t, IN(0), N * G * D * L, 5, 9);
     fill(t, IN(1), G * D, -2, 2);
     fill(t, IN(2), G * D, -2, 2);
-    kern->norm_rows(N, G, D, L, 0.01, IN(0), w, b, mean, rstd, OUT(0));
+    sq_norm_rows a = {.N = N, .G = G, .D = D, .L = L, .eps = 0.01, .w = w, .mean = mean, .rstd = rstd};
+    a.x = IN(0), a.b = b, a.y = OUT(0);
+    kern->norm_rows(&a);
     for (int64_t r = 0; r < N * G; r++) {
       list_row(G, D, L, r, &e);
       find_stats(t, IN(0), &e);
@@ -163,7 +188,9 @@ static void test_norm_rows_back(const sq_kern *kern, sq_dtype t) {
       find_stats(t, IN(1), &e);
       mean[r] = (double)e.mean, rstd[r] = (double)(1 / sqrtl(e.var + 0.01L));
     }
-    kern->norm_rows_back(N, G, D, L, IN(0), IN(1), w, mean, rstd, OUT(0), OUT(1), OUT(2));
+    sq_norm_rows a = {.N = N, .G = G, .D = D, .L = L, .eps = 0.01, .w = w, .mean = mean, .rstd = rstd};
+    a.g = IN(0), a.x = IN(1), a.dx = OUT(0), a.dw = OUT(1), a.db = OUT(2);
+    kern->norm_rows_back(&a);
     memset(dw, 0, sizeof dw);
     memset(db, 0, sizeof db);
     for (int64_t r = 0; r < N * G; r++) {
@@ -191,7 +218,8 @@ static void test_rms_rows(const sq_kern *kern, sq_dtype t) {
     const void *w = k % 2 ? IN(1) : NULL;
     fill(t, IN(0), N * D, -2, 2);
     fill(t, IN(1), D, -2, 2);
-    kern->rms_rows(N, D, 0.01, IN(0), w, rstd, OUT(0));
+    kern->rms_rows(&(sq_norm_rows){
+        .N = N, .D = D, .eps = 0.01, .x = IN(0), .w = w, .rstd = rstd, .y = OUT(0)});
     for (int64_t i = 0; i < N * D; i++) {
       const real want = 1 / sqrtl(mean_square(t, IN(0), i / D * D, D) + 0.01L);
       check_near(SQ_F64, rstd, i / D, want, 64, 0);
@@ -209,7 +237,9 @@ static void test_rms_rows_back(const sq_kern *kern, sq_dtype t) {
     for (int i = 0; i < 3; i++) fill(t, IN(i), N * D, -2, 2);
     for (int64_t r = 0; r < N; r++)
       rstd[r] = (double)(1 / sqrtl(mean_square(t, IN(1), r * D, D) + 0.01L));
-    kern->rms_rows_back(N, D, IN(0), IN(1), w, rstd, OUT(0), OUT(1));
+    sq_norm_rows a = {.N = N, .D = D, .g = IN(0), .x = IN(1), .w = w, .rstd = rstd};
+    a.dx = OUT(0), a.dw = OUT(1);
+    kern->rms_rows_back(&a);
     for (int64_t r = 0; r < N; r++) {
       real sum = 0;
       for (int64_t i = 0; i < D; i++) {
@@ -224,7 +254,8 @@ static void test_rms_rows_back(const sq_kern *kern, sq_dtype t) {
       }
     }
     for (int64_t i = 0; i < D; i++) check_near(SQ_F64, OUT(1), i, dw[i], 64, 8);
-    kern->rms_rows_back(N, D, IN(0), IN(1), w, rstd, NULL, OUT(1));
+    a.dx = NULL;
+    kern->rms_rows_back(&a);
     for (int64_t i = 0; i < D; i++) check_near(SQ_F64, OUT(1), i, dw[i], 64, 8);
   }
 }

@@ -321,7 +321,13 @@ static void lstm_case(const sq_kern *kern, sq_dtype t, int64_t B, int64_t H, boo
   fill(t, IN(1), B * ps, -2, 2);
   memcpy(OUT(0), IN(0), (size_t)(B * gs) * sq_dtype_size(t));
   memset(OUT(1), CANARY, (size_t)(B * cs) * sq_dtype_size(t));
-  kern->lstm_step(B, H, OUT(0), gs, prev ? IN(1) : NULL, ps, OUT(1), cs, OUT(2), hs, OUT(3), ts);
+  kern->lstm_step(&(sq_lstm){.B = B,
+                             .H = H,
+                             .gates = {OUT(0), gs},
+                             .c_prev = {prev ? IN(1) : NULL, ps},
+                             .c = {OUT(1), cs},
+                             .h = {OUT(2), hs},
+                             .tanh_c = {OUT(3), ts}});
   for (int64_t i = 0; i < B * H; i++) {
     const int64_t b = i / H, j = i % H;
     real gate[4];
@@ -355,8 +361,14 @@ static void lstm_back_case(const sq_kern *kern, sq_dtype t, int64_t B, int64_t H
   fill(t, IN(3), B * hs, -1, 1);
   fill(t, IN(4), B * ds, -1, 1);
   memcpy(OUT(0), IN(4), (size_t)(B * ds) * sq_dtype_size(t));
-  kern->lstm_step_back(B, H, IN(0), gs, prev ? IN(1) : NULL, ps, IN(2), ts, IN(3), hs, OUT(0), ds,
-                       OUT(1), os);
+  kern->lstm_step_back(&(sq_lstm_back){.B = B,
+                                       .H = H,
+                                       .gates = {IN(0), gs},
+                                       .c_prev = {prev ? IN(1) : NULL, ps},
+                                       .tanh_c = {IN(2), ts},
+                                       .dh = {IN(3), hs},
+                                       .dc = {OUT(0), ds},
+                                       .dgates = {OUT(1), os}});
   for (int64_t n = 0; n < B * H; n++) {
     const int64_t b = n / H, j = n % H, at = b * os + j;
     const real i = get(t, IN(0), b * gs + j), f = get(t, IN(0), b * gs + H + j);
@@ -386,7 +398,12 @@ static void test_gru_step(const sq_kern *kern, sq_dtype t) {
     fill(t, IN(1), B * us, -2, 2);
     fill(t, IN(2), B * ps, -1, 1);
     memcpy(OUT(0), IN(0), (size_t)(B * gs) * sq_dtype_size(t));
-    kern->gru_step(B, H, OUT(0), gs, IN(1), us, IN(2), ps, OUT(1), hs);
+    kern->gru_step(&(sq_gru){.B = B,
+                             .H = H,
+                             .gates = {OUT(0), gs},
+                             .hn = {IN(1), us},
+                             .h_prev = {IN(2), ps},
+                             .h = {OUT(1), hs}});
     for (int64_t i = 0; i < B * H; i++) {
       const int64_t b = i / H, j = i % H, at = b * gs + j;
       const real r = o_sigmoid(get(t, IN(0), at)), z = o_sigmoid(get(t, IN(0), at + H));
@@ -408,7 +425,14 @@ static void test_gru_step_back(const sq_kern *kern, sq_dtype t) {
     fill(t, IN(2), B * ps, -1, 1);
     fill(t, IN(3), B * ds, -1, 1);
     memcpy(OUT(0), IN(3), (size_t)(B * ds) * sq_dtype_size(t));
-    kern->gru_step_back(B, H, IN(0), gs, IN(1), us, IN(2), ps, OUT(0), ds, OUT(1), os, OUT(2), vs);
+    kern->gru_step_back(&(sq_gru_back){.B = B,
+                                       .H = H,
+                                       .gates = {IN(0), gs},
+                                       .hn = {IN(1), us},
+                                       .h_prev = {IN(2), ps},
+                                       .dh = {OUT(0), ds},
+                                       .dgates = {OUT(1), os},
+                                       .dhn = {OUT(2), vs}});
     for (int64_t i = 0; i < B * H; i++) {
       const int64_t b = i / H, j = i % H, at = b * gs + j, to = b * os + j;
       const real r = get(t, IN(0), at), z = get(t, IN(0), at + H), n = get(t, IN(0), at + 2 * H);
@@ -452,9 +476,21 @@ static void cross_entropy_case(const sq_kern *kern, sq_dtype t, int64_t C, bool 
   for (int b = 0; b < CE_ROWS; b++) labels[b] = (int64_t)uniform(0, (double)C - 1e-9);
   labels[IGNORED] = -100;
   const void *w = weighted ? IN(1) : NULL;
-  kern->cross_entropy(CE_ROWS, C, IN(0), labels, w, -100, s, OUT(0), OUT(1));
-  kern->cross_entropy_back(CE_ROWS, C, OUT(0), labels, w, -100, s, IN(2), 1, OUT(2));
-  kern->cross_entropy_back(CE_ROWS, C, OUT(0), labels, w, -100, s, IN(2), 0, OUT(3));
+  sq_cross_entropy a = {.B = CE_ROWS,
+                        .C = C,
+                        .ignore = -100,
+                        .smoothing = s,
+                        .t = labels,
+                        .weight = w,
+                        .x = IN(0),
+                        .p = OUT(0),
+                        .loss = OUT(1),
+                        .g = IN(2)};
+  kern->cross_entropy(&a);
+  a.gs = 1, a.dx = OUT(2);
+  kern->cross_entropy_back(&a);
+  a.gs = 0, a.dx = OUT(3);
+  kern->cross_entropy_back(&a);
   for (int64_t b = 0; b < CE_ROWS; b++) {
     const real norm = log_norm(t, IN(0), b * C, C, 1);
     const bool counts = labels[b] != -100;
