@@ -26,6 +26,7 @@
 #include "files/npy.h"
 #include "files/png.h"
 #include "files/safetensors.h"
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "kernels/kern.h"
 #include "layers/layer.h"

@@ -23,7 +23,7 @@ local BINDINGS = {bind = true, module = true, program = true}
 
 -- Which files may include a system header: patterns over paths.
 local HEADERS = {
-  {"^cblas%.h$", {"^runtime/kernels/gemm%.c$"}},
+  {"^cblas%.h$", {"^runtime/kernels/blas%.c$"}},
   {"^png%.h$", {"^runtime/files/png%.c$"}},
   {"^cairo", {"^runtime/plot/"}},
   {"^jansson%.h$", {"^runtime/files/"}},
@@ -643,7 +643,7 @@ describe("the house", function()
     fails(rules.includes, "runtime/base/mem.c", "#include <lua.h>", "<lua.h>")
     fails(rules.includes, "bindings/program/main.c", "#include <setjmp.h>", "<setjmp.h>")
     fails(rules.includes, "bindings/program/main.c", "#include <readline/readline.h>", "<readline/readline.h>")
-    passes(rules.includes, "runtime/kernels/gemm.c", "#include <cblas.h>")
+    passes(rules.includes, "runtime/kernels/blas.c", "#include <cblas.h>")
   end)
 
   it("prints, ends, allocates and opens where it may", function()

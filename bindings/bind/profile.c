@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/text.h"
-#include "kernels/gemm.h"
+#include "kernels/blas.h"
 
 typedef enum kind { FORWARD, BACKWARD, FUNCTION, KINDS } kind;
 

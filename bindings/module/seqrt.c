@@ -10,7 +10,7 @@
 #include "bind/part.h"
 #include "bind/parts.h"
 #include "bind/registry.h"
-#include "kernels/gemm.h"
+#include "kernels/blas.h"
 #include "module/open.h"
 #include "module/process.h"
 #include "module/sys.h"

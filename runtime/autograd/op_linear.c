@@ -1,7 +1,5 @@
 /* op_linear.c: the affine map, fused with its bias. */
 #include "autograd/op_priv.h"
-#include "base/limits.h"
-#include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "tensor/reduce.h"
 #include "tensor/view.h"
@@ -25,21 +23,6 @@ static sq_status check_linear(const sq_call *c) {
   return sq__want_float(c, IN_X);
 }
 
-typedef struct bias_job {
-  const sq_kern *kern;
-  const void *bias;
-  char *y;
-  size_t size;
-  int64_t rows, O;
-} bias_job;
-
-static void bias_tile(int64_t tile, void *context) {
-  const bias_job *j = context;
-  int64_t first = tile * SQ_BIAS_ROWS;
-  int64_t n = sq_tile_size(j->rows, SQ_BIAS_ROWS, tile);
-  j->kern->add_row(n, j->O, j->bias, j->y + (size_t)(first * j->O) * j->size);
-}
-
 /* What is kept. */
 enum { X, WEIGHT };
 
@@ -54,14 +37,13 @@ static sq_status linear_forward(sq_call *c) {
   for (int i = 0; i < x->ndim - 1; i++) rows *= shape[i] = x->shape[i];
   shape[x->ndim - 1] = O;
   SQ_TRY(sq_tensor_new(x->dtype, x->ndim, shape, &y));
-  SQ_TRY(sq_gemm_tiled(x->dtype, false, true, rows, O, I, 1, sq_data(x), I, sq_data(w), I, 0,
-                       sq_data(y), O));
-  if (c->in[IN_LINEAR_BIAS]) {
-    SQ_TRY(sq_tensor_contiguous(c->in[IN_LINEAR_BIAS], &b));
-    bias_job j = {sq_kern_of(x->dtype), sq_data(b), sq_data(y), sq_dtype_size(x->dtype), rows, O};
-    sq_parallel(sq_tiles(rows, SQ_BIAS_ROWS), rows * O / 4, bias_tile, &j);
-    SQ_TRY(sq_interrupt_check());
-  }
+  if (c->in[IN_LINEAR_BIAS]) SQ_TRY(sq_tensor_contiguous(c->in[IN_LINEAR_BIAS], &b));
+  sq_gemm g = {.dtype = x->dtype, .tb = true, .m = rows, .n = O, .k = I};
+  g.a = sq_data(x), g.lda = I;
+  g.b = sq_data(w), g.ldb = I;
+  g.c = sq_data(y), g.ldc = O;
+  if (b) g.bias = sq_data(b);
+  SQ_TRY(sq_gemm_run(&g));
   SQ_TRY(sq__save(c, X, c->in[IN_X]));
   SQ_TRY(sq__save(c, WEIGHT, c->in[IN_LINEAR_WEIGHT]));
   c->out[0] = sq_tensor_give(&y);
@@ -78,13 +60,19 @@ static sq_status linear_backward(sq_back *b) {
   for (int i = 0; i < x->ndim - 1; i++) rows *= x->shape[i];
   if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_tensor_new_like(x, dtype, &dx));
-    SQ_TRY(sq_gemm_tiled(dtype, false, false, rows, I, O, 1, sq_data(dy), O, sq_data(w), I, 0,
-                         sq_data(dx), I));
+    sq_gemm g = {.dtype = dtype, .m = rows, .n = I, .k = O};
+    g.a = sq_data(dy), g.lda = O;
+    g.b = sq_data(w), g.ldb = I;
+    g.c = sq_data(dx), g.ldc = I;
+    SQ_TRY(sq_gemm_run(&g));
   }
   if (sq__needs(b, IN_LINEAR_WEIGHT)) {
     SQ_TRY(sq_tensor_new_like(w, dtype, &dw));
-    SQ_TRY(sq_gemm_tiled(dtype, true, false, O, I, rows, 1, sq_data(dy), O, sq_data(x), I, 0,
-                         sq_data(dw), I));
+    sq_gemm g = {.dtype = dtype, .ta = true, .m = O, .n = I, .k = rows};
+    g.a = sq_data(dy), g.lda = O;
+    g.b = sq_data(x), g.ldb = I;
+    g.c = sq_data(dw), g.ldc = I;
+    SQ_TRY(sq_gemm_run(&g));
   }
   if (sq__needs(b, IN_LINEAR_BIAS)) {
     SQ_OWN sq_tensor *flat = NULL;

@@ -6,7 +6,7 @@
  *
  * A step would need three products: h_prev with w_hh, x with w_ih, and the bias. They are made one.
  * Beside each other in memory each row holds [h_prev | 1 | x], K numbers, and the weights are
- * stacked in the same order, (K,G), transposed once a call; the product of the two is all gates'
+ * stacked in the same order and packed once a call; the product of the two is all gates'
  * pre-activations. The x and 1 of every step are laid down before the first (pack), and what a step
  * computes is copied into the h place of the next (pass_on).
  *
@@ -82,10 +82,11 @@ struct seq {
   bool reverse, relu, keep;        /* keep: gates of every step, for backward */
   size_t size;
   char *x, *y, *hn, *cn, *h0, *c0; /* tensors' data; c's NULL without cell state */
-  char *weights;                   /* (K,G) */
+  char *
+      panels[MAX_BLOCKS + 1]; /* the weights, packed: a block's each; in backward w_hh's and w_ih */
+  char *scratch;              /* of each thread, for sq_gemm_tile */
   char *xh, *gates, *c,
-      *tanh_c;       /* (T,n,ld) (T,n,G) (T+1,n,H) (T,n,H); gates: one step unless keep */
-  char *w_ih, *w_hh; /* (W,I) (W,H) */
+      *tanh_c; /* (T,n,ld) (T,n,G) (T+1,n,H) (T,n,H); gates: one step unless keep */
   char *dy, *dhn, *dcn, *dx, *dh0, *dc0;   /* NULL where absent or not wanted */
   char *dgates, *dh, *dc, *dweights, *dxs; /* (T,n,G) (n,H) (n,H) (G,K) per slice, (T,n,I) */
 };
@@ -179,9 +180,10 @@ static void multiply(const seq *q, int64_t s, int64_t t) {
     const block *b = &q->cell->block[i];
     int64_t first, k, from = b->from * q->H, width = (b->to - b->from) * q->H;
     columns_of(q, b, &first, &k);
-    sq_gemm(q->dtype, false, false, rows_of(q, s), width, k, 1, xh + (size_t)first * q->size, q->ld,
-            q->weights + (size_t)(first * q->G + from) * q->size, q->G, 0,
-            gates + (size_t)from * q->size, q->G);
+    sq_product p = {.m = rows_of(q, s), .n = width, .k = k, .panels = q->panels[i]};
+    p.a = xh + (size_t)first * q->size, p.rs = q->ld, p.cs = 1;
+    p.c = gates + (size_t)from * q->size, p.ldc = q->G;
+    q->kern->product(&p);
   }
 }
 
@@ -239,9 +241,10 @@ static void multiply_back(const seq *q, int64_t s, int64_t t, char *dh) {
   for (int i = 0; i < q->cell->blocks; i++) {
     const block *b = &q->cell->block[i];
     if (!b->h) continue;
-    sq_gemm(q->dtype, false, false, rows_of(q, s), q->H, (b->to - b->from) * q->H, 1,
-            dgates + (size_t)(b->from * q->H) * q->size, q->G,
-            q->w_hh + (size_t)(b->row * q->H * q->H) * q->size, q->H, add, dh, q->H);
+    sq_product p = {.m = rows_of(q, s), .n = q->H, .k = (b->to - b->from) * q->H, .add = add};
+    p.a = dgates + (size_t)(b->from * q->H) * q->size, p.rs = q->G, p.cs = 1;
+    p.panels = q->panels[i], p.c = dh, p.ldc = q->H;
+    q->kern->product(&p);
     add = true;
   }
 }
@@ -254,9 +257,11 @@ static void multiply_weights(const seq *q, int64_t s) {
     const block *b = &q->cell->block[i];
     int64_t first, k, from = b->from * q->H, width = (b->to - b->from) * q->H;
     columns_of(q, b, &first, &k);
-    sq_gemm(q->dtype, true, false, width, k, q->T * rows_of(q, s), 1,
-            dgates + (size_t)from * q->size, q->G, xh + (size_t)first * q->size, q->ld, 0,
-            to + (size_t)(from * q->K + first) * q->size, q->K);
+    sq_gemm g = {.dtype = q->dtype, .ta = true, .m = width, .n = k, .k = q->T * rows_of(q, s)};
+    g.a = dgates + (size_t)from * q->size, g.lda = q->G;
+    g.b = xh + (size_t)first * q->size, g.ldb = q->ld;
+    g.c = to + (size_t)(from * q->K + first) * q->size, g.ldc = q->K;
+    sq_gemm_tile(&g, q->scratch + sq_thread_index() * sq_gemm_scratch(q->dtype, INT64_MAX, q->K));
   }
 }
 
@@ -275,8 +280,10 @@ static void backward_slice(int64_t s, void *context) {
   }
   multiply_weights(q, s);
   if (q->dx) {
-    sq_gemm(q->dtype, false, false, all, q->I, q->W, 1, dgates, q->G, q->w_ih, q->I, 0,
-            at(q, q->dxs, s, q->T, 0, q->I), q->I);
+    sq_product p = {.m = all, .n = q->I, .k = q->W, .panels = q->panels[MAX_BLOCKS]};
+    p.a = dgates, p.rs = q->G, p.cs = 1;
+    p.c = at(q, q->dxs, s, q->T, 0, q->I), p.ldc = q->I;
+    q->kern->product(&p);
     unpack_dx(q, s);
   }
   size_t bytes = (size_t)(n * q->H) * q->size;
@@ -456,54 +463,96 @@ static sq_status check_call(const sq_call *c, const cell *kind, bool batch_first
   return kind->has_c ? want_shape(op, "c0", c->in[IN_C0], 2, (int64_t[]){q->B, q->H}) : SQ_OK;
 }
 
-/* Rows row..row+n of w (..,width), transposed into the stack at (down,right). */
-static sq_status stack_part(const seq *q, sq_tensor *all, int64_t down, int64_t right, sq_tensor *w,
-                            int64_t row, int64_t n) {
-  SQ_OWN sq_tensor *part = NULL, *turned = NULL;
-  int64_t shape[] = {w->shape[1], n}, turn[] = {w->stride[1], w->stride[0]};
-  SQ_TRY(sq_tensor_window(all, 2, shape, all->stride, down * q->G + right, &part));
-  SQ_TRY(sq_tensor_window(w, 2, shape, turn, w->offset + row * w->stride[0], &turned));
-  return sq_tensor_copy(part, turned);
+/* Panels of k rows and n columns, their content undefined. */
+static sq_status new_panels(const seq *q, int64_t k, int64_t n, sq_tensor **out) {
+  int64_t bytes;
+  SQ_TRY(sq_panels_bytes(q->dtype, k, n, &bytes));
+  return sq_tensor_new(q->dtype, 1, (int64_t[]){bytes / (int64_t)q->size}, out);
 }
 
 /* The row of ones' weights += n of b from `from` on, at column `right`. */
-static sq_status stack_bias(const seq *q, sq_tensor *all, int64_t right, sq_tensor *b, int64_t from,
-                            int64_t n) {
+static sq_status add_bias(sq_tensor *ones, int64_t right, sq_tensor *b, int64_t from, int64_t n) {
   SQ_OWN sq_tensor *part = NULL, *piece = NULL;
-  SQ_TRY(sq_tensor_window(all, 1, &n, all->stride + 1, q->H * q->G + right, &part));
+  SQ_TRY(sq_tensor_window(ones, 1, &n, ones->stride, right, &part));
   SQ_TRY(sq_tensor_window(b, 1, &n, b->stride, b->offset + from * b->stride[0], &piece));
   return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){part, piece}, NULL, part);
 }
 
-/* (K,G): w_hh^T over b_ih + b_hh over w_ih^T, each in its columns; what no block reads is left. */
-static sq_status stack_weights(const seq *q, sq_tensor *const *w, sq_tensor **out) {
-  SQ_OWN sq_tensor *all = NULL, *ones = NULL;
-  SQ_TRY(sq_tensor_new(q->dtype, 2, (int64_t[]){q->K, q->G}, &all));
-  SQ_TRY(sq_tensor_window(all, 1, &q->G, all->stride + 1, q->H * q->G, &ones));
-  SQ_TRY(sq_tensor_fill(ones, 0));
-  SQ_TRY(stack_part(q, all, q->H + 1, 0, w[W_IH], 0, q->W));
-  if (w[B_IH]) SQ_TRY(stack_bias(q, all, 0, w[B_IH], 0, q->W));
+/* (G): b_ih + b_hh, each in its columns. */
+static sq_status add_biases(const seq *q, sq_tensor *b_ih, sq_tensor *b_hh, sq_tensor **out) {
+  SQ_OWN sq_tensor *ones = NULL;
+  SQ_TRY(sq_tensor_full(q->dtype, 1, &q->G, 0, &ones));
+  if (b_ih) SQ_TRY(add_bias(ones, 0, b_ih, 0, q->W));
+  for (int i = 0; b_hh && i < q->cell->blocks; i++) {
+    const block *b = &q->cell->block[i];
+    if (b->h) SQ_TRY(add_bias(ones, b->from * q->H, b_hh, b->row * q->H, (b->to - b->from) * q->H));
+  }
+  *out = sq_tensor_give(&ones);
+  return SQ_OK;
+}
+
+/* One block's panels: w_hh^T over the biases over w_ih^T, as far as it reads them. */
+static sq_status pack_block(const seq *q, const block *b, const sq_tensor *w_ih,
+                            const sq_tensor *w_hh, const sq_tensor *ones, sq_tensor **out) {
+  int64_t first, k, from = b->from * q->H, n = (b->to - b->from) * q->H;
+  columns_of(q, b, &first, &k);
+  SQ_TRY(new_panels(q, k, n, out));
+  char *to = sq_data(*out);
+  if (b->h) {
+    const char *rows = (char *)sq_data(w_hh) + (size_t)(b->row * q->H * q->H) * q->size;
+    q->kern->pack(q->H, n, rows, 1, q->H, to, k);
+    to += q->H * SQ_PANEL_BYTES;
+  }
+  q->kern->pack(1, n, (char *)sq_data(ones) + (size_t)from * q->size, 0, 1, to, k);
+  if (b->x) {
+    const char *rows = (char *)sq_data(w_ih) + (size_t)(from * q->I) * q->size;
+    q->kern->pack(q->I, n, rows, 1, q->I, to + SQ_PANEL_BYTES, k);
+  }
+  return SQ_OK;
+}
+
+/* The panels of every block: w_ih, w_hh, b_ih, b_hh. */
+static sq_status pack_weights(const seq *q, sq_tensor *const *w, sq_tensor **panels) {
+  SQ_OWN sq_tensor *ones = NULL, *w_ih = NULL, *w_hh = NULL;
+  SQ_TRY(sq_tensor_contiguous(w[W_IH], &w_ih));
+  SQ_TRY(sq_tensor_contiguous(w[W_HH], &w_hh));
+  SQ_TRY(add_biases(q, w[B_IH], w[B_HH], &ones));
+  for (int i = 0; i < q->cell->blocks; i++)
+    SQ_TRY(pack_block(q, &q->cell->block[i], w_ih, w_hh, ones, &panels[i]));
+  return SQ_OK;
+}
+
+/* What backward multiplies by: w_hh of each block that reads h, and w_ih where dx is wanted. */
+static sq_status pack_back(const seq *q, sq_tensor *w_ih, sq_tensor *w_hh, bool dx,
+                           sq_tensor **panels) {
+  SQ_OWN sq_tensor *ih = NULL, *hh = NULL;
+  SQ_TRY(sq_tensor_contiguous(w_ih, &ih));
+  SQ_TRY(sq_tensor_contiguous(w_hh, &hh));
   for (int i = 0; i < q->cell->blocks; i++) {
     const block *b = &q->cell->block[i];
     if (!b->h) continue;
-    int64_t from = b->from * q->H, row = b->row * q->H, n = (b->to - b->from) * q->H;
-    SQ_TRY(stack_part(q, all, 0, from, w[W_HH], row, n));
-    if (w[B_HH]) SQ_TRY(stack_bias(q, all, from, w[B_HH], row, n));
+    const char *rows = (char *)sq_data(hh) + (size_t)(b->row * q->H * q->H) * q->size;
+    const int64_t k = (b->to - b->from) * q->H;
+    SQ_TRY(new_panels(q, k, q->H, &panels[i]));
+    q->kern->pack(k, q->H, rows, q->H, 1, sq_data(panels[i]), k);
   }
-  *out = sq_tensor_give(&all);
+  if (!dx) return SQ_OK;
+  SQ_TRY(new_panels(q, q->W, q->I, &panels[MAX_BLOCKS]));
+  q->kern->pack(q->W, q->I, sq_data(ih), q->I, 1, sq_data(panels[MAX_BLOCKS]), q->W);
   return SQ_OK;
 }
 
 /* The arrays of a call; dropped together. */
 typedef struct arrays {
-  sq_tensor *x, *h0, *c0, *weights, *xh, *gates, *c, *tanh_c, *y, *hn, *cn;
+  sq_tensor *x, *h0, *c0, *xh, *gates, *c, *tanh_c, *y, *hn, *cn, *panels[MAX_BLOCKS];
 } arrays;
 
 static void drop_arrays(arrays *a) {
   sq_tensor_drop(a->x), sq_tensor_drop(a->h0), sq_tensor_drop(a->c0);
-  sq_tensor_drop(a->weights), sq_tensor_drop(a->xh), sq_tensor_drop(a->gates);
+  sq_tensor_drop(a->xh), sq_tensor_drop(a->gates);
   sq_tensor_drop(a->c), sq_tensor_drop(a->tanh_c);
   sq_tensor_drop(a->y), sq_tensor_drop(a->hn), sq_tensor_drop(a->cn);
+  for (int i = 0; i < MAX_BLOCKS; i++) sq_tensor_drop(a->panels[i]);
 }
 
 static sq_status new_array(const seq *q, int64_t steps, int64_t width, sq_tensor **out) {
@@ -516,7 +565,7 @@ static sq_status make_arrays(const sq_call *c, seq *q, arrays *a) {
   int64_t kept = q->keep ? q->T : 1, state[] = {q->B, q->H};
   SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &a->x));
   SQ_TRY(sq__contiguous_or_null(c->in[IN_H0], &a->h0));
-  SQ_TRY(stack_weights(q, c->in + q->cell->weights, &a->weights));
+  SQ_TRY(pack_weights(q, c->in + q->cell->weights, a->panels));
   SQ_TRY(new_array(q, q->T, q->ld, &a->xh));
   SQ_TRY(new_array(q, kept, q->G, &a->gates));
   SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){a->x->shape[0], a->x->shape[1], q->H}, &a->y));
@@ -532,7 +581,7 @@ static void point_forward(seq *q, const arrays *a) {
   q->x = sq_data(a->x);
   q->h0 = sq__data_or_null(a->h0);
   q->c0 = sq__data_or_null(a->c0);
-  q->weights = sq_data(a->weights);
+  for (int i = 0; i < MAX_BLOCKS; i++) q->panels[i] = sq__data_or_null(a->panels[i]);
   q->xh = sq_data(a->xh);
   q->gates = sq_data(a->gates);
   q->c = sq__data_or_null(a->c);
@@ -566,7 +615,6 @@ static int64_t work_of(const seq *q) { return q->T * q->B * q->G * q->K / 50 + 1
 
 static sq_status run_forward(sq_call *c, seq *q, arrays *a, const manner *m) {
   SQ_TRY(make_arrays(c, q, a));
-  SQ_TRY(sq_blas_load());
   point_forward(q, a);
   sq_parallel(q->slices, work_of(q), forward_slice, q);
   SQ_TRY(sq_interrupt_check());
@@ -589,15 +637,17 @@ static sq_status sequence_forward(sq_call *c, const cell *kind, manner m) {
 /* --- backward of a call --------------------------------------------------------------------- */
 
 typedef struct grads {
-  sq_tensor *dy, *dhn, *dcn, *w_ih, *w_hh, *dgates, *dh, *dc, *dweights, *dxs, *dx, *dh0, *dc0;
+  sq_tensor *dy, *dhn, *dcn, *dgates, *dh, *dc, *dweights, *dxs, *dx, *dh0, *dc0, *scratch;
+  sq_tensor *panels[MAX_BLOCKS + 1];
 } grads;
 
 static void drop_grads(grads *g) {
   sq_tensor_drop(g->dy), sq_tensor_drop(g->dhn), sq_tensor_drop(g->dcn);
-  sq_tensor_drop(g->w_ih), sq_tensor_drop(g->w_hh);
   sq_tensor_drop(g->dgates), sq_tensor_drop(g->dh), sq_tensor_drop(g->dc);
   sq_tensor_drop(g->dweights), sq_tensor_drop(g->dxs);
   sq_tensor_drop(g->dx), sq_tensor_drop(g->dh0), sq_tensor_drop(g->dc0);
+  sq_tensor_drop(g->scratch);
+  for (int i = 0; i <= MAX_BLOCKS; i++) sq_tensor_drop(g->panels[i]);
 }
 
 static sq_status make_grads(const sq_back *b, const seq *q, grads *g) {
@@ -605,8 +655,11 @@ static sq_status make_grads(const sq_back *b, const seq *q, grads *g) {
   SQ_TRY(sq__contiguous_or_null(b->dy[Y], &g->dy));
   SQ_TRY(sq__contiguous_or_null(b->dy[HN], &g->dhn));
   SQ_TRY(sq__contiguous_or_null(q->cell->has_c ? b->dy[CN] : NULL, &g->dcn));
-  SQ_TRY(sq_tensor_contiguous(sq__saved(b, SAVED_W_IH), &g->w_ih));
-  SQ_TRY(sq_tensor_contiguous(sq__saved(b, SAVED_W_HH), &g->w_hh));
+  SQ_TRY(pack_back(q, sq__saved(b, SAVED_W_IH), sq__saved(b, SAVED_W_HH), sq__needs(b, IN_X),
+                   g->panels));
+  const int64_t scratch =
+      sq_gemm_scratch(q->dtype, INT64_MAX, q->K) / (int64_t)q->size * sq_threads();
+  SQ_TRY(sq_tensor_new(q->dtype, 1, &scratch, &g->scratch));
   SQ_TRY(new_array(q, q->T, q->G, &g->dgates));
   SQ_TRY(new_array(q, 1, q->H, &g->dh));
   SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){q->slices, q->G, q->K}, &g->dweights));
@@ -625,8 +678,8 @@ static void point_backward(const sq_back *b, seq *q, const grads *g) {
   q->gates = sq_data(sq__saved(b, SAVED_GATES));
   q->c = sq__data_or_null(sq__saved(b, SAVED_C));
   q->tanh_c = sq__data_or_null(sq__saved(b, SAVED_TANH_C));
-  q->w_ih = sq_data(g->w_ih);
-  q->w_hh = sq_data(g->w_hh);
+  for (int i = 0; i <= MAX_BLOCKS; i++) q->panels[i] = sq__data_or_null(g->panels[i]);
+  q->scratch = sq_data(g->scratch);
   q->dy = sq__data_or_null(g->dy);
   q->dhn = sq__data_or_null(g->dhn);
   q->dcn = sq__data_or_null(g->dcn);

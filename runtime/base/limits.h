@@ -20,13 +20,16 @@ enum {
   CUT(TILE, 16384, 5)                 /* elements, about: elementwise, losses, norms, optimizers */
   CUT(BLOCK, 32768, 6)                /* elements, about: reductions, and parts of a long sum */
   CUT(LEAST_COLUMNS, 512, 3)          /* columns of a sum whose rows are long */
-  CUT(BIAS_ROWS, 64, 2)               /* rows that a bias is added to */
   CUT(NORM_CHANNELS, 64, 3)           /* channels of batch norm over (N,C), and multiples of it */
   CUT(NORM_TILES, 16, 3)              /* tiles of layer and group norm: each sums dw and db apart */
   CUT(CONV_SLICES, 16, 3)             /* slices of a batch: each sums gradients of weights apart */
   CUT(CONV_COLUMNS, 1 << 17, 7)       /* elements of unrolled windows, about: bands of results */
   CUT(RNN_ROWS, 16, 2)                /* rows that go through a recurrent layer; multiples of it */
   CUT(RNN_MOST_ROWS, 64, 4)           /* the same, at most */
+  CUT(BLAS_SIDE, 512, 11)             /* the BLAS multiplies where no side is below it */
+  CUT(PRODUCT_COLUMNS, 64, 16)        /* of B that are packed at once; whole panels */
+  CUT(PRODUCT_DEPTH, 384, 5)          /* k of a product: a piece of a panel stays in L1 */
+  CUT(PRODUCT_ROWS, 240, 7)           /* rows of A: a block of it stays in L2 */
   CUT(GEMM_WORK, 1000000, 2)          /* multiplications from which a product is cut */
   CUT(GEMM_TILE, 64 * 64, 4)          /* results of each part of a product cut in two, at least */
   CUT(GEMM_WIDE, 128 * 128, 6)        /* the same of one cut in more */
@@ -63,5 +66,7 @@ enum {
 };
 /* clang-format on */
 #undef CUT
+
+enum { SQ_PANEL_BYTES = 64 }; /* of a row of a packed panel: a cache line, which no build changes */
 
 #endif

@@ -16,6 +16,7 @@
 #include "kernels/where_tmpl.h"
 #include "kernels/softmax_tmpl.h"
 #include "kernels/norm_tmpl.h"
+#include "kernels/product_tmpl.h"
 #include "kernels/rnn_tmpl.h"
 #include "kernels/loss_tmpl.h"
 #include "kernels/optim_tmpl.h"

@@ -19,12 +19,12 @@
 PRODUCT(product_i64, int64_t, uint64_t)
 PRODUCT(product_u8, uint8_t, uint32_t)
 
-void sq__gemm_int(sq_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a,
-                  int64_t lda, const void *b, int64_t ldb, void *c, int64_t ldc) {
-  const int64_t di = ta ? 1 : lda, dp = ta ? lda : 1, ep = tb ? 1 : ldb, ej = tb ? ldb : 1;
-  if (dtype == SQ_I64) {
-    product_i64(m, n, k, a, di, dp, b, ep, ej, c, ldc);
+void sq__gemm_int(const sq_gemm *g) {
+  const int64_t di = g->ta ? 1 : g->lda, dp = g->ta ? g->lda : 1;
+  const int64_t ep = g->tb ? 1 : g->ldb, ej = g->tb ? g->ldb : 1;
+  if (g->dtype == SQ_I64) {
+    product_i64(g->m, g->n, g->k, g->a, di, dp, g->b, ep, ej, g->c, g->ldc);
   } else {
-    product_u8(m, n, k, a, di, dp, b, ep, ej, c, ldc);
+    product_u8(g->m, g->n, g->k, g->a, di, dp, g->b, ep, ej, g->c, g->ldc);
   }
 }

@@ -1,6 +1,7 @@
 /* kern.c: which table a dtype uses on this machine, and the kernels' names. */
 #include "kernels/kern.h"
 
+#include "base/parallel.h"
 #include "kernels/kern_priv.h"
 
 static const sq_kern *tables[SQ_DTYPES];
@@ -26,6 +27,12 @@ sq_status sq_kern_check(void) {
 }
 
 const sq_kern *sq_kern_of(sq_dtype dtype) { return tables[dtype]; }
+
+sq_status sq_panels_bytes(sq_dtype dtype, int64_t k, int64_t n, int64_t *out) {
+  int64_t columns = SQ_PANEL_BYTES / (int64_t)sq_dtype_size(dtype);
+  SQ_TRY(sq_size_mul(sq_tiles(n, columns), SQ_PANEL_BYTES, out));
+  return sq_size_mul(*out, k, out);
+}
 
 static const struct {
   const char *name;

@@ -122,6 +122,18 @@ typedef struct sq_adadelta {
   bool maximize;
 } sq_adadelta;
 
+/* A product by a packed B: C = A B, or C += A B where `add`. Element (i,k) of A is at i rs + k cs;
+ * C has rows of ldc elements and overlaps neither. k = 0 gives 0. */
+typedef struct sq_product {
+  int64_t m, n, k;
+  const void *a;
+  int64_t rs, cs;
+  const void *panels; /* of B (k,n), as pack makes them */
+  void *c;
+  int64_t ldc;
+  bool add;
+} sq_product;
+
 typedef struct sq_kern {
   sq_elem_fn *elem[SQ_ELEMS];
 #define ELEM(name, inputs)
@@ -150,6 +162,9 @@ const sq_kern *sq_kern_of(sq_dtype dtype);
 /* The table of a given ISA, for tests and benchmarks; NULL where the processor lacks it.
  * [borrow] */
 const sq_kern *sq_kern_of_isa(sq_isa isa, sq_dtype dtype);
+
+/* The bytes that B (k,n) takes when it is packed. [fails: shape, over 2^63-1] */
+SQ_CHECKED sq_status sq_panels_bytes(sq_dtype dtype, int64_t k, int64_t n, int64_t *out);
 
 /* "exp": the name in kern.def; true when the kernel's output is bool; how many inputs it takes.
  * [any thread] */

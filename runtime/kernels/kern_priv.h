@@ -2,6 +2,7 @@
 #ifndef SQ_KERNELS_KERN_PRIV_H
 #define SQ_KERNELS_KERN_PRIV_H
 
+#include "kernels/gemm.h"
 #include "kernels/kern.h"
 
 /* The table of SQ_F32 or SQ_F64, NULL for another dtype. Calling a kernel of an unsupported ISA is
@@ -14,8 +15,7 @@ const sq_kern *sq__kern_avx512(sq_dtype dtype);
  * [borrow | any thread] */
 const sq_kern *sq__kern_int(sq_dtype dtype);
 
-/* C = op(A) op(B) for int64 and uint8, as sq_gemm; k may be 0. [any thread] */
-void sq__gemm_int(sq_dtype dtype, bool ta, bool tb, int64_t m, int64_t n, int64_t k, const void *a,
-                  int64_t lda, const void *b, int64_t ldb, void *c, int64_t ldc);
+/* One product of int64 or uint8; k may be 0. [any thread] */
+void sq__gemm_int(const sq_gemm *g);
 
 #endif

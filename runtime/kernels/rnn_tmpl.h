@@ -103,10 +103,10 @@ static void S(gru_step_back)(const sq_gru_back *a) {
   }
 }
 
-static void S(add_row)(int64_t B, int64_t O, const void *b, void *y) {
+static void S(add_row)(int64_t B, int64_t O, int64_t ld, const void *b, void *y) {
   const T *bias = b;
   T *row = y;
-  for (int64_t r = 0; r < B; r++, row += O) {
+  for (int64_t r = 0; r < B; r++, row += ld) {
     SIMD for (int64_t j = 0; j < O; j++) row[j] += bias[j];
   }
 }

@@ -1,6 +1,7 @@
 /* stamp.h: makes one ISA's kernels out of the templates, for float32 and float64. A stamp_<isa>.c
- * defines STAMP_ISA (its name) and STAMP_FMA (1 where the processor has fused multiply-add),
- * includes this, and is compiled with its own flags.
+ * defines STAMP_ISA (its name), STAMP_FMA (1 where the processor has fused multiply-add) and the
+ * tile of a product that its registers hold (STAMP_VECTOR bytes of a vector, STAMP_ROWS rows,
+ * STAMP_PANELS panels), includes this, and is compiled with its own flags.
  *
  * In a template, T is the type, U the unsigned integer of its width, S(name) the name of this
  * stamp, K(x) a constant of type T, FMA(a, b, c) = a b + c, SIMD stands before a loop whose

@@ -66,7 +66,7 @@ typedef struct job {
   const sq_kern *kern;
   sq_dtype dtype;
   size_t size;
-  char *x, *w, *y, *scratch;
+  char *x, *w, *y, *scratch, *panels;        /* panels: within scratch, for sq_gemm_tile */
   int64_t K, area, plane, per_slice, slices; /* K: rows of columns, of one group */
   int64_t band;                              /* rows of results whose columns stand at once */
 } job;
@@ -79,6 +79,11 @@ static char *scratch_columns(const job *j) {
   return image_at(j, j->scratch, sq_thread_index(), j->g->groups * j->K * j->band * j->g->w.OX);
 }
 
+/* One product on this thread. */
+static void multiply(const job *j, const sq_gemm *g) {
+  sq_gemm_tile(g, j->panels + sq_thread_index() * sq_gemm_scratch(j->dtype, INT64_MAX, INT64_MAX));
+}
+
 /* The window of the results' rows from oy on, a band of them. */
 static sq_window band_at(const job *j, int64_t oy) {
   sq_window w = j->g->w;
@@ -89,7 +94,6 @@ static sq_window band_at(const job *j, int64_t oy) {
 
 /* Fills the sizes; the scratch is (threads, C KY KX, a band of OY, OX). Free j->scratch. */
 static sq_status prepare_conv(const sq_conv *g, sq_dtype dtype, job *j) {
-  SQ_TRY(sq_blas_load());
   const sq_window *w = &g->w;
   *j = (job){.g = g, .kern = sq_kern_of(dtype), .dtype = dtype, .size = sq_dtype_size(dtype)};
   j->K = w->C / g->groups * w->KY * w->KX;
@@ -101,9 +105,11 @@ static sq_status prepare_conv(const sq_conv *g, sq_dtype dtype, job *j) {
   if (j->band > w->OY) j->band = w->OY;
   SQ_TRY(sq_size_mul(columns, j->band, &columns));
   SQ_TRY(sq_size_mul(columns * (int64_t)j->size, sq_threads(), &all));
+  all = (all + 63) / 64 * 64;
   void *block;
-  SQ_TRY(sq_alloc(all, &block));
+  SQ_TRY(sq_alloc(all + sq_threads() * sq_gemm_scratch(dtype, INT64_MAX, INT64_MAX), &block));
   j->scratch = block;
+  j->panels = j->scratch + all;
   return SQ_OK;
 }
 
@@ -130,9 +136,11 @@ static void conv_tile(int64_t b, void *context) {
     char *y = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
     j->kern->im2col(&w, x, columns);
     for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, false, false, O, area, j->K, 1, image_at(j, j->w, k, O * j->K), j->K,
-              image_at(j, columns, k, j->K * area), area, 0, image_at(j, y, k, O * j->area),
-              j->area);
+      sq_gemm m = {.dtype = j->dtype, .m = O, .n = area, .k = j->K};
+      m.a = image_at(j, j->w, k, O * j->K), m.lda = j->K;
+      m.b = image_at(j, columns, k, j->K * area), m.ldb = area;
+      m.c = image_at(j, y, k, O * j->area), m.ldc = j->area;
+      multiply(j, &m);
     }
   }
 }
@@ -162,9 +170,11 @@ static void input_tile(int64_t b, void *context) {
     int64_t area = w.OY * w.OX;
     char *dy = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
     for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, true, false, j->K, area, O, 1, image_at(j, j->w, k, O * j->K), j->K,
-              image_at(j, dy, k, O * j->area), j->area, 0, image_at(j, columns, k, j->K * area),
-              area);
+      sq_gemm m = {.dtype = j->dtype, .ta = true, .m = j->K, .n = area, .k = O};
+      m.a = image_at(j, j->w, k, O * j->K), m.lda = j->K;
+      m.b = image_at(j, dy, k, O * j->area), m.ldb = j->area;
+      m.c = image_at(j, columns, k, j->K * area), m.ldc = area;
+      multiply(j, &m);
     }
     j->kern->col2im(&w, columns, dx);
   }
@@ -196,8 +206,11 @@ static void add_weight(const job *j, int64_t b, char *columns, char *dw) {
     char *dy = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
     j->kern->im2col(&w, x, columns);
     for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm(j->dtype, false, true, O, j->K, area, 1, image_at(j, dy, k, O * j->area), j->area,
-              image_at(j, columns, k, j->K * area), area, 1, image_at(j, dw, k, O * j->K), j->K);
+      sq_gemm m = {.dtype = j->dtype, .tb = true, .add = true, .m = O, .n = j->K, .k = area};
+      m.a = image_at(j, dy, k, O * j->area), m.lda = j->area;
+      m.b = image_at(j, columns, k, j->K * area), m.ldb = area;
+      m.c = image_at(j, dw, k, O * j->K), m.ldc = j->K;
+      multiply(j, &m);
     }
   }
 }

@@ -88,8 +88,12 @@ static sq_status multiply_batches(sq_tensor *a, sq_tensor *b, sq_tensor *y) {
   sq_status st = read_matrices(a, y->ndim, y->shape, &A);
   if (st == SQ_OK) st = read_matrices(b, y->ndim, y->shape, &B);
   if (st == SQ_OK) {
-    st = sq_gemm_batched(y->dtype, A.trans, B.trans, batch, m, n, k, 1, sq_data(A.t), A.ld, A.step,
-                         sq_data(B.t), B.ld, B.step, 0, sq_data(y), n, m * n);
+    sq_gemm g = {.dtype = y->dtype, .ta = A.trans, .tb = B.trans, .m = m, .n = n, .k = k};
+    g.a = sq_data(A.t), g.lda = A.ld, g.sa = A.step;
+    g.b = sq_data(B.t), g.ldb = B.ld, g.sb = B.step;
+    g.c = sq_data(y), g.ldc = n, g.sc = m * n;
+    g.batch = batch;
+    st = sq_gemm_run(&g);
   }
   sq_tensor_drop(A.t);
   sq_tensor_drop(B.t);

@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "base/parallel.h"
+#include "kernels/blas.h"
 #include "kernels/gemm.h"
 #include "kernels/kern.h"
 #include "kernels_oracle.h"
@@ -206,6 +208,7 @@ static void test_elem(const sq_kern *kern, sq_dtype dtype, sq_elem elem) {
 
 #include "kernels_test_images.h"
 #include "kernels_test_norm.h"
+#include "kernels_test_products.h"
 #include "kernels_test_rows.h"
 
 static void test_floats(sq_isa isa, sq_dtype dtype) {
@@ -248,26 +251,29 @@ static real gemm_cell(sq_dtype t, bool ta, bool tb, int64_t k, const void *a, in
   return sum;
 }
 
-static void test_product(sq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k,
-                         double alpha, double beta) {
+static void test_gemm_of(sq_dtype t, bool ta, bool tb, int64_t m, int64_t n, int64_t k, bool add,
+                         bool biased) {
   const int64_t lda = (ta ? m : k) + 3, ldb = (tb ? k : n) + 1, ldc = n + 2, cells = (m + 1) * ldc;
   const size_t bytes = (size_t)cells * sq_dtype_size(t);
   fill(t, IN(0), (ta ? k : m) * lda + 1, -1, 1);
   fill(t, IN(1), (tb ? n : k) * ldb + 1, -1, 1);
   fill(t, IN(2), cells, -1, 1);
-  for (int64_t i = 0; beta == 0 && i < m; i++) { /* beta = 0 reads no C */
+  fill(t, IN(3), n, -1, 1);
+  for (int64_t i = 0; !add && i < m; i++) { /* without it no C is read */
     for (int64_t j = 0; j < n; j++) set(t, IN(2), i * ldc + j, NAN);
   }
   memcpy(OUT(0), IN(2), bytes);
-  const sq_status done =
-      sq_gemm_tiled(t, ta, tb, m, n, k, alpha, IN(0), lda, IN(1), ldb, beta, OUT(0), ldc);
-  check(done == SQ_OK, "%s", sq_error_text());
+  sq_gemm g = {.dtype = t, .ta = ta, .tb = tb, .add = add, .m = m, .n = n, .k = k};
+  g.a = IN(0), g.lda = lda, g.b = IN(1), g.ldb = ldb, g.c = OUT(0), g.ldc = ldc;
+  if (biased) g.bias = IN(3);
+  check(sq_gemm_run(&g) == SQ_OK, "%s", sq_error_text());
   for (int64_t i = 0; i < m; i++) {
     for (int64_t j = 0; j < ldc; j++) {
       const real old = get(t, IN(2), i * ldc + j);
-      real size = 0,
-           sum = j < n ? alpha * gemm_cell(t, ta, tb, k, IN(0), lda, IN(1), ldb, i, j, &size) : old;
-      if (j < n && beta != 0) sum += beta * old;
+      real size = 0, sum = old;
+      if (j < n) sum = gemm_cell(t, ta, tb, k, IN(0), lda, IN(1), ldb, i, j, &size);
+      if (j < n && add) sum += old;
+      if (j < n && biased) sum += get(t, IN(3), j);
       check_near(t, OUT(0), i * ldc + j, sum, j < n ? 2 * sqrt((double)k + 1) : 0, size + 1);
     }
   }
@@ -278,9 +284,9 @@ static void test_threads(sq_dtype t, int64_t m, int64_t n, int64_t k, bool ta, b
   fill(t, IN(1), k * n, -1, 1);
   for (int threads = 1; threads <= 4; threads++) {
     check(sq_set_threads(threads) == SQ_OK, "%s", sq_error_text());
-    const sq_status done = sq_gemm_tiled(t, ta, tb, m, n, k, 1, IN(0), ta ? m : k, IN(1),
-                                         tb ? k : n, 0, OUT(threads), n);
-    check(done == SQ_OK, "%s", sq_error_text());
+    sq_gemm g = {.dtype = t, .ta = ta, .tb = tb, .m = m, .n = n, .k = k, .a = IN(0), .b = IN(1)};
+    g.lda = ta ? m : k, g.ldb = tb ? k : n, g.c = OUT(threads), g.ldc = n;
+    check(sq_gemm_run(&g) == SQ_OK, "%s", sq_error_text());
     const bool same = memcmp(OUT(1), OUT(threads), (size_t)(m * n) * sq_dtype_size(t)) == 0;
     check(same, "(%" PRId64 ",%" PRId64 ",%" PRId64 "): other bits with %d threads", m, n, k,
           threads);
@@ -292,9 +298,10 @@ static void test_batch(sq_dtype t) {
   fill(t, IN(0), BATCH * M * DEPTH, -1, 1);
   fill(t, IN(1), BATCH * DEPTH * N, -1, 1);
   for (int64_t sb = 0; sb <= DEPTH * N; sb += DEPTH * N) { /* 0: one B for all */
-    const sq_status done = sq_gemm_batched(t, false, false, BATCH, M, N, DEPTH, 1, IN(0), DEPTH,
-                                           M * DEPTH, IN(1), N, sb, 0, OUT(0), N, M * N);
-    check(done == SQ_OK, "%s", sq_error_text());
+    sq_gemm g = {.dtype = t, .m = M, .n = N, .k = DEPTH, .a = IN(0), .b = IN(1), .c = OUT(0)};
+    g.lda = DEPTH, g.ldb = g.ldc = N;
+    g.batch = BATCH, g.sa = M * DEPTH, g.sb = sb, g.sc = M * N;
+    check(sq_gemm_run(&g) == SQ_OK, "%s", sq_error_text());
     for (int64_t i = 0; i < BATCH * M * N; i++) {
       const int64_t item = i / (M * N), cell = i % (M * N), size = (int64_t)sq_dtype_size(t);
       real scale;
@@ -311,14 +318,12 @@ static void test_gemm(sq_dtype t) {
                                       {17, 33, 65}, {129, 5, 31},  {64, 64, 0},    {0, 5, 3},
                                       {5, 0, 3},    {3, 130, 200}, {150, 40, 9},   {1, 1, 600},
                                       {40, 300, 2}, {130, 257, 3}, {65, 130, 128}, {130, 65, 128}};
-  static const double scales[][2] = {{1, 0}, {1, 1}, {0.5, -2}, {0, 1}};
   snprintf(context, sizeof context, "gemm %s", sq_dtype_name(t));
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     for (int mode = 0; mode < 4; mode++) {
-      for (size_t s = 0; s < sizeof scales / sizeof *scales; s++) {
-        test_product(t, mode & 1, mode & 2, shapes[i][0], shapes[i][1], shapes[i][2], scales[s][0],
-                     scales[s][1]);
-      }
+      for (int end = 0; end < 4; end++)
+        test_gemm_of(t, mode & 1, mode & 2, shapes[i][0], shapes[i][1], shapes[i][2], end & 1,
+                     end & 2);
     }
   }
   test_threads(t, 128, 400, 128, false, true);
@@ -328,8 +333,8 @@ static void test_gemm(sq_dtype t) {
   test_batch(t);
   void *none = OUT(0);
   const int64_t big = (int64_t)1 << 31;
-  check(sq_gemm_tiled(t, false, false, big, 1, 1, 1, none, 1, none, 1, 0, none, 1) == SQ_ESHAPE,
-        "2^31 rows were taken");
+  sq_gemm g = {.dtype = t, .m = big, .n = 1, .k = 1, .a = none, .b = none, .c = none};
+  check(sq_gemm_run(&g) == SQ_ESHAPE, "2^31 rows were taken");
 }
 
 /* --- all floats ----------------------------------------------------------------------------- */

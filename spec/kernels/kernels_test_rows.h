@@ -452,12 +452,15 @@ static void test_gru_step_back(const sq_kern *kern, sq_dtype t) {
 
 static void test_add_row(const sq_kern *kern, sq_dtype t) {
   for (int64_t O = 0; O < 140; O += 23) {
+    const int64_t ld = O + 3;
     fill(t, IN(0), O, -1, 1);
-    fill(t, IN(1), 5 * O, -1, 1);
-    memcpy(OUT(0), IN(1), (size_t)(5 * O) * sq_dtype_size(t));
-    kern->add_row(5, O, IN(0), OUT(0));
-    for (int64_t i = 0; i < 5 * O; i++)
-      check_near(t, OUT(0), i, get(t, IN(1), i) + get(t, IN(0), i % O), 0.51, 0);
+    fill(t, IN(1), 5 * ld, -1, 1);
+    memcpy(OUT(0), IN(1), (size_t)(5 * ld) * sq_dtype_size(t));
+    kern->add_row(5, O, ld, IN(0), OUT(0));
+    for (int64_t i = 0; i < 5 * ld; i++) {
+      const real bias = i % ld < O ? get(t, IN(0), i % ld) : 0;
+      check_near(t, OUT(0), i, get(t, IN(1), i) + bias, 0.51, 0);
+    }
   }
 }
 

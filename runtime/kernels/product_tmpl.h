@@ -1,0 +1,232 @@
+/* product_tmpl.h: matrix products of our own: C = A B, or C += A B, with B packed beforehand.
+ *
+ * Packing lays B (k,n) out in panels of one cache line of columns, so that what the inner loop
+ * reads next always lies next; the last panel is filled up with zeros. A is read where it lies, in
+ * any order: its numbers are broadcast one at a time. So whoever multiplies by the same B again, a
+ * recurrent layer at every step, packs it once.
+ *
+ * The inner loop holds a tile of C in registers, `rows` rows of one or two panels, and adds one
+ * column of A times one row of B at a time. Each element of C is one sum, added up by fused
+ * multiply-adds in the order of k, whatever the width of a vector and the height of a tile are: all
+ * instruction sets with FMA give the same bits. k is cut by a constant (SQ_PRODUCT_DEPTH) so that a
+ * piece of a panel stays in the first cache, and the rows by another, so that a block of A stays in
+ * the second; C carries the sum from one piece to the next. */
+
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+#else
+#pragma GCC push_options
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+/* A vector that may lie at any multiple of its elements' size. */
+typedef T S(vector) __attribute__((vector_size(STAMP_VECTOR), aligned(sizeof(T)), may_alias));
+typedef U S(lanes) __attribute__((vector_size(STAMP_VECTOR)));
+enum {
+  S(IN_VECTOR) = STAMP_VECTOR / sizeof(T),
+  S(IN_PANEL) = SQ_PANEL_BYTES / sizeof(T), /* columns of a panel */
+  S(VECTORS) = SQ_PANEL_BYTES / STAMP_VECTOR
+};
+
+/* A piece of B whose rows lie side by side: whole lines of panels, k rows of them. */
+static void S(pack_lines)(int64_t k, const T *from, int64_t rs, T *to) {
+  for (int64_t i = 0; i < k; i++) memcpy(to + i * S(IN_PANEL), from + i * rs, SQ_PANEL_BYTES);
+}
+
+/* Any piece, element by element; columns that B has not are 0. */
+static void S(pack_plain)(int64_t k, int64_t columns, const T *from, int64_t rs, int64_t cs,
+                          T *to) {
+  for (int64_t i = 0; i < k; i++, from += rs, to += S(IN_PANEL)) {
+    for (int64_t v = 0; v < columns; v++) to[v] = from[v * cs];
+    for (int64_t v = columns; v < S(IN_PANEL); v++) to[v] = 0;
+  }
+}
+
+/* low[from], high[from], low[from + 1], ...: half as many pairs as a vector has elements. */
+#define PAIR(i) (i), (i) + STAMP_VECTOR * 8 / BITS
+#if STAMP_VECTOR * 8 / BITS == 2
+#define PAIRS(i) PAIR(i)
+#elif STAMP_VECTOR * 8 / BITS == 4
+#define PAIRS(i) PAIR(i), PAIR((i) + 1)
+#elif STAMP_VECTOR * 8 / BITS == 8
+#define PAIRS(i) PAIR(i), PAIR((i) + 1), PAIR((i) + 2), PAIR((i) + 3)
+#else
+#define PAIRS(i)                                                                      \
+  PAIR(i), PAIR((i) + 1), PAIR((i) + 2), PAIR((i) + 3), PAIR((i) + 4), PAIR((i) + 5), \
+      PAIR((i) + 6), PAIR((i) + 7)
+#endif
+#if defined(__clang__)
+#define DEAL(low, high, from) __builtin_shufflevector(low, high, PAIRS(from))
+#else
+#define DEAL(low, high, from) __builtin_shuffle(low, high, (S(lanes)){PAIRS(from)})
+#endif
+
+/* A square of as many rows as a vector has elements, from columns of B that lie `cs` apart: turned
+ * in registers by log2 rounds, each of which deals the upper half's elements between those of the
+ * lower. */
+INLINE void S(turn)(const T *from, int64_t cs, T *to) {
+  S(vector) now[S(IN_VECTOR)], next[S(IN_VECTOR)];
+#pragma GCC unroll 16
+  for (int v = 0; v < S(IN_VECTOR); v++) now[v] = *(const S(vector) *)(const void *)(from + v * cs);
+#pragma GCC unroll 4
+  for (int round = 1; round < S(IN_VECTOR); round *= 2) {
+#pragma GCC unroll 8
+    for (int v = 0; v < S(IN_VECTOR) / 2; v++) {
+      const S(vector) low = now[v], high = now[v + S(IN_VECTOR) / 2];
+      next[2 * v] = DEAL(low, high, 0);
+      next[2 * v + 1] = DEAL(low, high, STAMP_VECTOR * 4 / BITS);
+    }
+#pragma GCC unroll 16
+    for (int v = 0; v < S(IN_VECTOR); v++) now[v] = next[v];
+  }
+#pragma GCC unroll 16
+  for (int v = 0; v < S(IN_VECTOR); v++) *(S(vector) *)(void *)(to + v * S(IN_PANEL)) = now[v];
+}
+
+/* A piece of B whose columns lie side by side, `cs` apart. */
+static void S(pack_turned)(int64_t k, const T *from, int64_t cs, T *to) {
+  int64_t i = 0;
+  for (; k - i >= S(IN_VECTOR); i += S(IN_VECTOR))
+    for (int v = 0; v < S(VECTORS); v++)
+      S(turn)(from + v * S(IN_VECTOR) * cs + i, cs, to + i * S(IN_PANEL) + v * S(IN_VECTOR));
+  S(pack_plain)(k - i, S(IN_PANEL), from + i, 1, cs, to + i * S(IN_PANEL));
+}
+
+static void S(pack)(int64_t k, int64_t n, const void *b, int64_t rs, int64_t cs, void *panels,
+                    int64_t next) {
+  T *to = panels;
+  for (int64_t j = 0; j < n; j += S(IN_PANEL), to += next * S(IN_PANEL)) {
+    const T *from = (const T *)b + j * cs;
+    if (n - j < S(IN_PANEL)) {
+      S(pack_plain)(k, n - j, from, rs, cs, to);
+    } else if (cs == 1) {
+      S(pack_lines)(k, from, rs, to);
+    } else if (rs == 1) {
+      S(pack_turned)(k, from, cs, to);
+    } else {
+      S(pack_plain)(k, S(IN_PANEL), from, rs, cs, to);
+    }
+  }
+}
+
+/* One tile: `rows` rows of `panels` whole panels, `next` elements from one panel to the next. */
+INLINE void S(tile)(int rows, int panels, const sq_product *p, int64_t depth, const T *a,
+                    const T *b, int64_t next, bool add, T *c, int64_t ldc) {
+  const int vectors = panels * S(VECTORS);
+  S(vector) sum[STAMP_ROWS][2 * S(VECTORS)];
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+      const T *from = c + i * ldc + v * S(IN_VECTOR);
+      sum[i][v] = add ? *(const S(vector) *)(const void *)from : (S(vector)){0};
+    }
+  for (int64_t k = 0; k < depth; k++, a += p->cs, b += S(IN_PANEL)) {
+    S(vector) row[2 * S(VECTORS)];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+      const T *from = b + v / S(VECTORS) * next + v % S(VECTORS) * S(IN_VECTOR);
+      row[v] = *(const S(vector) *)(const void *)from;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+      const T x = a[i * p->rs];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; v++) sum[i][v] += x * row[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < rows; i++)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++)
+      *(S(vector) *)(void *)(c + i * ldc + v * S(IN_VECTOR)) = sum[i][v];
+}
+
+/* What a walk over the rows of a block needs: a piece of A, of one or two panels, and of C. */
+typedef struct S(strip) {
+  const sq_product *p;
+  int64_t rows, depth, next, ldc;
+  const T *a, *b;
+  T *c;
+  bool add;
+} S(strip);
+
+/* All rows of a strip, in tiles as high as there are rows for. */
+INLINE void S(walk)(const S(strip) * s, int panels) {
+  const int64_t rs = s->p->rs;
+  int64_t i = 0;
+#define TILES(height)                                    \
+  for (; s->rows - i >= (height); i += (height)) S(tile) \
+  (height, panels, s->p, s->depth, s->a + i * rs, s->b, s->next, s->add, s->c + i * s->ldc, s->ldc)
+  TILES(STAMP_ROWS);
+  TILES(STAMP_ROWS / 2);
+  TILES(2);
+  TILES(1);
+#undef TILES
+}
+
+/* The last panel where C ends inside it: through a strip of its own width. */
+static void S(walk_edge)(const S(strip) * s, int64_t columns) {
+  T apart[STAMP_ROWS * S(IN_PANEL)];
+  S(strip) one = *s;
+  one.c = apart;
+  one.ldc = S(IN_PANEL);
+  for (int64_t i = 0; i < s->rows; i += STAMP_ROWS) {
+    one.rows = s->rows - i < STAMP_ROWS ? s->rows - i : STAMP_ROWS;
+    one.a = s->a + i * s->p->rs;
+    for (int64_t r = 0; r < one.rows; r++)
+      for (int64_t v = 0; v < S(IN_PANEL); v++)
+        apart[r * S(IN_PANEL) + v] = s->add && v < columns ? s->c[(i + r) * s->ldc + v] : 0;
+    S(walk)(&one, 1);
+    for (int64_t r = 0; r < one.rows; r++)
+      memcpy(s->c + (i + r) * s->ldc, apart + r * S(IN_PANEL), (size_t)columns * sizeof(T));
+  }
+}
+
+static void S(walk_one)(const S(strip) * s) { S(walk)(s, 1); }
+#if STAMP_PANELS == 2
+static void S(walk_two)(const S(strip) * s) { S(walk)(s, 2); }
+#endif
+
+/* One block of rows, one piece of k: every panel. */
+static void S(product_block)(S(strip) * s, T *c) {
+  const T *b = s->b;
+  for (int64_t j = 0, left; (left = s->p->n - j) > 0;) {
+    s->b = b + j / S(IN_PANEL) * s->next;
+    s->c = c + j;
+#if STAMP_PANELS == 2
+    if (left >= 2 * S(IN_PANEL)) {
+      S(walk_two)(s);
+      j += 2 * S(IN_PANEL);
+      continue;
+    }
+#endif
+    if (left >= S(IN_PANEL)) {
+      S(walk_one)(s);
+    } else {
+      S(walk_edge)(s, left);
+    }
+    j += S(IN_PANEL);
+  }
+}
+
+static void S(product)(const sq_product *p) {
+  const T *a = p->a, *b = p->panels;
+  for (int64_t k = 0; k == 0 || k < p->k; k += SQ_PRODUCT_DEPTH) {
+    S(strip) s = {.p = p, .next = p->k * S(IN_PANEL), .ldc = p->ldc, .add = p->add || k > 0};
+    s.depth = p->k - k < SQ_PRODUCT_DEPTH ? p->k - k : SQ_PRODUCT_DEPTH;
+    for (int64_t i = 0; i < p->m; i += SQ_PRODUCT_ROWS) {
+      s.rows = p->m - i < SQ_PRODUCT_ROWS ? p->m - i : SQ_PRODUCT_ROWS;
+      s.a = a + i * p->rs + k * p->cs;
+      s.b = b + k * S(IN_PANEL);
+      S(product_block)(&s, (T *)p->c + i * p->ldc);
+    }
+  }
+}
+
+#undef PAIR
+#undef PAIRS
+#undef DEAL
+#if !defined(__clang__)
+#pragma GCC pop_options
+#endif

@@ -1,0 +1,81 @@
+/* kernels_test_products.h: packing and products by panels. Each element of a product is one sum in
+ * the order of k by fused multiply-adds: that is compared to the bit, on every ISA that has them. */
+
+static void test_pack(const sq_kern *kern, sq_dtype t) {
+  const int64_t columns = SQ_PANEL_BYTES / (int64_t)sq_dtype_size(t);
+  for (int64_t k = 0; k < 40; k += k < 18 ? 1 : 7) {
+    for (int64_t n = 0; n < 40; n += n < 18 ? 1 : 5) {
+      for (int order = 0; order < 3; order++) { /* rows, columns, neither side by side */
+        const int64_t rs = order == 0 ? n + 2 : order == 1 ? 1 : 2;
+        const int64_t cs = order == 0 ? 1 : order == 1 ? k + 3 : 2 * k + 1;
+        const int64_t next = k + order, panels = sq_tiles(n, columns);
+        fill(t, IN(0), k * rs + n * cs + 1, -1, 1);
+        memset(OUT(0), CANARY, ROOM);
+        memset(OUT(1), CANARY, ROOM);
+        kern->pack(k, n, IN(0), rs, cs, OUT(0), next);
+        for (int64_t i = 0; i < panels * columns * k; i++) {
+          const int64_t panel = i / (columns * k), row = i / columns % k;
+          const int64_t j = panel * columns + i % columns;
+          set(t, OUT(1), (panel * next + row) * columns + i % columns,
+              j < n ? get(t, IN(0), row * rs + j * cs) : 0);
+        }
+        check(memcmp(OUT(0), OUT(1), ROOM) == 0, "(%" PRId64 ",%" PRId64 ") order %d", k, n, order);
+      }
+    }
+  }
+}
+
+/* a b + c as the ISA does it. */
+static real times_plus(const sq_kern *kern, sq_dtype t, real a, real b, real c) {
+  const bool fused = kern != sq_kern_of_isa(SQ_ISA_BASE, t);
+  if (t == SQ_F32) {
+    const volatile float product = (float)a * (float)b;
+    return fused ? fmaf((float)a, (float)b, (float)c) : product + (float)c;
+  }
+  const volatile double product = (double)a * (double)b;
+  return fused ? fma((double)a, (double)b, (double)c) : product + (double)c;
+}
+
+static bool same_number(sq_dtype t, real a, real b) { /* to the bit, but for the bits of NaN */
+  return isnan(a) ? isnan(b) : round_to(t, a) == round_to(t, b) && signbit(a) == signbit(b);
+}
+
+static void test_one_product(const sq_kern *kern, sq_dtype t, const sq_product *shape) {
+  sq_product p = *shape;
+  const int64_t cells = p.m * p.ldc;
+  p.a = IN(0), p.panels = OUT(2), p.c = OUT(0);
+  kern->pack(p.k, p.n, IN(1), p.n, 1, OUT(2), p.k);
+  memcpy(OUT(0), IN(2), (size_t)cells * sq_dtype_size(t));
+  kern->product(&p);
+  for (int64_t i = 0; i < cells; i++) {
+    const int64_t row = i / p.ldc, column = i % p.ldc;
+    real want = column >= p.n || p.add ? get(t, IN(2), i) : 0;
+    for (int64_t l = 0; column < p.n && l < p.k; l++)
+      want = times_plus(kern, t, get(t, IN(0), row * p.rs + l * p.cs),
+                        get(t, IN(1), l * p.n + column), want);
+    check(same_number(t, get(t, OUT(0), i), want), "(%" PRId64 ",%" PRId64 ",%" PRId64 ") [%" PRId64
+          "] is %.20Lg, not %.20Lg", p.m, p.n, p.k, i, get(t, OUT(0), i), want);
+  }
+}
+
+static void test_product(const sq_kern *kern, sq_dtype t) {
+  static const int64_t depths[] = {0, 1, 2, 7, 30, SQ_PRODUCT_DEPTH, SQ_PRODUCT_DEPTH + 3};
+  for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
+    for (int64_t m = 1; m < 28; m += m < 14 ? 1 : 5) {
+      const int64_t n = 1 + (m * 7 + (int64_t)d * 5) % 70, k = depths[d];
+      const bool across = (m + n) % 2;
+      sq_product p = {.m = m, .n = n, .k = k, .ldc = n + m % 3, .add = (m + k) % 2};
+      p.rs = across ? 1 : k + 1, p.cs = across ? m + 1 : 1;
+      fill_special(t, IN(0), m * p.rs + k * p.cs, 1e15);
+      fill_special(t, IN(1), k * n, 1e15);
+      fill_special(t, IN(2), m * p.ldc, 1e15);
+      if (d % 2 == 0) fill(t, IN(0), m * p.rs + k * p.cs, -1, 1);
+      if (d % 2 == 0) fill(t, IN(1), k * n, -1, 1);
+      test_one_product(kern, t, &p);
+    }
+  }
+  sq_product tall = {.m = SQ_PRODUCT_ROWS + 5, .n = 33, .k = 9, .rs = 9, .cs = 1, .ldc = 33};
+  fill(t, IN(0), tall.m * 9, -1, 1);
+  fill(t, IN(1), 9 * 33, -1, 1);
+  test_one_product(kern, t, &tall);
+}
