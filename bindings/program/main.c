@@ -51,6 +51,7 @@ static const char usage_text[] =
     "  -h, --help     this text\n"
     "  --version      print the version\n"
     "  --profile          at the end: time and memory of every op and every line\n"
+    "  --portable         no BLAS: the same bits on every processor with fused multiply-add\n"
     "  --detect-anomaly   stop at the op that makes the first NaN or Inf\n"
     "  --api          print all functions and classes as Markdown\n"
     "  --luacats      print them for lua-language-server\n"
@@ -78,6 +79,7 @@ static bool take_option(command *c, int *i) {
   if (strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0) return c->help = true;
   if (strcmp(arg, "--version") == 0) return c->version = c->runs_code = true;
   if (strcmp(arg, "--profile") == 0) return c->profile = true;
+  if (strcmp(arg, "--portable") == 0) return !setenv("SEQRT_PORTABLE", "1", 1);
   if (strcmp(arg, "--detect-anomaly") == 0) return c->detect_anomaly = true;
   if (strcmp(arg, "--api") == 0) return (c->reference = "markdown") != NULL;
   if (strcmp(arg, "--luacats") == 0) return (c->reference = "luacats") != NULL;

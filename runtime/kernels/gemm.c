@@ -16,17 +16,14 @@
 
 /* --- who multiplies ------------------------------------------------------------------------- */
 
-static int portable = -1; /* not known yet */
-
 bool sq_gemm_portable(void) {
+  static int portable = -1; /* not known yet */
   if (portable < 0) {
     const char *value = getenv("SEQRT_PORTABLE");
     portable = value && *value && strcmp(value, "0") != 0;
   }
   return portable;
 }
-
-void sq_gemm_set_portable(bool on) { portable = on; }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 

@@ -33,9 +33,8 @@ SQ_CHECKED sq_status sq_gemm_run(const sq_gemm *g);
 void sq_gemm_tile(const sq_gemm *g, void *scratch);
 int64_t sq_gemm_scratch(sq_dtype dtype, int64_t k, int64_t n);
 
-/* Our own for every product, however large: then bits depend on no BLAS. Where it was not called
- * SEQRT_PORTABLE=1 in the environment says so. [Lua thread] */
-void sq_gemm_set_portable(bool portable);
+/* Whether every product is our own, however large, so that bits depend on no BLAS: SEQRT_PORTABLE
+ * in the environment, neither empty nor 0, as it was at the first question. [Lua thread] */
 bool sq_gemm_portable(void);
 
 #endif

@@ -3,7 +3,7 @@ local support = require "spec.lib.support"
 
 local SCRIPT = [[
 local sq = require "seqrt"
-local w = sq.ones(300, 300):requires_grad_()
+local w = sq.ones(512, 512):requires_grad_()
 local opt = sq.optim.SGD({w}, {lr = 0})
 for i = 1, 5 do
   local y = w:matmul(w):tanh()
