@@ -244,6 +244,17 @@ function rules.signed(path, text)
   return found
 end
 
+-- A kernel that takes more than eight arguments takes a struct with their names.
+function rules.kernels(path, text)
+  local found = {}
+  if path ~= "runtime/kernels/kern.def" then return found end
+  for name, args in text:gmatch "\nKERN%((%w[%w_]*), (%b())%)" do
+    local n = select(2, args:gsub(",", "")) + 1
+    if n > 8 then found[#found + 1] = ("kernel %s takes %d arguments"):format(name, n) end
+  end
+  return found
+end
+
 function rules.first_line(path, text)
   local name, first = path:match "[^/]+$", text:match "^[^\n]*"
   if first:sub(1, 2) == "#!" then first = text:match "\n([^\n]*)" or "" end
@@ -693,6 +704,13 @@ describe("the house", function()
     fails(rules.signed, "runtime/layers/a.c", '"(size: int) -> A" sq_args_get(a, "bias")->flag;', "no signature has bias")
     passes(rules.signed, "runtime/layers/a.c", call .. '"(size: int) -> A" f(arg[X], arg[H], sq_args_get(a, "size"));')
     check(rules.signed, is_c)
+  end)
+
+  it("calls no kernel with a row of arguments", function()
+    local nine = "\nKERN(far, (int a, int b, int c, int d, int e, int f, int g, int h, int i))"
+    fails(rules.kernels, "runtime/kernels/kern.def", nine, "kernel far takes 9 arguments")
+    passes(rules.kernels, "runtime/kernels/kern.def", (nine:gsub(", int i", "")))
+    check(rules.kernels, is_c)
   end)
 
   it("gives every public declaration its contract", function()

@@ -35,6 +35,10 @@ sq_status sq__unreduce(const sq_back *b, int i, sq_tensor *t, unsigned mask, sq_
   return sq_reshape(t, ndim, shape, out);
 }
 
+sq_status sq__zeros(const sq_back *b, int i, sq_tensor **out) {
+  return sq_tensor_full(sq__in_dtype(b, i), sq__in_ndim(b, i), sq__in_shape(b, i), 0, out);
+}
+
 sq_status sq__contiguous_or_null(sq_tensor *t, sq_tensor **out) {
   return t ? sq_tensor_contiguous(t, out) : SQ_OK;
 }

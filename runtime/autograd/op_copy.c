@@ -56,10 +56,7 @@ const sq_op_impl sq__op_copy = {.forward = copy_forward,
                                 .mixed = true};
 
 /* y = value everywhere;  dx = 0 */
-static sq_status nothing_backward(sq_back *b) {
-  return sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0,
-                        &b->dx[IN_X]);
-}
+static sq_status nothing_backward(sq_back *b) { return sq__zeros(b, IN_X, &b->dx[IN_X]); }
 
 static sq_status fill_forward(sq_call *c) {
   SQ_OWN sq_tensor *y = NULL;

@@ -10,12 +10,6 @@
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
-/* Input 0 as it is before its in-place form: a contiguous copy to write into, given out at the
- * end. */
-static sq_status zeros_of(const sq_back *b, int i, sq_tensor **out) {
-  return sq_tensor_full(sq__in_dtype(b, i), sq__in_ndim(b, i), sq__in_shape(b, i), 0, out);
-}
-
 /* --- whole positions of a dim --------------------------------------------------------------- */
 
 /* Dim and index of (x, dim, index, ...), the index a row of checked positions. */
@@ -65,7 +59,7 @@ static sq_status index_select_forward(sq_call *c) {
 static sq_status index_select_backward(sq_back *b) {
   SQ_OWN sq_tensor *dx = NULL;
   const sq_tensor *index = sq__saved(b, INDEX);
-  SQ_TRY(zeros_of(b, IN_X, &dx));
+  SQ_TRY(sq__zeros(b, IN_X, &dx));
   SQ_TRY(sq_index_put(dx, saved_dim(b), index->numel, sq_data(index), b->dy[0], true));
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
@@ -335,7 +329,7 @@ static sq_status gather_forward(sq_call *c) {
 
 static sq_status gather_backward(sq_back *b) {
   SQ_OWN sq_tensor *dx = NULL;
-  SQ_TRY(zeros_of(b, IN_X, &dx));
+  SQ_TRY(sq__zeros(b, IN_X, &dx));
   SQ_TRY(sq_scatter("gather", dx, saved_dim(b), sq__saved(b, INDEX), b->dy[0], true));
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
@@ -365,7 +359,7 @@ static sq_status scatter_back_src(sq_back *b) {
   SQ_TRY(sq_gather("scatter", b->dy[0], saved_dim(b), index, &picked));
   if (sq__in_ndim(b, IN_SCATTER_SRC) == 0)
     return sq__give(b, IN_SCATTER_SRC, sq_tensor_give(&picked));
-  SQ_TRY(zeros_of(b, IN_SCATTER_SRC, &dsrc));
+  SQ_TRY(sq__zeros(b, IN_SCATTER_SRC, &dsrc));
   SQ_TRY(sq_tensor_window(dsrc, index->ndim, index->shape, dsrc->stride, 0, &part));
   SQ_TRY(sq_tensor_copy(part, picked));
   b->dx[IN_SCATTER_SRC] = sq_tensor_give(&dsrc);
@@ -532,7 +526,7 @@ static sq_status masked_scatter_backward(sq_back *b) {
   }
   if (!sq__needs(b, IN_MASKED_SCATTER_SOURCE)) return SQ_OK;
   SQ_TRY(sq_index_select(flat, 0, places->numel, sq_data(places), &picked));
-  SQ_TRY(zeros_of(b, IN_MASKED_SCATTER_SOURCE, &dsource));
+  SQ_TRY(sq__zeros(b, IN_MASKED_SCATTER_SOURCE, &dsource));
   SQ_TRY(sq_view(dsource, 1, (int64_t[]){dsource->numel}, &row));
   SQ_TRY(sq_narrow(row, 0, 0, places->numel, 1, &part));
   SQ_TRY(sq_tensor_copy(part, picked));
@@ -625,7 +619,7 @@ static sq_status embedding_backward(sq_back *b) {
   SQ_OWN sq_tensor *dw = NULL, *rows = NULL, *padding = NULL;
   const sq_tensor *index = sq__saved(b, INDEX);
   int64_t pad = ((const looked_up *)sq__values(b))->padding;
-  SQ_TRY(zeros_of(b, IN_EMBEDDING_WEIGHT, &dw));
+  SQ_TRY(sq__zeros(b, IN_EMBEDDING_WEIGHT, &dw));
   SQ_TRY(sq_reshape(b->dy[0], 2, (int64_t[]){index->numel, dw->shape[1]}, &rows));
   SQ_TRY(sq_index_put(dw, 0, index->numel, sq_data(index), rows, true));
   if (pad >= 0) {

@@ -176,6 +176,9 @@ static inline void *sq__offset(const void *base, int64_t elements, size_t size) 
   return base ? (char *)base + (size_t)elements * size : NULL;
 }
 
+/* 0 in the shape and dtype of input i. [new | fails: nomem] */
+SQ_CHECKED sq_status sq__zeros(const sq_back *b, int i, sq_tensor **out);
+
 /* x in float: itself, or float32 for integers and bool. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__to_float(sq_tensor *x, sq_tensor **out);
 

@@ -139,8 +139,7 @@ static sq_status choose_backward(sq_back *b) {
   if (sq__saved(b, CHOSEN_X)) return choose_all_backward(b);
   const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *where = NULL, *dy = NULL;
-  SQ_TRY(
-      sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0, &dx));
+  SQ_TRY(sq__zeros(b, IN_X, &dx));
   SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, CHOSEN_PLACES), v->mask, &where));
   SQ_TRY(sq__unreduce(b, IN_X, b->dy[VALUES], v->mask, &dy));
   SQ_TRY(sq_scatter("max", dx, v->dim, where, dy, false));
@@ -446,8 +445,7 @@ static sq_status sort_backward(sq_back *b) {
   if (!b->dy[VALUES]) return SQ_OK;
   const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL;
-  SQ_TRY(
-      sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0, &dx));
+  SQ_TRY(sq__zeros(b, IN_X, &dx));
   SQ_TRY(sq_scatter("sort", dx, v->dim, sq__saved(b, SORTED_PLACES), b->dy[VALUES], false));
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;

@@ -188,14 +188,10 @@ static sq_status select_forward(sq_call *c) {
   return sq_select(c->in[IN_X], dim, at, &c->out[0]);
 }
 
-static sq_status zeros_like_input(const sq_back *b, sq_tensor **out) {
-  return sq_tensor_full(sq__in_dtype(b, IN_X), sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), 0, out);
-}
-
 static sq_status select_backward(sq_back *b) {
   const range *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *part = NULL;
-  SQ_TRY(zeros_like_input(b, &dx));
+  SQ_TRY(sq__zeros(b, IN_X, &dx));
   SQ_TRY(sq_select(dx, v->dim, v->start, &part));
   SQ_TRY(sq_tensor_copy(part, b->dy[0]));
   b->dx[IN_X] = sq_tensor_give(&dx);
@@ -212,7 +208,7 @@ static sq_status part(sq_call *c, int dim, int64_t start, int64_t length, int64_
 static sq_status part_backward(sq_back *b) {
   const range *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *there = NULL;
-  SQ_TRY(zeros_like_input(b, &dx));
+  SQ_TRY(sq__zeros(b, IN_X, &dx));
   SQ_TRY(sq_narrow(dx, v->dim, v->start, v->length, v->step, &there));
   SQ_TRY(sq_tensor_copy(there, b->dy[0]));
   b->dx[IN_X] = sq_tensor_give(&dx);

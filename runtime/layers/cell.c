@@ -4,10 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "autograd/op_args.h"
-#include "layers/layer.h"
-
-enum { RNN_GATES = 1, GRU_GATES = 3, LSTM_GATES = 4 };
+#include "layers/recurrent_priv.h"
 
 typedef struct cell {
   sq_layer base;
@@ -72,28 +69,6 @@ static sq_status as_batch(const sq_arg *x, sq_tensor **out) {
   return SQ_APPLY(unsqueeze, out, *x, SQ_D(0));
 }
 
-/* The op on x (1,B,I) and states (B,H), c for an LSTM; out: y, h and, likewise, c. */
-static sq_status run_op(const cell *self, sq_tensor *x, sq_tensor *h, sq_tensor *c,
-                        sq_tensor **out) {
-  const sq_named *e = self->base.entry;
-  bool bias = self->base.entries == 4;
-  const sq_arg w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor);
-  const sq_arg b_ih = SQ_T(bias ? e[2].tensor : NULL), b_hh = SQ_T(bias ? e[3].tensor : NULL);
-  switch (self->gates) {
-    case LSTM_GATES:
-      return SQ_APPLY(
-          lstm, out, [LSTM_X] = SQ_T(x), [LSTM_H0] = SQ_T(h), [LSTM_C0] = SQ_T(c),
-          [LSTM_W_IH] = w_ih, [LSTM_W_HH] = w_hh, [LSTM_B_IH] = b_ih, [LSTM_B_HH] = b_hh);
-    case GRU_GATES:
-      return SQ_APPLY(gru, out, [GRU_X] = SQ_T(x), [GRU_H0] = SQ_T(h), [GRU_W_IH] = w_ih,
-                      [GRU_W_HH] = w_hh, [GRU_B_IH] = b_ih, [GRU_B_HH] = b_hh);
-    default:
-      return SQ_APPLY(rnn, out, [RNN_X] = SQ_T(x), [RNN_H0] = SQ_T(h), [RNN_W_IH] = w_ih,
-                      [RNN_W_HH] = w_hh, [RNN_B_IH] = b_ih, [RNN_B_HH] = b_hh,
-                      [RNN_NONLINEARITY] = SQ_S(self->relu ? "relu" : "tanh"));
-  }
-}
-
 /* result[0..1] = h and c of a batch, without it where x had none. */
 static sq_status give(bool single, sq_tensor *const *result, sq_tensor **out) {
   for (int i = 0; i < 2 && result[i]; i++) {
@@ -118,7 +93,14 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
   if (self->gates == LSTM_GATES) SQ_TRY(as_batch(&arg[C], &c));
   SQ_TRY(SQ_APPLY(unsqueeze, &step, SQ_T(x), SQ_D(0)));
   sq_tensor *result[SQ_MAX_OUT] = {NULL, NULL, NULL};
-  SQ_TRY(run_op(self, step, h, c, result));
+  sq_sequence s = {.gates = self->gates,
+                   .relu = self->relu,
+                   .bias = l->entries == 4,
+                   .x = step,
+                   .h = h,
+                   .c = c,
+                   .weights = l->entry};
+  SQ_TRY(sq__run_sequence(&s, result));
   sq_status st = give(arg[X].tensor->ndim == 1, result + 1, out);
   for (int k = 0; k < SQ_MAX_OUT; k++) sq_tensor_drop(result[k]);
   return st;

@@ -6,9 +6,7 @@
 
 #include "autograd/op_args.h"
 #include "base/mem.h"
-#include "layers/layer.h"
-
-enum { RNN_GATES = 1, GRU_GATES = 3, LSTM_GATES = 4 };
+#include "layers/recurrent_priv.h"
 
 typedef struct recurrent {
   sq_layer base;
@@ -106,32 +104,47 @@ static sq_status check_state(const recurrent *r, const char *what, const sq_arg 
                  sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_shape_text(3, want, SQ_SHAPE_BUF));
 }
 
+sq_status sq__run_sequence(const sq_sequence *s, sq_tensor **out) {
+  const sq_named *e = s->weights;
+  const sq_arg x = SQ_T(s->x), h = SQ_T(s->h), w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor);
+  const sq_arg b_ih = SQ_T(s->bias ? e[2].tensor : NULL), b_hh = SQ_T(s->bias ? e[3].tensor : NULL);
+  const sq_arg batch_first = SQ_B(s->batch_first), reverse = SQ_B(s->reverse);
+  switch (s->gates) {
+    case LSTM_GATES:
+      return SQ_APPLY(lstm,
+                      out, [LSTM_X] = x, [LSTM_H0] = h, [LSTM_C0] = SQ_T(s->c), [LSTM_W_IH] = w_ih,
+                      [LSTM_W_HH] = w_hh, [LSTM_B_IH] = b_ih, [LSTM_B_HH] = b_hh,
+                      [LSTM_BATCH_FIRST] = batch_first, [LSTM_REVERSE] = reverse);
+    case GRU_GATES:
+      return SQ_APPLY(
+          gru,
+          out, [GRU_X] = x, [GRU_H0] = h, [GRU_W_IH] = w_ih, [GRU_W_HH] = w_hh, [GRU_B_IH] = b_ih,
+          [GRU_B_HH] = b_hh, [GRU_BATCH_FIRST] = batch_first, [GRU_REVERSE] = reverse);
+    default:
+      return SQ_APPLY(
+          rnn,
+          out, [RNN_X] = x, [RNN_H0] = h, [RNN_W_IH] = w_ih, [RNN_W_HH] = w_hh, [RNN_B_IH] = b_ih,
+          [RNN_B_HH] = b_hh, [RNN_NONLINEARITY] = SQ_S(s->relu ? "relu" : "tanh"),
+          [RNN_BATCH_FIRST] = batch_first, [RNN_REVERSE] = reverse);
+  }
+}
+
 /* One layer in one direction: out y, h and (for an LSTM) c. */
 static sq_status run_one(const recurrent *r, int64_t k, sq_tensor *x, const sq_arg *h0,
                          const sq_arg *c0, sq_tensor **out) {
   SQ_OWN sq_tensor *h = NULL, *c = NULL;
   SQ_TRY(state_of(h0, k, &h));
   SQ_TRY(state_of(c0, k, &c));
-  const sq_named *e = r->base.entry + k * (r->bias ? 4 : 2);
-  const sq_arg w_ih = SQ_T(e[0].tensor), w_hh = SQ_T(e[1].tensor);
-  const sq_arg b_ih = SQ_T(r->bias ? e[2].tensor : NULL), b_hh = SQ_T(r->bias ? e[3].tensor : NULL);
-  const sq_arg batch_first = SQ_B(r->batch_first), reverse = SQ_B(k % r->directions == 1);
-  switch (r->gates) {
-    case LSTM_GATES:
-      return SQ_APPLY(
-          lstm, out, [LSTM_X] = SQ_T(x), [LSTM_H0] = SQ_T(h), [LSTM_C0] = SQ_T(c),
-          [LSTM_W_IH] = w_ih, [LSTM_W_HH] = w_hh, [LSTM_B_IH] = b_ih, [LSTM_B_HH] = b_hh,
-          [LSTM_BATCH_FIRST] = batch_first, [LSTM_REVERSE] = reverse);
-    case GRU_GATES:
-      return SQ_APPLY(gru, out, [GRU_X] = SQ_T(x), [GRU_H0] = SQ_T(h), [GRU_W_IH] = w_ih,
-                      [GRU_W_HH] = w_hh, [GRU_B_IH] = b_ih, [GRU_B_HH] = b_hh,
-                      [GRU_BATCH_FIRST] = batch_first, [GRU_REVERSE] = reverse);
-    default:
-      return SQ_APPLY(rnn, out, [RNN_X] = SQ_T(x), [RNN_H0] = SQ_T(h), [RNN_W_IH] = w_ih,
-                      [RNN_W_HH] = w_hh, [RNN_B_IH] = b_ih, [RNN_B_HH] = b_hh,
-                      [RNN_NONLINEARITY] = SQ_S(r->relu ? "relu" : "tanh"),
-                      [RNN_BATCH_FIRST] = batch_first, [RNN_REVERSE] = reverse);
-  }
+  sq_sequence s = {.gates = r->gates,
+                   .relu = r->relu,
+                   .bias = r->bias,
+                   .batch_first = r->batch_first,
+                   .reverse = k % r->directions == 1,
+                   .x = x,
+                   .h = h,
+                   .c = c,
+                   .weights = r->base.entry + k * (r->bias ? 4 : 2)};
+  return sq__run_sequence(&s, out);
 }
 
 /* One layer: both directions side by side. Final states go into states[0] (h) and states[1] (c) at
