@@ -402,9 +402,9 @@ function rules.public_names(path, text, stems)
 end
 
 -- Class blocks of layers and optimizers are read side by side: the same slot has the same name.
-local SLOTS = {init = true, reset = true, forward = true, describe = true, read = true, update = true, uses = true}
+local SLOTS = {init = true, reset = true, forward = true, describe = true, update = true, uses = true}
 
--- {[path] = text} -> the static functions that two files of one room define: one name, one meaning.
+-- {[path] = text} -> the static functions that two files define: one name, one meaning.
 local function statics_twice(sources)
   local first, found, paths = {}, {}, {}
   for path in pairs(sources) do paths[#paths + 1] = path end
@@ -413,11 +413,10 @@ local function statics_twice(sources)
     local seen = {}
     for head in ("\n" .. bare(sources[path])):gmatch "\nstatic ([^;{}=]-)%b()%s*{" do
       local name = head:match "([%a_][%w_]*)%s*$"
-      local key = name and room_of(path) .. " " .. name
-      if key and not SLOTS[name] and not seen[key] then
-        seen[key] = true
-        if first[key] then found[#found + 1] = ("%s and %s define %s"):format(first[key], path, name) end
-        first[key] = first[key] or path
+      if name and not SLOTS[name] and not seen[name] then
+        seen[name] = true
+        if first[name] then found[#found + 1] = ("%s and %s define %s"):format(first[name], path, name) end
+        first[name] = first[name] or path
       end
     end
   end
@@ -634,15 +633,14 @@ describe("the house", function()
       function(path) return path:find "^bindings/%w+/[%w_]+%.h$" end)
   end)
 
-  it("has one static function of a name in a room", function()
+  it("has one static function of a name", function()
     local a, b = "static int f(int x) {\n  return x;\n}\n", "static sq_status SQ_X f(\n    int y) {\n}\n"
     assert.same({"runtime/a/a.c and runtime/a/b.c define f"}, statics_twice {["runtime/a/a.c"] = a, ["runtime/a/b.c"] = b})
-    assert.same({}, statics_twice {["runtime/a/a.c"] = a .. a, ["runtime/b/b.c"] = b, ["runtime/a/c.c"] = "static int f(int);"})
+    assert.same({}, statics_twice {["runtime/a/a.c"] = a .. a, ["runtime/b/c.c"] = "static int f(int);"})
     assert.same({}, statics_twice {["runtime/a/a.c"] = a:gsub("f", "init"), ["runtime/a/b.c"] = b:gsub("f", "init")})
     local sources = {}
     for _, path in ipairs(files) do
-      local room = path:find "%.c$" and room_of(path)
-      if room and room ~= "autograd" and room ~= "layers" and support.exists(path) then sources[path] = support.read(path) end
+      if path:find "%.c$" and room_of(path) and support.exists(path) then sources[path] = support.read(path) end
     end
     assert.same({}, statics_twice(sources))
   end)

@@ -13,7 +13,7 @@ void part_require(lua_State *L, const char *part) {
 }
 
 /* The part that defines `name` in the table `owner`, NULL where none does. [borrow] */
-static const char *part_of(const char *owner, const char *name) {
+static const char *find_part(const char *owner, const char *name) {
   for (const part_value *v = part_values; v->owner; v++)
     if (strcmp(v->owner, owner) == 0 && strcmp(v->name, name) == 0) return v->part;
   return NULL;
@@ -24,7 +24,7 @@ static int lazy_index(lua_State *L) {
   if (lua_type(L, 2) != LUA_TSTRING) return 0;
   const char *key = lua_tostring(L, 2), *owner = lua_tostring(L, lua_upvalueindex(1));
   if (key[0] == '_') return 0; /* libraries look for names of their own */
-  const char *part = part_of(owner, key);
+  const char *part = find_part(owner, key);
   if (!part) return bind_unknown_member(L, strncmp(owner, "sq.", 3) == 0 ? owner + 3 : owner, 1);
   part_require(L, part);
   if (lua_type(L, -1) == LUA_TTABLE && lua_getfield(L, -1, key) == LUA_TNIL) lua_pop(L, 1);

@@ -45,7 +45,7 @@ static sq_node *heap_pop(heap *h) {
 }
 
 /* *sum = *sum + value; the first value is taken over. [take value] */
-static sq_status accumulate(sq_tensor **sum, sq_tensor *value) {
+static sq_status add_to_sum(sq_tensor **sum, sq_tensor *value) {
   if (!*sum) {
     *sum = value;
     return SQ_OK;
@@ -61,7 +61,7 @@ static sq_status accumulate(sq_tensor **sum, sq_tensor *value) {
 
 /* A leaf's gradient owns its memory: scripts may change it in place. [take value] */
 static sq_status accumulate_leaf(sq_slot *slot, sq_tensor *value) {
-  if (slot->grad && sq_tensor_shared_dim(slot->grad) >= 0) return accumulate(&slot->grad, value);
+  if (slot->grad && sq_tensor_shared_dim(slot->grad) >= 0) return add_to_sum(&slot->grad, value);
   if (slot->grad) {
     sq_tensor *sum = slot->grad;
     sq_status st = sq_map_into(SQ_ELEM_add, (sq_tensor *[]){sum, value}, NULL, sum);
@@ -89,13 +89,13 @@ typedef struct run {
 } run;
 
 /* Sends a gradient along an edge. [take value] */
-static sq_status send(run *r, const sq_edge *e, sq_tensor *value) {
+static sq_status send_gradient(run *r, const sq_edge *e, sq_tensor *value) {
   if (e->slot && r->captured) {
     sq_status st = SQ_OK;
     for (int i = 0; i < r->captures && st == SQ_OK; i++) {
       const sq_meta *m = sq__meta_of(r->input[i]);
       if (m && !m->node && m->slot == e->slot)
-        st = accumulate(&r->captured[i], sq_tensor_keep(value));
+        st = add_to_sum(&r->captured[i], sq_tensor_keep(value));
     }
     sq_tensor_drop(value);
     return st;
@@ -111,7 +111,7 @@ static sq_status send(run *r, const sq_edge *e, sq_tensor *value) {
       return st;
     }
   }
-  return accumulate(&n->dy[e->index], value);
+  return add_to_sum(&n->dy[e->index], value);
 }
 
 /* Fails when an input of the node has got another dtype or shape: it can't take this gradient. */
@@ -184,7 +184,7 @@ static sq_status run_node(run *r, sq_node *n) {
   for (int i = 0; i < n->nin; i++) {
     if (!b.dx[i]) continue;
     if (st == SQ_OK && sq__needs(&b, i)) {
-      st = send(r, &n->edge[i], b.dx[i]);
+      st = send_gradient(r, &n->edge[i], b.dx[i]);
     } else {
       sq_tensor_drop(b.dx[i]);
     }
@@ -210,7 +210,7 @@ static sq_status run_all(run *r) {
 }
 
 /* The gradient that backward starts from. */
-static sq_status seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
+static sq_status make_seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
   if (!sq_requires_grad(t)) {
     return sq_fail(SQ_ESTATE,
                    "[backward] x requires no gradient: no tensor it was made from does, or it was "
@@ -233,13 +233,13 @@ static sq_status seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
 }
 
 /* Puts the seed of one output on the heap. */
-static sq_status start(run *r, sq_tensor *t, sq_tensor *grad) {
+static sq_status start_output(run *r, sq_tensor *t, sq_tensor *grad) {
   sq_tensor *first;
-  SQ_TRY(seed(t, grad, &first));
+  SQ_TRY(make_seed(t, grad, &first));
   sq_edge e;
   sq_status st = sq__edge_to(t, &e);
   if (st == SQ_OK) {
-    st = send(r, &e, first);
+    st = send_gradient(r, &e, first);
   } else {
     sq_tensor_drop(first);
   }
@@ -250,7 +250,7 @@ static sq_status start(run *r, sq_tensor *t, sq_tensor *grad) {
 
 sq_status sq_backward(sq_tensor *t, sq_tensor *grad, bool retain) {
   run r = {.retain = retain};
-  sq_status st = start(&r, t, grad);
+  sq_status st = start_output(&r, t, grad);
   sq_status ran = run_all(&r);
   return st != SQ_OK ? st : ran;
 }
@@ -278,7 +278,7 @@ sq_status sq_gradients(int outputs, sq_tensor *const *output, sq_tensor *const *
   run r = {.retain = retain, .captures = inputs, .input = input, .captured = out};
   sq_status st = SQ_OK;
   for (int k = 0; k < outputs && st == SQ_OK; k++)
-    st = start(&r, output[k], grads ? grads[k] : NULL);
+    st = start_output(&r, output[k], grads ? grads[k] : NULL);
   sq_status ran = run_all(&r);
   if (st == SQ_OK) st = ran;
   if (st == SQ_OK) st = check_captured(&r, allow_unused);

@@ -56,7 +56,7 @@ sq_status sq__want_float(const sq_call *c, int i) {
 }
 
 /* True when a gradient rule reads that operand. */
-static bool reads(const sq_call *c, char letter) {
+static bool rule_reads(const sq_call *c, char letter) {
   const sq_elem_rule *r = &c->op->impl->elem;
   for (int i = 0; i < c->nin; i++) {
     if (c->node->edge[i].node || c->node->edge[i].slot) {
@@ -68,9 +68,9 @@ static bool reads(const sq_call *c, char letter) {
 
 /* Saves y, a, b, c, d where a gradient rule reads them, the others as NULL. */
 static sq_status save_operands(sq_call *c) {
-  SQ_TRY(sq__save(c, Y, reads(c, 'y') ? c->out[0] : NULL));
+  SQ_TRY(sq__save(c, Y, rule_reads(c, 'y') ? c->out[0] : NULL));
   for (int i = 0; i < c->nin; i++)
-    SQ_TRY(sq__save(c, A + i, reads(c, (char)('a' + i)) ? c->in[i] : NULL));
+    SQ_TRY(sq__save(c, A + i, rule_reads(c, (char)('a' + i)) ? c->in[i] : NULL));
   return SQ_OK;
 }
 

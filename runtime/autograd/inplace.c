@@ -21,7 +21,7 @@ static sq_status check_inplace(const sq_op *op, sq_tensor *t) {
 
 /* After t's content became `result`'s: t takes over result's place in the graph, and what t is a
  * window on learns of it. NULL: it is a constant now. */
-static sq_status rebase(sq_tensor *t, sq_tensor *result) {
+static sq_status rebase_tensor(sq_tensor *t, sq_tensor *result) {
   const sq_meta *from = result ? sq__meta_of(result) : NULL;
   sq_meta *m = sq__meta_of(t);
   sq_tensor *viewed = sq__viewed(t);
@@ -101,7 +101,7 @@ static sq_status write_back(sq_call *c, sq_tensor *t) {
   SQ_OWN sq_tensor *result = NULL;
   SQ_TRY(in_dtype_of(t, c->out[0], &result));
   SQ_TRY(sq_tensor_copy(t, result));
-  return rebase(t, result);
+  return rebase_tensor(t, result);
 }
 
 sq_status sq_apply_inplace(sq_op_id id, int nargs, const sq_arg *args) {
@@ -113,7 +113,7 @@ sq_status sq_apply_inplace(sq_op_id id, int nargs, const sq_arg *args) {
   bool record = sq__wants_node(&call.c);
   sq_status st = SQ_OK;
   if (!record && write_into(&call.c, t, &st)) {
-    if (st == SQ_OK && sq_grad_enabled()) st = rebase(t, NULL);
+    if (st == SQ_OK && sq_grad_enabled()) st = rebase_tensor(t, NULL);
   } else {
     st = sq__call(&call.c, record);
     if (st == SQ_OK) st = write_back(&call.c, t);

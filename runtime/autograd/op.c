@@ -23,7 +23,7 @@ static int count_inputs(const sq_signature *s, const sq_arg *arg) {
   return n;
 }
 
-static sq_status make_room(const sq_signature *s, sq_inputs *x) {
+static sq_status make_input_room(const sq_signature *s, sq_inputs *x) {
   int total = count_inputs(s, x->arg);
   if (total > SQ_FEW_INPUTS) {
     void *block;
@@ -165,7 +165,7 @@ bool sq__wants_node(const sq_call *c) {
 }
 
 /* Hangs the node on the results. */
-static sq_status attach(sq_call *c) {
+static sq_status attach_node(sq_call *c) {
   if (c->op->impl->view && sq_grad_enabled()) SQ_TRY(sq__note_view(c->out[0], c->in[0]));
   for (int k = 0; c->node && k < SQ_MAX_OUT; k++) {
     if (c->out[k] && sq_is_float(c->out[k]->dtype)) SQ_TRY(sq__set_node(c->out[k], c->node, k));
@@ -177,7 +177,7 @@ sq_status sq__call(sq_call *c, bool record) {
   if (record) SQ_TRY(sq__node_new(c->op, c->nin, c->in, &c->node));
   sq_status (*forward)(sq_call * c) = c->op->impl->forward;
   sq_status st = sq__watching ? sq__watch_forward(c, forward) : forward(c);
-  if (st == SQ_OK) st = attach(c);
+  if (st == SQ_OK) st = attach_node(c);
   sq__node_drop(c->node);
   for (int k = 0; k < SQ_MAX_OUT && st != SQ_OK; k++) {
     sq_tensor_drop(c->out[k]);
@@ -194,7 +194,7 @@ sq_status sq__prepare(const sq_op *op, int nargs, const sq_arg *args, sq_prepare
   x->in = x->few;
   x->made = x->few + SQ_FEW_INPUTS;
   SQ_TRY(sq_signature_complete(s, op->name, nargs, args, x->arg));
-  SQ_TRY(make_room(s, x));
+  SQ_TRY(make_input_room(s, x));
   gather_inputs(s, x);
   sq_status st = settle_dtypes(op, s, x);
   if (st == SQ_OK) st = check_dtypes(op, x);

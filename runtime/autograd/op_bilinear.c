@@ -29,7 +29,7 @@ static sq_status check_bilinear(const sq_call *c) {
 }
 
 /* x (...,n) as rows (N,1,n), and the weight (O,I,J) as (I,O J). */
-static sq_status as_rows(sq_tensor *x, sq_tensor **out) {
+static sq_status as_batch_rows(sq_tensor *x, sq_tensor **out) {
   int64_t n = x->shape[x->ndim - 1], rows = 1;
   for (int i = 0; i < x->ndim - 1; i++) rows *= x->shape[i];
   return sq_reshape(x, 3, (int64_t[]){rows, 1, n}, out);
@@ -62,8 +62,8 @@ static sq_status bilinear_forward(sq_call *c) {
   int64_t shape[SQ_MAX_DIMS];
   memcpy(shape, x1->shape, sizeof shape);
   shape[x1->ndim - 1] = c->in[IN_BILINEAR_WEIGHT]->shape[0];
-  SQ_TRY(as_rows(c->in[IN_BILINEAR_X1], &a));
-  SQ_TRY(as_rows(c->in[IN_BILINEAR_X2], &b));
+  SQ_TRY(as_batch_rows(c->in[IN_BILINEAR_X1], &a));
+  SQ_TRY(as_batch_rows(c->in[IN_BILINEAR_X2], &b));
   SQ_TRY(half_product(a, c->in[IN_BILINEAR_WEIGHT], &half));
   SQ_TRY(sq_map("bilinear", SQ_ELEM_mul, (sq_tensor *[]){half, b}, NULL, &each));
   SQ_TRY(sq_sum(each, 4, false, &y));
@@ -80,7 +80,7 @@ static sq_status bilinear_forward(sq_call *c) {
 }
 
 /* g (N,O,1) x2 (N,1,J) as (N,O J): what x1 and the weights meet. */
-static sq_status outer(sq_tensor *g, sq_tensor *b, sq_tensor **out) {
+static sq_status outer_product(sq_tensor *g, sq_tensor *b, sq_tensor **out) {
   SQ_OWN sq_tensor *each = NULL;
   SQ_TRY(sq_map("bilinear", SQ_ELEM_mul, (sq_tensor *[]){g, b}, NULL, &each));
   return sq_reshape(each, 2, (int64_t[]){each->shape[0], each->shape[1] * each->shape[2]}, out);
@@ -106,10 +106,10 @@ static sq_status give_left(sq_back *b, sq_tensor *met, sq_tensor *a, sq_tensor *
 static sq_status bilinear_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL, *a = NULL, *x2 = NULL, *met = NULL, *half = NULL, *dx2 = NULL;
   sq_tensor *w = sq__saved(b, WEIGHT);
-  SQ_TRY(as_rows(sq__saved(b, X1), &a));
-  SQ_TRY(as_rows(sq__saved(b, X2), &x2));
+  SQ_TRY(as_batch_rows(sq__saved(b, X1), &a));
+  SQ_TRY(as_batch_rows(sq__saved(b, X2), &x2));
   SQ_TRY(sq_reshape(b->dy[0], 3, (int64_t[]){a->shape[0], w->shape[0], 1}, &g));
-  SQ_TRY(outer(g, x2, &met));
+  SQ_TRY(outer_product(g, x2, &met));
   SQ_TRY(give_left(b, met, a, w));
   if (sq__needs(b, IN_BILINEAR_X2)) {
     SQ_TRY(half_product(a, w, &half));

@@ -33,13 +33,13 @@ SQ_ALIKE(CONV1D_DILATION, CONV2D_DILATION);
 SQ_ALIKE(CONV1D_GROUPS, CONV2D_GROUPS);
 
 /* An int stands for across, down being 1 (or 0, for padding). */
-static void read_pair(const sq_arg *a, int64_t down, int64_t *pair) {
+static void read_lone_or_pair(const sq_arg *a, int64_t down, int64_t *pair) {
   pair[0] = a->kind == SQ_ARG_PAIR ? a->ints.v[0] : down;
   pair[1] = a->kind == SQ_ARG_PAIR ? a->ints.v[1] : a->integer;
 }
 
 /* t as images of a batch: a batch of one put in front, rows of height 1. */
-static sq_status lift(const settings *s, sq_tensor *t, bool batch, sq_tensor **out) {
+static sq_status lift_to_images(const settings *s, sq_tensor *t, bool batch, sq_tensor **out) {
   SQ_OWN sq_tensor *wide = NULL;
   if (s->row) {
     SQ_TRY(sq_unsqueeze(t, t->ndim - 1, &wide));
@@ -52,13 +52,13 @@ static sq_status lift(const settings *s, sq_tensor *t, bool batch, sq_tensor **o
 }
 
 /* The way back, for a contiguous result. */
-static sq_status lower(const settings *s, sq_tensor *t, sq_tensor **out) {
+static sq_status lower_from_images(const settings *s, sq_tensor *t, sq_tensor **out) {
   unsigned mask = (s->lone ? 1u : 0u) | (s->row ? 1u << (t->ndim - 2) : 0u);
   return sq_squeeze(t, mask, out);
 }
 
 /* y += bias, by channel. */
-static sq_status add_bias(sq_tensor *y, sq_tensor *bias) {
+static sq_status add_channel_bias(sq_tensor *y, sq_tensor *bias) {
   if (!bias) return SQ_OK;
   SQ_OWN sq_tensor *wide = NULL;
   SQ_TRY(sq_reshape(bias, 3, (int64_t[]){bias->numel, 1, 1}, &wide));
@@ -124,22 +124,22 @@ static sq_status conv_forward(sq_call *c, int dims) {
   settings s = {.lone = c->in[IN_X]->ndim == dims + 1,
                 .row = dims == 1,
                 .groups = c->arg[CONV2D_GROUPS].integer};
-  read_pair(&c->arg[CONV2D_STRIDE], 1, s.stride);
-  read_pair(&c->arg[CONV2D_DILATION], 1, s.dilation);
+  read_lone_or_pair(&c->arg[CONV2D_STRIDE], 1, s.stride);
+  read_lone_or_pair(&c->arg[CONV2D_DILATION], 1, s.dilation);
   SQ_OWN sq_tensor *x4 = NULL, *w4 = NULL, *y = NULL;
   sq_conv g;
-  SQ_TRY(lift(&s, c->in[IN_X], true, &x4));
-  SQ_TRY(lift(&s, c->in[IN_CONV2D_WEIGHT], false, &w4));
+  SQ_TRY(lift_to_images(&s, c->in[IN_X], true, &x4));
+  SQ_TRY(lift_to_images(&s, c->in[IN_CONV2D_WEIGHT], false, &w4));
   if (c->arg[CONV2D_PADDING].kind == SQ_ARG_STRING) {
     SQ_TRY(pad_same(c, w4, &s));
   } else {
-    read_pair(&c->arg[CONV2D_PADDING], 0, s.padding);
+    read_lone_or_pair(&c->arg[CONV2D_PADDING], 0, s.padding);
   }
   SQ_TRY(conv_shape(c->op->name, &s, x4, w4, &g));
   SQ_TRY(sq_conv_forward(&g, x4, w4, &y));
-  SQ_TRY(add_bias(y, c->in[IN_CONV2D_BIAS]));
+  SQ_TRY(add_channel_bias(y, c->in[IN_CONV2D_BIAS]));
   SQ_TRY(save_conv(c, &s));
-  return lower(&s, y, &c->out[0]);
+  return lower_from_images(&s, y, &c->out[0]);
 }
 
 static sq_status conv1d_forward(sq_call *c) { return conv_forward(c, 1); }
@@ -153,14 +153,14 @@ static sq_status conv_backward(sq_back *b) {
   const settings *s = sq__values(b);
   SQ_OWN sq_tensor *x = NULL, *w = NULL, *dy = NULL, *dx = NULL, *dw = NULL;
   sq_conv g;
-  SQ_TRY(lift(s, sq__saved(b, CONV_X), true, &x));
-  SQ_TRY(lift(s, sq__saved(b, CONV_WEIGHT), false, &w));
-  SQ_TRY(lift(s, b->dy[0], true, &dy));
+  SQ_TRY(lift_to_images(s, sq__saved(b, CONV_X), true, &x));
+  SQ_TRY(lift_to_images(s, sq__saved(b, CONV_WEIGHT), false, &w));
+  SQ_TRY(lift_to_images(s, b->dy[0], true, &dy));
   SQ_TRY(conv_shape("conv", s, x, w, &g));
   SQ_TRY(give_bias(b, dy));
   if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_conv_input(&g, dy, w, &dx));
-    SQ_TRY(lower(s, dx, &b->dx[IN_X]));
+    SQ_TRY(lower_from_images(s, dx, &b->dx[IN_X]));
   }
   if (!sq__needs(b, IN_CONV2D_WEIGHT)) return SQ_OK;
   SQ_TRY(sq_conv_weight(&g, x, dy, &dw));
@@ -211,18 +211,18 @@ static sq_status conv_transpose2d_forward(sq_call *c) {
   int64_t groups = c->arg[CONV_TRANSPOSE2D_GROUPS].integer;
   SQ_TRY(check_conv(c, 2, w->ndim == 4 ? w->shape[1] * groups : 0));
   settings s = {.lone = c->in[IN_X]->ndim == 3, .groups = groups};
-  read_pair(&c->arg[CONV_TRANSPOSE2D_STRIDE], 1, s.stride);
-  read_pair(&c->arg[CONV_TRANSPOSE2D_PADDING], 0, s.padding);
-  read_pair(&c->arg[CONV_TRANSPOSE2D_OUTPUT_PADDING], 0, s.more);
-  read_pair(&c->arg[CONV_TRANSPOSE2D_DILATION], 1, s.dilation);
+  read_lone_or_pair(&c->arg[CONV_TRANSPOSE2D_STRIDE], 1, s.stride);
+  read_lone_or_pair(&c->arg[CONV_TRANSPOSE2D_PADDING], 0, s.padding);
+  read_lone_or_pair(&c->arg[CONV_TRANSPOSE2D_OUTPUT_PADDING], 0, s.more);
+  read_lone_or_pair(&c->arg[CONV_TRANSPOSE2D_DILATION], 1, s.dilation);
   SQ_OWN sq_tensor *x = NULL, *y = NULL;
   sq_conv g;
-  SQ_TRY(lift(&s, c->in[IN_X], true, &x));
+  SQ_TRY(lift_to_images(&s, c->in[IN_X], true, &x));
   SQ_TRY(transposed_shape(&s, x, c->in[IN_CONV_TRANSPOSE2D_WEIGHT], &g));
   SQ_TRY(sq_conv_input(&g, x, c->in[IN_CONV_TRANSPOSE2D_WEIGHT], &y));
-  SQ_TRY(add_bias(y, c->in[IN_CONV_TRANSPOSE2D_BIAS]));
+  SQ_TRY(add_channel_bias(y, c->in[IN_CONV_TRANSPOSE2D_BIAS]));
   SQ_TRY(save_conv(c, &s));
-  return lower(&s, y, &c->out[0]);
+  return lower_from_images(&s, y, &c->out[0]);
 }
 
 static sq_status conv_transpose2d_backward(sq_back *b) {
@@ -230,13 +230,13 @@ static sq_status conv_transpose2d_backward(sq_back *b) {
   SQ_OWN sq_tensor *x = NULL, *dy = NULL, *dx = NULL;
   sq_tensor *w = sq__saved(b, CONV_WEIGHT);
   sq_conv g;
-  SQ_TRY(lift(s, sq__saved(b, CONV_X), true, &x));
-  SQ_TRY(lift(s, b->dy[0], true, &dy));
+  SQ_TRY(lift_to_images(s, sq__saved(b, CONV_X), true, &x));
+  SQ_TRY(lift_to_images(s, b->dy[0], true, &dy));
   SQ_TRY(transposed_shape(s, x, w, &g));
   SQ_TRY(give_bias(b, dy));
   if (sq__needs(b, IN_X)) {
     SQ_TRY(sq_conv_forward(&g, dy, w, &dx));
-    SQ_TRY(lower(s, dx, &b->dx[IN_X]));
+    SQ_TRY(lower_from_images(s, dx, &b->dx[IN_X]));
   }
   return sq__needs(b, IN_CONV_TRANSPOSE2D_WEIGHT)
              ? sq_conv_weight(&g, dy, x, &b->dx[IN_CONV_TRANSPOSE2D_WEIGHT])
@@ -248,8 +248,8 @@ const sq_op_impl sq__op_conv_transpose2d = {
 /* --- pooling -------------------------------------------------------------------------------- */
 
 /* How many windows fit; with ceil also one that begins inside and ends outside. */
-static int64_t windows(int64_t size, int64_t taps, int64_t stride, int64_t padding,
-                       int64_t dilation, bool ceil) {
+static int64_t count_windows(int64_t size, int64_t taps, int64_t stride, int64_t padding,
+                             int64_t dilation, bool ceil) {
   int64_t room = size + 2 * padding - dilation * (taps - 1) - 1;
   if (room < 0) return 0;
   int64_t n = (room + (ceil ? stride - 1 : 0)) / stride + 1;
@@ -281,8 +281,8 @@ static sq_status read_windows(const sq_call *c, const int64_t *dilation, bool ce
   int64_t Y = x->shape[n - 2], X = x->shape[n - 1],
           C = n == 4 ? x->shape[0] * x->shape[1] : x->shape[0];
   *w = (sq_window){C, Y, X, k[0], k[1], s[0], s[1], p[0], p[1], dilation[0], dilation[1], 0, 0};
-  w->OY = windows(Y, k[0], s[0], p[0], dilation[0], ceil);
-  w->OX = windows(X, k[1], s[1], p[1], dilation[1], ceil);
+  w->OY = count_windows(Y, k[0], s[0], p[0], dilation[0], ceil);
+  w->OX = count_windows(X, k[1], s[1], p[1], dilation[1], ceil);
   /* taps further apart than the plane is long could all miss it */
   bool hits = (k[0] == 1 || dilation[0] <= Y) && (k[1] == 1 || dilation[1] <= X);
   if (w->OY > 0 && w->OX > 0 && hits) return SQ_OK;
@@ -355,7 +355,7 @@ SQ_ALIKE(AVG_POOL2D_KERNEL_SIZE, MAX_POOL2D_KERNEL_SIZE);
 SQ_ALIKE(AVG_POOL2D_STRIDE, MAX_POOL2D_STRIDE);
 SQ_ALIKE(AVG_POOL2D_PADDING, MAX_POOL2D_PADDING);
 
-static sq_status pool(sq_call *c, const sq_window *w, bool average, bool pads) {
+static sq_status pool_windows(sq_call *c, const sq_window *w, bool average, bool pads) {
   SQ_OWN sq_tensor *x = NULL, *y = NULL, *where = NULL;
   int64_t shape[SQ_MAX_DIMS];
   int n = c->in[IN_X]->ndim;
@@ -393,7 +393,7 @@ static sq_status max_pool2d_forward(sq_call *c) {
   sq_window w;
   SQ_TRY(
       read_windows(c, c->arg[MAX_POOL2D_DILATION].ints.v, c->arg[MAX_POOL2D_CEIL_MODE].flag, &w));
-  return pool(c, &w, false, false);
+  return pool_windows(c, &w, false, false);
 }
 const sq_op_impl sq__op_max_pool2d = {
     .forward = max_pool2d_forward, .backward = pool_backward, .functional = true};
@@ -402,7 +402,7 @@ const sq_op_impl sq__op_max_pool2d = {
 static sq_status avg_pool2d_forward(sq_call *c) {
   sq_window w;
   SQ_TRY(read_windows(c, (int64_t[]){1, 1}, c->arg[AVG_POOL2D_CEIL_MODE].flag, &w));
-  return pool(c, &w, true, c->arg[AVG_POOL2D_COUNT_INCLUDE_PAD].flag);
+  return pool_windows(c, &w, true, c->arg[AVG_POOL2D_COUNT_INCLUDE_PAD].flag);
 }
 const sq_op_impl sq__op_avg_pool2d = {
     .forward = avg_pool2d_forward, .backward = pool_backward, .functional = true};

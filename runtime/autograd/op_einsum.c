@@ -24,8 +24,8 @@ static sq_status einsum_forward(sq_call *c) {
 
 /* The labels of operand k, once each, that dy or another operand has as well and that it does not
  * broadcast: what its gradient is computed over. */
-static sq_term reachable(const sq_tensor *x, const sq_term *mine, int n, const sq_term *others,
-                         sq_tensor *const *in) {
+static sq_term reachable_labels(const sq_tensor *x, const sq_term *mine, int n,
+                                const sq_term *others, sq_tensor *const *in) {
   sq_term result = {0};
   for (int i = 0; i < mine->n; i++) {
     char l = mine->label[i];
@@ -42,7 +42,8 @@ static sq_term reachable(const sq_tensor *x, const sq_term *mine, int n, const s
 }
 
 /* g, over some of the labels `once`, as a tensor that broadcasts to one over all of them. */
-static sq_status align(sq_tensor *g, const sq_term *have, const sq_term *once, sq_tensor **out) {
+static sq_status align_labels(sq_tensor *g, const sq_term *have, const sq_term *once,
+                              sq_tensor **out) {
   int64_t shape[SQ_MAX_DIMS];
   for (int i = 0; i < once->n; i++) { /* `have` is in the order of `once` */
     int at = sq_term_find(have, once->label[i]);
@@ -61,12 +62,12 @@ static sq_status operand_backward(sq_back *b, int k) {
     terms[others] = v->term[j];
     in[others++] = sq__saved(b, j);
   }
-  sq_term have = reachable(x, &v->term[k], n, terms, in);
+  sq_term have = reachable_labels(x, &v->term[k], n, terms, in);
   SQ_OWN sq_tensor *g = NULL, *aligned = NULL, *dx = NULL, *window = NULL;
   SQ_TRY(sq_einsum(n, terms, in, &have, &g));
   SQ_TRY(sq_tensor_full(x->dtype, x->ndim, x->shape, 0, &dx));
   SQ_TRY(sq_einsum_diagonal(dx, &v->term[k], &once, &window));
-  SQ_TRY(align(g, &have, &once, &aligned));
+  SQ_TRY(align_labels(g, &have, &once, &aligned));
   SQ_TRY(sq_tensor_copy(window, aligned));
   b->dx[k] = sq_tensor_give(&dx);
   return SQ_OK;

@@ -42,7 +42,7 @@ static sq_elem sum_kernel(const sq_call *c, double sign, double *factor) {
   return alpha != 1 ? SQ_ELEM_add_scaled : sign > 0 ? SQ_ELEM_add : SQ_ELEM_sub;
 }
 
-static sq_status sum_forward(sq_call *c, double sign) {
+static sq_status add_sub_forward(sq_call *c, double sign) {
   SQ_OWN sq_tensor *b = NULL;
   double factor;
   SQ_TRY(times_alpha(c, &b));
@@ -62,7 +62,7 @@ static sq_status sum_into(sq_call *c, double sign) {
 }
 
 /* y = a + alpha b;  da = dy, db = alpha dy */
-static sq_status add_forward(sq_call *c) { return sum_forward(c, 1); }
+static sq_status add_forward(sq_call *c) { return add_sub_forward(c, 1); }
 static sq_status add_into(sq_call *c) { return sum_into(c, 1); }
 
 /* What is subtracted or subtracted from must be no bool: it would become a number unasked. */
@@ -80,7 +80,7 @@ static sq_status check_no_bool(const sq_call *c) {
 /* y = a - alpha b;  da = dy, db = -alpha dy */
 static sq_status sub_forward(sq_call *c) {
   SQ_TRY(check_no_bool(c));
-  return sum_forward(c, -1);
+  return add_sub_forward(c, -1);
 }
 
 static sq_status sub_into(sq_call *c) {
@@ -88,7 +88,7 @@ static sq_status sub_into(sq_call *c) {
   return sum_into(c, -1);
 }
 
-static sq_status sum_backward(sq_back *b) {
+static sq_status add_sub_backward(sq_back *b) {
   if (sq__needs(b, IN_X)) SQ_TRY(sq__give(b, IN_X, sq_tensor_keep(b->dy[0])));
   if (!sq__needs(b, IN_ADD_OTHER)) return SQ_OK;
   double factor = ((const sum_factor *)sq__values(b))->b;
@@ -99,12 +99,12 @@ static sq_status sum_backward(sq_back *b) {
 }
 
 const sq_op_impl sq__op_add = {.forward = add_forward,
-                               .backward = sum_backward,
+                               .backward = add_sub_backward,
                                .into = add_into,
                                .inplace = true,
                                .promotes = SQ_ALL_INPUTS};
 const sq_op_impl sq__op_sub = {.forward = sub_forward,
-                               .backward = sum_backward,
+                               .backward = add_sub_backward,
                                .into = sub_into,
                                .inplace = true,
                                .promotes = SQ_ALL_INPUTS};
@@ -515,16 +515,16 @@ SQ_ALIKE(IN_LOGICAL_OR_OTHER, IN_LOGICAL_AND_OTHER);
 SQ_ALIKE(IN_LOGICAL_XOR_OTHER, IN_LOGICAL_AND_OTHER);
 
 /* Both, or one of them, as bool: the lesser or the greater of 0 and 1. */
-static sq_status logical(sq_call *c, sq_elem kernel) {
+static sq_status run_logical(sq_call *c, sq_elem kernel) {
   SQ_OWN sq_tensor *a = NULL, *b = NULL;
   SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &c->in[IN_X], NULL, &a));
   SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &c->in[IN_LOGICAL_AND_OTHER], NULL, &b));
   return sq_map(c->op->name, kernel, (sq_tensor *[]){a, b}, NULL, &c->out[0]);
 }
 
-static sq_status logical_and_forward(sq_call *c) { return logical(c, SQ_ELEM_minimum); }
-static sq_status logical_xor_forward(sq_call *c) { return logical(c, SQ_ELEM_bit_xor); }
-static sq_status logical_or_forward(sq_call *c) { return logical(c, SQ_ELEM_maximum); }
+static sq_status logical_and_forward(sq_call *c) { return run_logical(c, SQ_ELEM_minimum); }
+static sq_status logical_xor_forward(sq_call *c) { return run_logical(c, SQ_ELEM_bit_xor); }
+static sq_status logical_or_forward(sq_call *c) { return run_logical(c, SQ_ELEM_maximum); }
 const sq_op_impl sq__op_logical_and = {
     .forward = logical_and_forward, .into = test_into, .inplace = true, .mixed = true};
 const sq_op_impl sq__op_logical_or = {

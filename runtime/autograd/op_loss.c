@@ -129,7 +129,7 @@ typedef struct rows_job {
 } rows_job;
 
 /* The rows of a tile. */
-static sq_cross_entropy rows_of(const rows_job *j, int64_t tile) {
+static sq_cross_entropy class_rows_of(const rows_job *j, int64_t tile) {
   sq_cross_entropy part = j->all;
   int64_t first = tile * j->per_tile, row = first * part.C;
   part.B = sq_tile_size(j->all.B, j->per_tile, tile);
@@ -143,17 +143,17 @@ static sq_cross_entropy rows_of(const rows_job *j, int64_t tile) {
 
 static void forward_tile(int64_t tile, void *context) {
   const rows_job *j = context;
-  sq_cross_entropy part = rows_of(j, tile);
+  sq_cross_entropy part = class_rows_of(j, tile);
   j->kern->cross_entropy(&part);
 }
 
 static void backward_tile(int64_t tile, void *context) {
   const rows_job *j = context;
-  sq_cross_entropy part = rows_of(j, tile);
+  sq_cross_entropy part = class_rows_of(j, tile);
   j->kern->cross_entropy_back(&part);
 }
 
-static sq_status run_rows(sq_dtype dtype, const sq_cross_entropy *all, sq_tile_fn *tile) {
+static sq_status run_class_rows(sq_dtype dtype, const sq_cross_entropy *all, sq_tile_fn *tile) {
   rows_job j = {sq_kern_of(dtype), sq_dtype_size(dtype), sq_per_tile(all->C, SQ_TILE), *all};
   if (all->B * all->C == 0) return SQ_OK;
   sq_parallel(sq_tiles(all->B, j.per_tile), 3 * all->B * all->C, tile, &j);
@@ -228,8 +228,8 @@ static sq_status check_distribution(const sq_call *c) {
 }
 
 /* t scaled by `factor`, plus `more`, times w (C) along dim `dim`; w may be NULL. */
-static sq_status weigh(sq_tensor *t, double factor, double more, sq_tensor *w, int dim,
-                       sq_tensor **out) {
+static sq_status weigh_terms(sq_tensor *t, double factor, double more, sq_tensor *w, int dim,
+                             sq_tensor **out) {
   SQ_OWN sq_tensor *scaled = NULL, *constant = NULL, *moved = NULL, *wide = NULL;
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_scale, &t, &factor, &scaled));
   SQ_TRY(sq_tensor_scalar(t->dtype, more, &constant));
@@ -253,7 +253,8 @@ static sq_status distribution_forward(sq_call *c, double smoothing) {
   double classes = (double)x->shape[dim];
   SQ_OWN sq_tensor *log_p = NULL, *q = NULL, *terms = NULL, *sum = NULL, *each = NULL;
   SQ_TRY(sq_along_dim(SQ_ALONG_LOG_SOFTMAX, &x, dim, &log_p));
-  SQ_TRY(weigh(c->in[IN_TARGET], 1 - smoothing, smoothing / classes, c->in[IN_WEIGHT], dim, &q));
+  SQ_TRY(
+      weigh_terms(c->in[IN_TARGET], 1 - smoothing, smoothing / classes, c->in[IN_WEIGHT], dim, &q));
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){log_p, q}, NULL, &terms));
   SQ_TRY(sq_sum(terms, 1u << dim, false, &sum));
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_neg, &sum, NULL, &each));
@@ -285,7 +286,7 @@ static sq_status distribution_backward(sq_back *b) {
   }
   if (!sq__needs(b, IN_TARGET)) return SQ_OK;
   SQ_OWN sq_tensor *weighed = NULL;
-  SQ_TRY(weigh(log_p, 1 - v->smoothing, 0, sq__saved(b, TARGET_WEIGHT), v->dim, &weighed));
+  SQ_TRY(weigh_terms(log_p, 1 - v->smoothing, 0, sq__saved(b, TARGET_WEIGHT), v->dim, &weighed));
   SQ_TRY(sq_map("cross_entropy", SQ_ELEM_mul, (sq_tensor *[]){weighed, minus}, NULL, &value));
   return sq__give(b, IN_TARGET, value);
 }
@@ -315,7 +316,7 @@ static sq_status cross_entropy_forward(sq_call *c) {
                           .t = sq_data(t),
                           .p = sq_data(p),
                           .loss = sq_data(each)};
-  SQ_TRY(run_rows(x->dtype, &all, forward_tile));
+  SQ_TRY(run_class_rows(x->dtype, &all, forward_tile));
   char reduction = reduction_of(c, CROSS_ENTROPY_REDUCTION);
   double total = reduction == 'm' ? total_weight(t, w, ignore) : 1;
   SQ_TRY(sq__save(c, ROWS_P, p));
@@ -345,7 +346,7 @@ static sq_status cross_entropy_backward(sq_back *b) {
                           .weight = sq__data_or_null(w),
                           .t = sq_data(sq__saved(b, ROWS_CLASSES)),
                           .dx = sq_data(dx)};
-  SQ_TRY(run_rows(p->dtype, &all, backward_tile));
+  SQ_TRY(run_class_rows(p->dtype, &all, backward_tile));
   return from_class_rows(dx, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), &b->dx[IN_INPUT]);
 }
 const sq_op_impl sq__op_cross_entropy = {.forward = cross_entropy_forward,
@@ -569,7 +570,7 @@ const sq_op_impl sq__op_smooth_l1_loss = {.forward = smooth_l1_loss_forward,
                                           .functional = true};
 
 /* y = kernel(a, b). */
-static sq_status two(sq_elem kernel, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
+static sq_status map_two(sq_elem kernel, sq_tensor *a, sq_tensor *b, sq_tensor **out) {
   return sq_map("loss", kernel, (sq_tensor *[]){a, b}, NULL, out);
 }
 
@@ -610,11 +611,11 @@ static sq_status bounded_log(sq_tensor *x, sq_tensor **out) {
 static sq_status bce_target_back(sq_tensor *g, sq_tensor *x, sq_tensor **out) {
   SQ_OWN sq_tensor *one = NULL, *rest = NULL, *a = NULL, *z = NULL, *difference = NULL;
   SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
-  SQ_TRY(two(SQ_ELEM_sub, one, x, &rest));
+  SQ_TRY(map_two(SQ_ELEM_sub, one, x, &rest));
   SQ_TRY(bounded_log(rest, &a));
   SQ_TRY(bounded_log(x, &z));
-  SQ_TRY(two(SQ_ELEM_sub, a, z, &difference));
-  return two(SQ_ELEM_mul, difference, g, out);
+  SQ_TRY(map_two(SQ_ELEM_sub, a, z, &difference));
+  return map_two(SQ_ELEM_mul, difference, g, out);
 }
 
 static sq_status binary_cross_entropy_backward(sq_back *b) {
@@ -633,28 +634,28 @@ const sq_op_impl sq__op_binary_cross_entropy = {.forward = binary_cross_entropy_
 static sq_status positive_weight(sq_tensor *q, sq_tensor *t, sq_tensor **out) {
   SQ_OWN sq_tensor *one = NULL, *less = NULL, *part = NULL;
   SQ_TRY(sq_tensor_scalar(t->dtype, 1, &one));
-  SQ_TRY(two(SQ_ELEM_sub, q, one, &less));
-  SQ_TRY(two(SQ_ELEM_mul, t, less, &part));
-  return two(SQ_ELEM_add, part, one, out);
+  SQ_TRY(map_two(SQ_ELEM_sub, q, one, &less));
+  SQ_TRY(map_two(SQ_ELEM_mul, t, less, &part));
+  return map_two(SQ_ELEM_add, part, one, out);
 }
 
 /* log(1 + e^-x): the loss of a target 1. */
 static sq_status softplus_of_minus(sq_tensor *x, sq_tensor **out) {
   SQ_OWN sq_tensor *one = NULL;
   SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
-  return two(SQ_ELEM_bce_logits, x, one, out);
+  return map_two(SQ_ELEM_bce_logits, x, one, out);
 }
 
 /* With pos_weight q: (1-t) x + (1 + (q-1) t) log(1 + e^-x). */
 static sq_status weighted_logits(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_tensor **out) {
   SQ_OWN sq_tensor *one = NULL, *rest = NULL, *line = NULL, *w = NULL, *soft = NULL, *bend = NULL;
   SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
-  SQ_TRY(two(SQ_ELEM_sub, one, t, &rest));
-  SQ_TRY(two(SQ_ELEM_mul, rest, x, &line));
+  SQ_TRY(map_two(SQ_ELEM_sub, one, t, &rest));
+  SQ_TRY(map_two(SQ_ELEM_mul, rest, x, &line));
   SQ_TRY(positive_weight(q, t, &w));
   SQ_TRY(softplus_of_minus(x, &soft));
-  SQ_TRY(two(SQ_ELEM_mul, w, soft, &bend));
-  return two(SQ_ELEM_add, line, bend, out);
+  SQ_TRY(map_two(SQ_ELEM_mul, w, soft, &bend));
+  return map_two(SQ_ELEM_add, line, bend, out);
 }
 
 /* w (max(x,0) - x t + log(1 + e^-|x|));  dx = w (sigmoid(x) - t) dy, dt = -w x dy.  With pos_weight
@@ -670,7 +671,7 @@ static sq_status binary_cross_entropy_with_logits_forward(sq_call *c) {
     SQ_TRY(sq_check_expands(c->op->name, q, x));
     SQ_TRY(weighted_logits(x, t, q, &each));
   } else {
-    SQ_TRY(two(SQ_ELEM_bce_logits, x, t, &each));
+    SQ_TRY(map_two(SQ_ELEM_bce_logits, x, t, &each));
   }
   SQ_TRY(finish_loss(
       c, each, c->in[IN_WEIGHT],
@@ -681,22 +682,22 @@ static sq_status binary_cross_entropy_with_logits_forward(sq_call *c) {
 static sq_status weighted_logits_dx(sq_tensor *x, sq_tensor *t, sq_tensor *q, sq_tensor **out) {
   SQ_OWN sq_tensor *one = NULL, *rest = NULL, *minus = NULL, *other = NULL, *w = NULL, *part = NULL;
   SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
-  SQ_TRY(two(SQ_ELEM_sub, one, t, &rest));
+  SQ_TRY(map_two(SQ_ELEM_sub, one, t, &rest));
   SQ_TRY(sq_map("loss", SQ_ELEM_neg, &x, NULL, &minus));
   SQ_TRY(sq_map("loss", SQ_ELEM_sigmoid, &minus, NULL, &other));
   SQ_TRY(positive_weight(q, t, &w));
-  SQ_TRY(two(SQ_ELEM_mul, w, other, &part));
-  return two(SQ_ELEM_sub, rest, part, out);
+  SQ_TRY(map_two(SQ_ELEM_mul, w, other, &part));
+  return map_two(SQ_ELEM_sub, rest, part, out);
 }
 
 static sq_status logits_dt(sq_tensor *x, sq_tensor *q, sq_tensor **out) {
   if (!q) return sq_map("loss", SQ_ELEM_neg, &x, NULL, out);
   SQ_OWN sq_tensor *one = NULL, *less = NULL, *soft = NULL, *part = NULL;
   SQ_TRY(sq_tensor_scalar(x->dtype, 1, &one));
-  SQ_TRY(two(SQ_ELEM_sub, q, one, &less));
+  SQ_TRY(map_two(SQ_ELEM_sub, q, one, &less));
   SQ_TRY(softplus_of_minus(x, &soft));
-  SQ_TRY(two(SQ_ELEM_mul, less, soft, &part));
-  return two(SQ_ELEM_sub, part, x, out);
+  SQ_TRY(map_two(SQ_ELEM_mul, less, soft, &part));
+  return map_two(SQ_ELEM_sub, part, x, out);
 }
 
 static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
@@ -709,11 +710,11 @@ static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
         sq_map("loss", SQ_ELEM_bce_logits_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[IN_INPUT]));
   if (sq__needs(b, IN_INPUT) && q) {
     SQ_TRY(weighted_logits_dx(x, t, q, &each));
-    SQ_TRY(two(SQ_ELEM_mul, each, g, &b->dx[IN_INPUT]));
+    SQ_TRY(map_two(SQ_ELEM_mul, each, g, &b->dx[IN_INPUT]));
   }
   if (!sq__needs(b, IN_TARGET)) return SQ_OK;
   SQ_TRY(logits_dt(x, q, &dt));
-  return two(SQ_ELEM_mul, dt, g, &b->dx[IN_TARGET]);
+  return map_two(SQ_ELEM_mul, dt, g, &b->dx[IN_TARGET]);
 }
 const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
     .forward = binary_cross_entropy_with_logits_forward,
@@ -725,7 +726,7 @@ const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
 static sq_status t_log_t(sq_tensor *t, sq_tensor **out) {
   SQ_OWN sq_tensor *l = NULL, *p = NULL, *none = NULL, *zero = NULL;
   SQ_TRY(sq_map("loss", SQ_ELEM_log, &t, NULL, &l));
-  SQ_TRY(two(SQ_ELEM_mul, t, l, &p));
+  SQ_TRY(map_two(SQ_ELEM_mul, t, l, &p));
   SQ_TRY(sq_map("loss", SQ_ELEM_logical_not, &t, NULL, &none));
   SQ_TRY(sq_tensor_scalar(t->dtype, 0, &zero));
   return sq_where(none, zero, p, out);
@@ -741,12 +742,12 @@ static sq_status kl_div_forward(sq_call *c) {
   SQ_TRY(check_pair(c));
   if (logs) {
     SQ_TRY(sq_map("kl_div", SQ_ELEM_exp, &t, NULL, &p));
-    SQ_TRY(two(SQ_ELEM_sub, t, x, &a));
-    SQ_TRY(two(SQ_ELEM_mul, p, a, &each));
+    SQ_TRY(map_two(SQ_ELEM_sub, t, x, &a));
+    SQ_TRY(map_two(SQ_ELEM_mul, p, a, &each));
   } else {
     SQ_TRY(t_log_t(t, &p));
-    SQ_TRY(two(SQ_ELEM_mul, t, x, &a));
-    SQ_TRY(two(SQ_ELEM_sub, p, a, &each));
+    SQ_TRY(map_two(SQ_ELEM_mul, t, x, &a));
+    SQ_TRY(map_two(SQ_ELEM_sub, p, a, &each));
   }
   pair v = {.reduction = reduction_of(c, KL_DIV_REDUCTION), .logs = logs};
   return finish_loss(c, each, NULL, v);
@@ -765,19 +766,19 @@ static sq_status kl_div_backward(sq_back *b) {
   }
   if (sq__needs(b, IN_INPUT)) {
     SQ_TRY(sq_map("kl_div", SQ_ELEM_neg, &p, NULL, &minus));
-    SQ_TRY(two(SQ_ELEM_mul, minus, g, &b->dx[IN_INPUT]));
+    SQ_TRY(map_two(SQ_ELEM_mul, minus, g, &b->dx[IN_INPUT]));
   }
   if (!sq__needs(b, IN_TARGET)) return SQ_OK;
   SQ_TRY(sq_map("kl_div", logs ? SQ_ELEM_copy : SQ_ELEM_log, &t, NULL, &l));
-  SQ_TRY(two(SQ_ELEM_sub, l, x, &a));
+  SQ_TRY(map_two(SQ_ELEM_sub, l, x, &a));
   SQ_TRY(sq_tensor_scalar(t->dtype, 1, &one));
-  SQ_TRY(two(SQ_ELEM_add, a, one, &more));
+  SQ_TRY(map_two(SQ_ELEM_add, a, one, &more));
   if (logs) {
-    SQ_TRY(two(SQ_ELEM_mul, more, p, &each));
+    SQ_TRY(map_two(SQ_ELEM_mul, more, p, &each));
   } else {
     each = sq_tensor_keep(more);
   }
-  return two(SQ_ELEM_mul, each, g, &b->dx[IN_TARGET]);
+  return map_two(SQ_ELEM_mul, each, g, &b->dx[IN_TARGET]);
 }
 const sq_op_impl sq__op_kl_div = {.forward = kl_div_forward,
                                   .backward = kl_div_backward,

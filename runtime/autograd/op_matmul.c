@@ -30,7 +30,7 @@ static sq_status matmul_forward(sq_call *c) {
 }
 
 /* db of one matrix b for many of a: all of a's rows against all of dy's. */
-static sq_status rows_backward(sq_tensor *a, sq_tensor *dy, sq_tensor **out) {
+static sq_status shared_matrix_backward(sq_tensor *a, sq_tensor *dy, sq_tensor **out) {
   SQ_OWN sq_tensor *rows = NULL, *grads = NULL;
   int64_t k = a->shape[a->ndim - 1], n = dy->shape[dy->ndim - 1], m = 1;
   for (int i = 0; i < a->ndim - 1; i++) m *= a->shape[i];
@@ -53,7 +53,7 @@ static sq_status matmul_backward(sq_back *b) {
   }
   if (sq__needs(b, IN_MATMUL_OTHER)) {
     if (y->ndim == 2 && x->ndim > 2) {
-      SQ_TRY(rows_backward(x, g, &value));
+      SQ_TRY(shared_matrix_backward(x, g, &value));
     } else {
       SQ_TRY(sq_matmul_t("matmul", x, true, g, false, &value));
     }
@@ -68,7 +68,7 @@ static sq_status matmul_backward(sq_back *b) {
 const sq_op_impl sq__op_matmul = {.forward = matmul_forward, .backward = matmul_backward};
 
 /* The same for operands of fixed dims. */
-static sq_status fixed(sq_call *c, int xdim, int ydim) {
+static sq_status multiply_fixed(sq_call *c, int xdim, int ydim) {
   const sq_tensor *x = c->in[IN_X], *y = c->in[IN_MATMUL_OTHER];
   bool fits = x->ndim == xdim && y->ndim == ydim;
   if (fits && xdim == 3) fits = x->shape[0] == y->shape[0];
@@ -79,10 +79,10 @@ static sq_status fixed(sq_call *c, int xdim, int ydim) {
                  xdim == 3 ? ", with batches of one size" : "");
 }
 
-static sq_status mm_forward(sq_call *c) { return fixed(c, 2, 2); }
-static sq_status bmm_forward(sq_call *c) { return fixed(c, 3, 3); }
-static sq_status mv_forward(sq_call *c) { return fixed(c, 2, 1); }
-static sq_status dot_forward(sq_call *c) { return fixed(c, 1, 1); }
+static sq_status mm_forward(sq_call *c) { return multiply_fixed(c, 2, 2); }
+static sq_status bmm_forward(sq_call *c) { return multiply_fixed(c, 3, 3); }
+static sq_status mv_forward(sq_call *c) { return multiply_fixed(c, 2, 1); }
+static sq_status dot_forward(sq_call *c) { return multiply_fixed(c, 1, 1); }
 const sq_op_impl sq__op_mm = {.forward = mm_forward, .backward = matmul_backward};
 const sq_op_impl sq__op_bmm = {.forward = bmm_forward, .backward = matmul_backward};
 const sq_op_impl sq__op_mv = {.forward = mv_forward, .backward = matmul_backward};

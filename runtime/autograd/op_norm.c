@@ -103,8 +103,8 @@ static sq_status check_batch(const sq_call *c, bool training) {
 
 /* (1 - momentum) running + momentum factor stat, in double, then in running's dtype; NULL where
  * there is none. */
-static sq_status follow(sq_tensor *running, sq_tensor *stat, double momentum, double factor,
-                        sq_tensor **out) {
+static sq_status follow_stat(sq_tensor *running, sq_tensor *stat, double momentum, double factor,
+                             sq_tensor **out) {
   if (!running) return SQ_OK;
   SQ_OWN sq_tensor *next = NULL, *old = NULL, *scaled = NULL;
   double keep = 1 - momentum, weight = momentum * factor;
@@ -160,10 +160,10 @@ static sq_status batch_norm_forward(sq_call *c) {
   SQ_SAVE_VALUES(c, batch_values, training, j.all.eps);
   if (training && x->numel > 0) {
     double n = (double)(j.all.N * j.all.L);
-    SQ_TRY(follow(c->in[IN_BATCH_NORM_RUNNING_MEAN], mean, c->arg[BATCH_NORM_MOMENTUM].number, 1,
-                  &next_mean));
-    SQ_TRY(follow(c->in[IN_BATCH_NORM_RUNNING_VAR], var, c->arg[BATCH_NORM_MOMENTUM].number,
-                  n / (n - 1), &next_var));
+    SQ_TRY(follow_stat(c->in[IN_BATCH_NORM_RUNNING_MEAN], mean, c->arg[BATCH_NORM_MOMENTUM].number,
+                       1, &next_mean));
+    SQ_TRY(follow_stat(c->in[IN_BATCH_NORM_RUNNING_VAR], var, c->arg[BATCH_NORM_MOMENTUM].number,
+                       n / (n - 1), &next_var));
   }
   SQ_TRY(sq__reserve(c, y)); /* from here on nothing fails: the running ones move or they do not */
   SQ_TRY(write_running(c->in[IN_BATCH_NORM_RUNNING_MEAN], next_mean));

@@ -97,12 +97,12 @@ static int64_t rows_of(const seq *q, int64_t s) {
 }
 
 /* Where slice s, step t begins in an array of `steps` steps of `width` columns. */
-static char *at(const seq *q, char *base, int64_t s, int64_t steps, int64_t t, int64_t width) {
+static char *at_step(const seq *q, char *base, int64_t s, int64_t steps, int64_t t, int64_t width) {
   return base + (size_t)((s * q->S * steps + t * rows_of(q, s)) * width) * q->size;
 }
 
 static char *gates_at(const seq *q, int64_t s, int64_t t) {
-  return at(q, q->gates, s, q->keep ? q->T : 1, q->keep ? t : 0, q->G);
+  return at_step(q, q->gates, s, q->keep ? q->T : 1, q->keep ? t : 0, q->G);
 }
 
 /* Row `row` of the slice at step t in a tensor of the sequence, `width` columns; step 0 is the last
@@ -122,7 +122,7 @@ static char *state_at(const seq *q, char *base, int64_t s, int64_t row) {
   return base + (size_t)((s * q->S + row) * q->H) * q->size;
 }
 
-static void one(const seq *q, char *to) {
+static void put_one(const seq *q, char *to) {
   if (q->dtype == SQ_F32) {
     *(float *)(void *)to = 1;
   } else {
@@ -131,13 +131,13 @@ static void one(const seq *q, char *to) {
 }
 
 /* Fills the x and 1 columns of every step, and h of the first. */
-static void pack(const seq *q, int64_t s) {
+static void pack_rows(const seq *q, int64_t s) {
   int64_t n = rows_of(q, s);
   size_t H = (size_t)q->H * q->size, I = (size_t)q->I * q->size, ld = (size_t)q->ld * q->size;
   for (int64_t t = 0; t < q->T; t++) {
-    char *to = at(q, q->xh, s, q->T, t, q->ld);
+    char *to = at_step(q, q->xh, s, q->T, t, q->ld);
     for (int64_t row = 0; row < n; row++, to += ld) {
-      one(q, to + H);
+      put_one(q, to + H);
       memcpy(to + H + q->size, row_at(q, q->x, s, row, t, q->xb, q->xt, q->I), I);
       if (t > 0) continue;
       if (q->h0) {
@@ -150,7 +150,7 @@ static void pack(const seq *q, int64_t s) {
 }
 
 static void pack_c(const seq *q, int64_t s) {
-  char *to = at(q, q->c, s, q->T + 1, 0, q->H);
+  char *to = at_step(q, q->c, s, q->T + 1, 0, q->H);
   size_t bytes = (size_t)(rows_of(q, s) * q->H) * q->size;
   if (q->c0) {
     memcpy(to, state_at(q, q->c0, s, 0), bytes);
@@ -162,7 +162,7 @@ static void pack_c(const seq *q, int64_t s) {
 /* h of step t goes from y to the rows of step t+1. */
 static void pass_on(const seq *q, int64_t s, int64_t t) {
   size_t H = (size_t)q->H * q->size, ld = (size_t)q->ld * q->size;
-  char *to = at(q, q->xh, s, q->T, t + 1, q->ld);
+  char *to = at_step(q, q->xh, s, q->T, t + 1, q->ld);
   for (int64_t row = 0; row < rows_of(q, s); row++, to += ld)
     memcpy(to, y_at(q, q->y, s, row, t), H);
 }
@@ -174,8 +174,8 @@ static void columns_of(const seq *q, const block *b, int64_t *first, int64_t *n)
 }
 
 /* gates = [h | 1 | x] weights, at step t. */
-static void multiply(const seq *q, int64_t s, int64_t t) {
-  char *xh = at(q, q->xh, s, q->T, t, q->ld), *gates = gates_at(q, s, t);
+static void multiply_step(const seq *q, int64_t s, int64_t t) {
+  char *xh = at_step(q, q->xh, s, q->T, t, q->ld), *gates = gates_at(q, s, t);
   for (int i = 0; i < q->cell->blocks; i++) {
     const block *b = &q->cell->block[i];
     int64_t first, k, from = b->from * q->H, width = (b->to - b->from) * q->H;
@@ -190,10 +190,10 @@ static void multiply(const seq *q, int64_t s, int64_t t) {
 static void forward_slice(int64_t s, void *context) {
   const seq *q = context;
   int64_t n = rows_of(q, s);
-  pack(q, s);
+  pack_rows(q, s);
   if (q->cell->has_c) pack_c(q, s);
   for (int64_t t = 0; t < q->T && !sq_interrupt_pending(); t++) {
-    multiply(q, s, t);
+    multiply_step(q, s, t);
     q->cell->step(q, s, t);
     if (t + 1 < q->T) pass_on(q, s, t);
   }
@@ -201,13 +201,13 @@ static void forward_slice(int64_t s, void *context) {
   for (int64_t row = 0; row < n; row++)
     memcpy(state_at(q, q->hn, s, row), y_at(q, q->y, s, row, q->T - 1), H);
   if (q->cell->has_c)
-    memcpy(state_at(q, q->cn, s, 0), at(q, q->c, s, q->T + 1, q->T, q->H), (size_t)n * H);
+    memcpy(state_at(q, q->cn, s, 0), at_step(q, q->c, s, q->T + 1, q->T, q->H), (size_t)n * H);
 }
 
 /* dh += dy of step t. */
 static void add_dy(const seq *q, int64_t s, int64_t t) {
   if (!q->dy) return;
-  char *dh = at(q, q->dh, s, 1, 0, q->H);
+  char *dh = at_step(q, q->dh, s, 1, 0, q->H);
   for (int64_t row = 0; row < rows_of(q, s); row++, dh += (size_t)q->H * q->size) {
     const void *in[] = {dh, y_at(q, q->dy, s, row, t)};
     q->kern->elem[SQ_ELEM_add](q->H, in, (int64_t[]){1, 1}, dh, 1, NULL);
@@ -227,7 +227,7 @@ static void start_state(const seq *q, int64_t s, char *from, char *to) {
 static void unpack_dx(const seq *q, int64_t s) {
   size_t I = (size_t)q->I * q->size;
   for (int64_t t = 0; t < q->T; t++) {
-    char *from = at(q, q->dxs, s, q->T, t, q->I);
+    char *from = at_step(q, q->dxs, s, q->T, t, q->I);
     for (int64_t row = 0; row < rows_of(q, s); row++, from += I) {
       memcpy(row_at(q, q->dx, s, row, t, q->xb, q->xt, q->I), from, I);
     }
@@ -236,7 +236,7 @@ static void unpack_dx(const seq *q, int64_t s) {
 
 /* dh = what the gates' gradients of step t bring to h_prev. */
 static void multiply_back(const seq *q, int64_t s, int64_t t, char *dh) {
-  char *dgates = at(q, q->dgates, s, q->T, t, q->G);
+  char *dgates = at_step(q, q->dgates, s, q->T, t, q->G);
   bool add = q->cell->direct;
   for (int i = 0; i < q->cell->blocks; i++) {
     const block *b = &q->cell->block[i];
@@ -251,7 +251,8 @@ static void multiply_back(const seq *q, int64_t s, int64_t t, char *dh) {
 
 /* dweights of a slice (G,K) = dgates^T [h | 1 | x] over all its steps. */
 static void multiply_weights(const seq *q, int64_t s) {
-  char *dgates = at(q, q->dgates, s, q->T, 0, q->G), *xh = at(q, q->xh, s, q->T, 0, q->ld);
+  char *dgates = at_step(q, q->dgates, s, q->T, 0, q->G),
+       *xh = at_step(q, q->xh, s, q->T, 0, q->ld);
   char *to = q->dweights + (size_t)(s * q->G * q->K) * q->size;
   for (int i = 0; i < q->cell->blocks; i++) {
     const block *b = &q->cell->block[i];
@@ -268,8 +269,9 @@ static void multiply_weights(const seq *q, int64_t s) {
 static void backward_slice(int64_t s, void *context) {
   const seq *q = context;
   int64_t n = rows_of(q, s), all = q->T * n;
-  char *dh = at(q, q->dh, s, 1, 0, q->H), *dc = q->cell->has_c ? at(q, q->dc, s, 1, 0, q->H) : NULL;
-  char *dgates = at(q, q->dgates, s, q->T, 0, q->G);
+  char *dh = at_step(q, q->dh, s, 1, 0, q->H),
+       *dc = q->cell->has_c ? at_step(q, q->dc, s, 1, 0, q->H) : NULL;
+  char *dgates = at_step(q, q->dgates, s, q->T, 0, q->G);
   start_state(q, s, q->dhn, dh);
   if (dc) start_state(q, s, q->dcn, dc);
   for (int64_t t = q->T - 1; t >= 0 && !sq_interrupt_pending(); t--) {
@@ -282,7 +284,7 @@ static void backward_slice(int64_t s, void *context) {
   if (q->dx) {
     sq_product p = {.m = all, .n = q->I, .k = q->W, .panels = q->panels[MAX_BLOCKS]};
     p.a = dgates, p.rs = q->G, p.cs = 1;
-    p.c = at(q, q->dxs, s, q->T, 0, q->I), p.ldc = q->I;
+    p.c = at_step(q, q->dxs, s, q->T, 0, q->I), p.ldc = q->I;
     q->kern->product(&p);
     unpack_dx(q, s);
   }
@@ -301,10 +303,10 @@ static void lstm_step(const seq *q, int64_t s, int64_t t) {
       .B = rows_of(q, s),
       .H = H,
       .gates = {gates_at(q, s, t), q->G},
-      .c_prev = {at(q, q->c, s, q->T + 1, t, H), H},
-      .c = {at(q, q->c, s, q->T + 1, t + 1, H), H},
+      .c_prev = {at_step(q, q->c, s, q->T + 1, t, H), H},
+      .c = {at_step(q, q->c, s, q->T + 1, t + 1, H), H},
       .h = {y_at(q, q->y, s, 0, t), q->yb * H},
-      .tanh_c = {at(q, q->tanh_c, s, kept, q->keep ? t : 0, H), H},
+      .tanh_c = {at_step(q, q->tanh_c, s, kept, q->keep ? t : 0, H), H},
   });
 }
 
@@ -314,11 +316,11 @@ static void lstm_step_back(const seq *q, int64_t s, int64_t t) {
       .B = rows_of(q, s),
       .H = H,
       .gates = {gates_at(q, s, t), q->G},
-      .c_prev = {at(q, q->c, s, q->T + 1, t, H), H},
-      .tanh_c = {at(q, q->tanh_c, s, q->T, t, H), H},
-      .dh = {at(q, q->dh, s, 1, 0, H), H},
-      .dc = {at(q, q->dc, s, 1, 0, H), H},
-      .dgates = {at(q, q->dgates, s, q->T, t, q->G), q->G},
+      .c_prev = {at_step(q, q->c, s, q->T + 1, t, H), H},
+      .tanh_c = {at_step(q, q->tanh_c, s, q->T, t, H), H},
+      .dh = {at_step(q, q->dh, s, 1, 0, H), H},
+      .dc = {at_step(q, q->dc, s, 1, 0, H), H},
+      .dgates = {at_step(q, q->dgates, s, q->T, t, q->G), q->G},
   });
 }
 
@@ -342,10 +344,10 @@ static void rnn_step(const seq *q, int64_t s, int64_t t) {
 }
 
 static void rnn_step_back(const seq *q, int64_t s, int64_t t) {
-  const void *in[] = {at(q, q->dh, s, 1, 0, q->H), gates_at(q, s, t)};
+  const void *in[] = {at_step(q, q->dh, s, 1, 0, q->H), gates_at(q, s, t)};
   sq_elem back = q->relu ? SQ_ELEM_relu_back : SQ_ELEM_tanh_back;
   q->kern->elem[back](rows_of(q, s) * q->H, in, (int64_t[]){1, 1},
-                      at(q, q->dgates, s, q->T, t, q->G), 1, NULL);
+                      at_step(q, q->dgates, s, q->T, t, q->G), 1, NULL);
 }
 
 static const cell rnn_cell = {.gates = 1,
@@ -365,21 +367,21 @@ static void gru_step(const seq *q, int64_t s, int64_t t) {
       .H = q->H,
       .gates = {gates, q->G},
       .hn = {gates + (size_t)(3 * q->H) * q->size, q->G},
-      .h_prev = {at(q, q->xh, s, q->T, t, q->ld), q->ld},
+      .h_prev = {at_step(q, q->xh, s, q->T, t, q->ld), q->ld},
       .h = {y_at(q, q->y, s, 0, t), q->yb * q->H},
   });
 }
 
 static void gru_step_back(const seq *q, int64_t s, int64_t t) {
-  char *gates = gates_at(q, s, t), *dgates = at(q, q->dgates, s, q->T, t, q->G);
+  char *gates = gates_at(q, s, t), *dgates = at_step(q, q->dgates, s, q->T, t, q->G);
   size_t u = (size_t)(3 * q->H) * q->size;
   q->kern->gru_step_back(&(sq_gru_back){
       .B = rows_of(q, s),
       .H = q->H,
       .gates = {gates, q->G},
       .hn = {gates + u, q->G},
-      .h_prev = {at(q, q->xh, s, q->T, t, q->ld), q->ld},
-      .dh = {at(q, q->dh, s, 1, 0, q->H), q->H},
+      .h_prev = {at_step(q, q->xh, s, q->T, t, q->ld), q->ld},
+      .dh = {at_step(q, q->dh, s, 1, 0, q->H), q->H},
       .dgates = {dgates, q->G},
       .dhn = {dgates + u, q->G},
   });
@@ -708,8 +710,8 @@ static sq_status sum_slices(const seq *q, sq_tensor *dweights) {
 
 /* to's rows from `row` on = n rows of the gradients from row `from` on, as many columns as `to` has
  * from `column` on; a 1-d `to` is one column. */
-static sq_status cut(const seq *q, sq_tensor *dweights, int64_t from, int64_t column, sq_tensor *to,
-                     int64_t row, int64_t n) {
+static sq_status cut_gradient(const seq *q, sq_tensor *dweights, int64_t from, int64_t column,
+                              sq_tensor *to, int64_t row, int64_t n) {
   SQ_OWN sq_tensor *part = NULL, *target = NULL;
   int64_t shape[] = {n, to->ndim == 2 ? to->shape[1] : 1}, stride[] = {q->K, 1};
   SQ_TRY(sq_tensor_window(dweights, to->ndim, shape, stride, from * q->K + column, &part));
@@ -720,12 +722,12 @@ static sq_status cut(const seq *q, sq_tensor *dweights, int64_t from, int64_t co
 /* The gradient of one weight, which x or h meets, from its column on. */
 static sq_status give_weight(const seq *q, sq_tensor *dweights, int i, sq_tensor *to) {
   const int64_t column[WEIGHTS] = {[W_IH] = q->H + 1, [W_HH] = 0, [B_IH] = q->H, [B_HH] = q->H};
-  if (i == W_IH || i == B_IH) return cut(q, dweights, 0, column[i], to, 0, q->W);
+  if (i == W_IH || i == B_IH) return cut_gradient(q, dweights, 0, column[i], to, 0, q->W);
   for (int k = 0; k < q->cell->blocks; k++) {
     const block *p = &q->cell->block[k];
     if (!p->h) continue;
-    SQ_TRY(
-        cut(q, dweights, p->from * q->H, column[i], to, p->row * q->H, (p->to - p->from) * q->H));
+    SQ_TRY(cut_gradient(q, dweights, p->from * q->H, column[i], to, p->row * q->H,
+                        (p->to - p->from) * q->H));
   }
   return SQ_OK;
 }

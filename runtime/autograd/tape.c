@@ -197,7 +197,7 @@ static sq_status prepare_becoming(sq_tensor *t, sq_tensor *value, sq_dtype dtype
 }
 
 /* [take what b holds] */
-static void become(sq_tensor *t, becoming *b) {
+static void become_tensor(sq_tensor *t, becoming *b) {
   sq_tensor_become(t, b->data);
   sq_meta *m = sq__meta_of(t);
   if (b->slot) {
@@ -216,7 +216,7 @@ sq_status sq_set_data(sq_tensor *t, sq_tensor *value) {
     return sq_tensor_copy(t, value);
   becoming b = {0};
   sq_status st = prepare_becoming(t, value, value->dtype, &b);
-  if (st == SQ_OK) become(t, &b);
+  if (st == SQ_OK) become_tensor(t, &b);
   becoming_drop(&b);
   return st;
 }
@@ -229,7 +229,8 @@ sq_status sq_convert(int n, sq_tensor *const *t, sq_dtype dtype) {
   for (int i = 0; i < n && st == SQ_OK; i++)
     if (t[i]->dtype != dtype) st = prepare_becoming(t[i], t[i], dtype, &b[i]);
   for (int i = 0; i < n && st == SQ_OK; i++)
-    if (b[i].data && t[i]->dtype != dtype) become(t[i], &b[i]); /* one given twice becomes once */
+    if (b[i].data && t[i]->dtype != dtype)
+      become_tensor(t[i], &b[i]); /* one given twice becomes once */
   for (int i = 0; i < n; i++) becoming_drop(&b[i]);
   sq_free(block);
   return st;

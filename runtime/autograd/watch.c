@@ -15,20 +15,20 @@ bool sq__watching;
 static bool checking;
 static const sq_observer *observer;
 
-static void update(void) { sq__watching = checking || observer; }
+static void update_watching(void) { sq__watching = checking || observer; }
 
 bool sq_anomaly_enabled(void) { return checking; }
 
 bool sq_anomaly_enable(bool on) {
   bool was = checking;
   checking = on;
-  update();
+  update_watching();
   return was;
 }
 
 void sq_observe(const sq_observer *next) {
   observer = next;
-  update();
+  update_watching();
 }
 
 /* --- counting ------------------------------------------------------------------------------- */
@@ -39,7 +39,7 @@ typedef struct census {
   double lo, hi;
 } census;
 
-static void count(const sq_tensor *t, census *c) {
+static void count_elements(const sq_tensor *t, census *c) {
   *c = (census){.lo = INFINITY, .hi = -INFINITY};
   for (int64_t i = 0; i < t->numel; i++) {
     double v = sq_tensor_get(t, i);
@@ -57,13 +57,13 @@ static void count(const sq_tensor *t, census *c) {
 
 /* Counts only where a sum of squares, which is quick, is not finite: NaN and Inf never vanish in
  * it, though float64 may overflow. True when something was found. */
-static sq_status look(sq_tensor *t, census *c, bool *found) {
+static sq_status look_at(sq_tensor *t, census *c, bool *found) {
   *found = false;
   if (!t || !sq_is_float(t->dtype)) return SQ_OK;
   double sum;
   SQ_TRY(sq_sumsq(t, &sum));
   if (isfinite(sum)) return SQ_OK;
-  count(t, c);
+  count_elements(t, c);
   *found = c->nan || c->inf;
   return SQ_OK;
 }
@@ -76,9 +76,9 @@ typedef struct text {
   size_t n;
 } text;
 
-static void add(text *t, const char *format, ...) SQ_PRINTF(2, 3);
+static void add_text(text *t, const char *format, ...) SQ_PRINTF(2, 3);
 
-static void add(text *t, const char *format, ...) {
+static void add_text(text *t, const char *format, ...) {
   va_list args;
   va_start(args, format);
   int n = sq_vformat(t->s + t->n, sizeof t->s - t->n, format, args);
@@ -87,11 +87,11 @@ static void add(text *t, const char *format, ...) {
   if (t->n > sizeof t->s - 1) t->n = sizeof t->s - 1;
 }
 
-static const char *kind_of(const census *c) { return c->nan ? "NaN" : "Inf"; }
+static const char *census_kind(const census *c) { return c->nan ? "NaN" : "Inf"; }
 
 static void add_census(text *t, const census *c) {
-  if (c->nan) add(t, "%lld NaN", (long long)c->nan);
-  if (c->inf) add(t, "%s%lld Inf", c->nan ? " and " : "", (long long)c->inf);
+  if (c->nan) add_text(t, "%lld NaN", (long long)c->nan);
+  if (c->inf) add_text(t, "%s%lld Inf", c->nan ? " and " : "", (long long)c->inf);
 }
 
 /* The name of the argument that tensor input `at` came from. */
@@ -115,10 +115,10 @@ static void add_inputs(text *out, const sq_call *c) {
   for (int i = 0; i < c->nin && shown < SHOWN; i++) {
     census n;
     if (!c->in[i] || !sq_is_float(c->in[i]->dtype) || c->in[i]->numel == 0) continue;
-    count(c->in[i], &n);
+    count_elements(c->in[i], &n);
     if (n.finite == 0) continue;
-    add(out, "%s%s %s%s from %.4g to %.4g", shown ? ", " : ": ", input_name(c->op, c->arg, i),
-        sq_tensor_shape_text(c->in[i], SQ_SHAPE_BUF), shown ? "" : " goes", n.lo, n.hi);
+    add_text(out, "%s%s %s%s from %.4g to %.4g", shown ? ", " : ": ", input_name(c->op, c->arg, i),
+             sq_tensor_shape_text(c->in[i], SQ_SHAPE_BUF), shown ? "" : " goes", n.lo, n.hi);
     shown++;
   }
 }
@@ -144,7 +144,7 @@ static sq_status look_before(const sq_call *c, before *b) {
   for (int i = 0; i < c->nin; i++) {
     census n;
     bool found;
-    SQ_TRY(look(c->in[i], &n, &found));
+    SQ_TRY(look_at(c->in[i], &n, &found));
     if (!found) continue;
     b->inf |= n.inf > 0;
     if (n.nan > 0 && b->nan_input < 0) {
@@ -157,8 +157,8 @@ static sq_status look_before(const sq_call *c, before *b) {
 
 static sq_status tell_made(const sq_call *c, const sq_tensor *result, const census *n) {
   text t = {0};
-  add(&t, "[%s] made %s: its result %s holds ", c->op->name, kind_of(n),
-      sq_tensor_shape_text(result, SQ_SHAPE_BUF));
+  add_text(&t, "[%s] made %s: its result %s holds ", c->op->name, census_kind(n),
+           sq_tensor_shape_text(result, SQ_SHAPE_BUF));
   add_census(&t, n);
   add_inputs(&t, c);
   return sq_fail(SQ_ESTATE, "%s", t.s);
@@ -179,7 +179,7 @@ static sq_status look_after(const sq_call *c, const before *b, sq_tensor *const 
   for (int k = 0; k < n; k++) {
     census found;
     bool any;
-    SQ_TRY(look(out[k], &found, &any));
+    SQ_TRY(look_at(out[k], &found, &any));
     if (!any || b->nan_number) continue;
     if (b->nan_input >= 0) return tell_came(c, b);
     if (found.nan > 0 || !b->inf) return tell_made(c, out[k], &found);
@@ -206,10 +206,10 @@ sq_status sq__watch_forward(sq_call *c, sq_status (*forward)(sq_call *c)) {
 static sq_status tell_back(const sq_node *n, const char *what, const char *name, const sq_tensor *t,
                            const census *found) {
   text out = {0};
-  add(&out, "[%s] %s %s: %s %s holds ", n->op->name, what, kind_of(found), name,
-      sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+  add_text(&out, "[%s] %s %s: %s %s holds ", n->op->name, what, census_kind(found), name,
+           sq_tensor_shape_text(t, SQ_SHAPE_BUF));
   add_census(&out, found);
-  if (n->source) add(&out, "; the op ran at %s:%d", n->source, n->line);
+  if (n->source) add_text(&out, "; the op ran at %s:%d", n->source, n->line);
   return sq_fail(SQ_ESTATE, "%s", out.s);
 }
 
@@ -220,7 +220,7 @@ static sq_status look_back(sq_back *b, bool after) {
     census found;
     bool any;
     sq_tensor *t = after ? b->dx[i] : b->dy[i];
-    SQ_TRY(look(t, &found, &any));
+    SQ_TRY(look_at(t, &found, &any));
     if (!any) continue;
     if (!after) {
       return tell_back(n, "the gradients that reach its result add up to", "their sum", t, &found);

@@ -31,7 +31,7 @@ static sq_status init(sq_layer *l, const sq_args *given) {
 /* Of the call. */
 enum { X, CALLED };
 
-static sq_status run(sq_layer *l, sq_op_id op, const sq_arg *x, sq_tensor **out) {
+static sq_status apply_activation(sq_layer *l, sq_op_id op, const sq_arg *x, sq_tensor **out) {
   const activation *a = (const activation *)l;
   sq_arg args[CALLED + MAX_KEPT] = {[X] = *x};
   memcpy(args + CALLED, a->arg, (size_t)a->kept * sizeof *args);
@@ -60,7 +60,7 @@ static void describe(const sq_layer *l, char *buf, size_t n) {
 
 #define ACTIVATION(id, op, class_name, args, text)                                 \
   static sq_status forward_##id(sq_layer *l, const sq_arg *arg, sq_tensor **out) { \
-    return run(l, SQ_OP_##op, &arg[X], out);                                       \
+    return apply_activation(l, SQ_OP_##op, &arg[X], out);                          \
   }                                                                                \
   const sq_layer_class sq__layer_##id = {                                          \
       .name = class_name,                                                          \

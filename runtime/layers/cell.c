@@ -14,7 +14,7 @@ typedef struct cell {
 } cell;
 
 /* weight_ih (GH,I), weight_hh (GH,H), bias_ih, bias_hh (GH). */
-static sq_status init(sq_layer *l, int gates, const sq_args *a) {
+static sq_status init_cell(sq_layer *l, int gates, const sq_args *a) {
   cell *self = (cell *)l;
   const sq_arg *nonlinearity = sq_args_get(a, "nonlinearity");
   sq_dtype dtype = sq_args_get(a, "dtype")->dtype;
@@ -70,7 +70,7 @@ static sq_status as_batch(const sq_arg *x, sq_tensor **out) {
 }
 
 /* result[0..1] = h and c of a batch, without it where x had none. */
-static sq_status give(bool single, sq_tensor *const *result, sq_tensor **out) {
+static sq_status give_states(bool single, sq_tensor *const *result, sq_tensor **out) {
   for (int i = 0; i < 2 && result[i]; i++) {
     if (!single) {
       out[i] = sq_tensor_keep(result[i]);
@@ -101,16 +101,16 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
                    .c = c,
                    .weights = l->entry};
   SQ_TRY(sq__run_sequence(&s, result));
-  sq_status st = give(arg[X].tensor->ndim == 1, result + 1, out);
+  sq_status st = give_states(arg[X].tensor->ndim == 1, result + 1, out);
   for (int k = 0; k < SQ_MAX_OUT; k++) sq_tensor_drop(result[k]);
   return st;
 }
 
 /* --- the classes ---------------------------------------------------------------------------- */
 
-static sq_status init_rnn(sq_layer *l, const sq_args *a) { return init(l, RNN_GATES, a); }
-static sq_status init_lstm(sq_layer *l, const sq_args *a) { return init(l, LSTM_GATES, a); }
-static sq_status init_gru(sq_layer *l, const sq_args *a) { return init(l, GRU_GATES, a); }
+static sq_status init_rnn(sq_layer *l, const sq_args *a) { return init_cell(l, RNN_GATES, a); }
+static sq_status init_lstm(sq_layer *l, const sq_args *a) { return init_cell(l, LSTM_GATES, a); }
+static sq_status init_gru(sq_layer *l, const sq_args *a) { return init_cell(l, GRU_GATES, a); }
 
 #define CELL(id, class_name, options, takes, text)                                              \
   const sq_layer_class sq__layer_##id##_cell = {                                                \

@@ -15,7 +15,7 @@ typedef struct conv {
   int64_t fan_in;
 } conv;
 
-static sq_status check_sizes(const conv *c) {
+static sq_status check_conv_options(const conv *c) {
   const char *name = c->base.class->name;
   SQ_TRY(sq_layer_want_size(name, "in_channels", c->in, 1));
   SQ_TRY(sq_layer_want_size(name, "out_channels", c->out, 1));
@@ -38,7 +38,7 @@ static sq_status check_sizes(const conv *c) {
 
 /* weight (O,C/groups,KY,KX), transposed (C,O/groups,KY,KX); bias (O). fan_in: as PyTorch counts it,
  * dim 2 times the field. */
-static sq_status add_parameters(conv *c, bool bias, sq_dtype dtype) {
+static sq_status add_conv_parameters(conv *c, bool bias, sq_dtype dtype) {
   int64_t first = c->transposed ? c->in : c->out, second = c->transposed ? c->out : c->in;
   int64_t shape[] = {first, second / c->groups, c->kernel[0], c->kernel[1]};
   sq_tensor *t;
@@ -100,8 +100,8 @@ static sq_status init_any(sq_layer *l, const sq_args *a) {
   sq_layer_read_pair(sq_args_get(a, "kernel_size"), c->kernel);
   sq_layer_read_pair(sq_args_get(a, "stride"), c->stride);
   sq_layer_read_pair(sq_args_get(a, "dilation"), c->dilation);
-  SQ_TRY(check_sizes(c));
-  return add_parameters(c, sq_args_get(a, "bias")->flag, sq_args_get(a, "dtype")->dtype);
+  SQ_TRY(check_conv_options(c));
+  return add_conv_parameters(c, sq_args_get(a, "bias")->flag, sq_args_get(a, "dtype")->dtype);
 }
 
 static sq_status init_conv(sq_layer *l, const sq_args *a, int dims) {

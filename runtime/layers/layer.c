@@ -40,7 +40,7 @@ sq_status sq_layer_class_of(const char *name, const sq_layer_class **out) {
 enum { TITLE = 64 };
 
 /* "nn.Linear" */
-static const char *title(const sq_layer_class *class, char *buf, size_t n) {
+static const char *layer_title(const sq_layer_class *class, char *buf, size_t n) {
   snprintf(buf, n, "nn.%s", class->name);
   return buf;
 }
@@ -51,7 +51,7 @@ sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *arg
   const sq_signature *made_by, *call;
   SQ_TRY(sq_signature_of(class->signature, &made_by));
   SQ_TRY(sq_signature_of(class->call, &call));
-  SQ_TRY(sq_signature_complete(made_by, title(class, name, sizeof name), nargs, args, full));
+  SQ_TRY(sq_signature_complete(made_by, layer_title(class, name, sizeof name), nargs, args, full));
   void *block;
   SQ_TRY(sq_alloc_zero((int64_t) class->size, &block));
   sq_layer *l = block;
@@ -69,7 +69,8 @@ sq_status sq_layer_new(const sq_layer_class *class, int nargs, const sq_arg *arg
 sq_status sq_layer_forward(sq_layer *l, int nargs, const sq_arg *args, sq_tensor **out) {
   char name[TITLE];
   sq_arg full[SQ_MAX_PARAMS];
-  SQ_TRY(sq_signature_complete(l->call, title(l->class, name, sizeof name), nargs, args, full));
+  SQ_TRY(
+      sq_signature_complete(l->call, layer_title(l->class, name, sizeof name), nargs, args, full));
   return l->class->forward(l, full, out);
 }
 
@@ -80,7 +81,7 @@ void sq_layer_drop(sq_layer *l) {
   sq_free(l);
 }
 
-static sq_named *find(const sq_layer *l, const char *name) {
+static sq_named *find_entry(const sq_layer *l, const char *name) {
   for (int i = 0; i < l->entries; i++) {
     if (strcmp(l->entry[i].name, name) == 0) return &l->entry[i];
   }
@@ -88,7 +89,7 @@ static sq_named *find(const sq_layer *l, const char *name) {
 }
 
 sq_tensor *sq_layer_get(const sq_layer *l, const char *name) {
-  const sq_named *e = find(l, name);
+  const sq_named *e = find_entry(l, name);
   return e ? e->tensor : NULL;
 }
 
@@ -96,13 +97,13 @@ bool sq_layer_lacks(const sq_layer *l, const char *name) {
   size_t n = strlen(name);
   for (const char *at = l->class->optional; at && *at; at += strcspn(at, " ")) {
     at += strspn(at, " ");
-    if (strncmp(at, name, n) == 0 && (at[n] == ' ' || !at[n])) return !find(l, name);
+    if (strncmp(at, name, n) == 0 && (at[n] == ' ' || !at[n])) return !find_entry(l, name);
   }
   return false;
 }
 
 sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t) {
-  sq_named *e = find(l, name);
+  sq_named *e = find_entry(l, name);
   if (!e) return sq_fail(SQ_EARG, "[nn.%s] has no parameter or buffer '%s'", l->class->name, name);
   if (!sq_shape_equal(e->tensor->ndim, e->tensor->shape, t->ndim, t->shape)) {
     return sq_fail(SQ_ESHAPE, "[nn.%s] %s is %s: it can't become %s", l->class->name, name,
@@ -115,7 +116,7 @@ sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t) {
   return SQ_OK;
 }
 
-static sq_status make_room(sq_layer *l) {
+static sq_status make_entry_room(sq_layer *l) {
   if (l->entries < l->room) return SQ_OK;
   int room = l->room ? 2 * l->room : 4;
   void *block = l->entry;
@@ -126,7 +127,7 @@ static sq_status make_room(sq_layer *l) {
 }
 
 sq_status sq_layer_add(sq_layer *l, sq_tensor *t, bool buffer, const char *name, ...) {
-  sq_status st = make_room(l);
+  sq_status st = make_entry_room(l);
   if (st == SQ_OK && !buffer) st = sq_set_requires_grad(t, true);
   if (st == SQ_OK && !buffer) st = sq_mark_parameter(t);
   if (st != SQ_OK) {

@@ -38,7 +38,7 @@ static sq_status init(sq_layer *l, const sq_args *a) {
 enum { INPUT, TARGET, CALLED };
 
 /* Buffers fill the tensors' places in order. */
-static sq_status run(sq_layer *base, sq_op_id op, const sq_arg *arg, sq_tensor **out) {
+static sq_status apply_loss(sq_layer *base, sq_op_id op, const sq_arg *arg, sq_tensor **out) {
   const loss *l = (const loss *)base;
   sq_arg args[CALLED + MAX_KEPT] = {arg[INPUT], arg[TARGET]};
   int buffer = 0;
@@ -58,7 +58,7 @@ static void describe(const sq_layer *base, char *buf, size_t n) {
 
 #define LOSS(id, op, class_name, args, text_)                                      \
   static sq_status forward_##id(sq_layer *l, const sq_arg *arg, sq_tensor **out) { \
-    return run(l, SQ_OP_##op, arg, out);                                           \
+    return apply_loss(l, SQ_OP_##op, arg, out);                                    \
   }                                                                                \
   const sq_layer_class sq__layer_##id = {                                          \
       .name = class_name,                                                          \

@@ -42,18 +42,18 @@ static sq_status init_batch(sq_layer *l, const sq_args *a) {
   return sq_layer_add(l, count, true, "num_batches_tracked");
 }
 
-static sq_status fill(const sq_layer *l, const char *name, double value) {
+static sq_status fill_entry(const sq_layer *l, const char *name, double value) {
   sq_tensor *t = sq_layer_get(l, name);
   return t ? sq_tensor_fill(t, value) : SQ_OK;
 }
 
 /* weight and variance 1, the others 0. */
 static sq_status reset_batch(sq_layer *l) {
-  SQ_TRY(fill(l, "weight", 1));
-  SQ_TRY(fill(l, "bias", 0));
-  SQ_TRY(fill(l, "running_mean", 0));
-  SQ_TRY(fill(l, "running_var", 1));
-  return fill(l, "num_batches_tracked", 0);
+  SQ_TRY(fill_entry(l, "weight", 1));
+  SQ_TRY(fill_entry(l, "bias", 0));
+  SQ_TRY(fill_entry(l, "running_mean", 0));
+  SQ_TRY(fill_entry(l, "running_var", 1));
+  return fill_entry(l, "num_batches_tracked", 0);
 }
 
 /* What is counted for running averages goes up only when the op went well. */
@@ -154,8 +154,8 @@ static sq_status init_rows(sq_layer *l, const sq_args *a) {
 
 /* weight 1, bias 0. */
 static sq_status reset_affine(sq_layer *l) {
-  SQ_TRY(fill(l, "weight", 1));
-  return fill(l, "bias", 0);
+  SQ_TRY(fill_entry(l, "weight", 1));
+  return fill_entry(l, "bias", 0);
 }
 
 static sq_status forward_layer(sq_layer *l, const sq_arg *arg, sq_tensor **out) {

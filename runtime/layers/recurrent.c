@@ -19,7 +19,7 @@ typedef struct recurrent {
 
 static const char *class_name(const recurrent *r) { return r->base.class->name; }
 
-static sq_status check_sizes(const recurrent *r) {
+static sq_status check_recurrent(const recurrent *r) {
   SQ_TRY(sq_layer_want_size(class_name(r), "input_size", r->I, 1));
   SQ_TRY(sq_layer_want_size(class_name(r), "hidden_size", r->H, 1));
   SQ_TRY(sq_layer_want_size(class_name(r), "num_layers", r->layers, 1));
@@ -35,7 +35,7 @@ static sq_status check_sizes(const recurrent *r) {
 
 /* weight_ih_l0 (GH,I), weight_hh_l0 (GH,H), bias_ih_l0, bias_hh_l0 (GH), then _reverse, then the
  * next layer. */
-static sq_status add_parameters(recurrent *r, sq_dtype dtype) {
+static sq_status add_gate_parameters(recurrent *r, sq_dtype dtype) {
   int64_t G = r->gates * r->H;
   for (int64_t k = 0; k < r->layers * r->directions; k++) {
     int64_t layer = k / r->directions, in = layer == 0 ? r->I : r->H * r->directions;
@@ -173,7 +173,7 @@ static sq_status run_layer(const recurrent *r, int64_t layer, sq_tensor *x, cons
 }
 
 /* A pile of (B,H) as (n,B,H). */
-static sq_status stack(const pile *p, sq_tensor **out) {
+static sq_status stack_pile(const pile *p, sq_tensor **out) {
   sq_arg all = {.kind = SQ_ARG_TENSORS, .tensors = {p->n, p->t}};
   return SQ_APPLY(stack, out, all, SQ_D(0));
 }
@@ -214,14 +214,14 @@ static sq_status run_layers(const recurrent *r, const sq_arg *x, const sq_arg *h
     y = next;
     if (layer + 1 < r->layers) SQ_TRY(drop_some(r, &y));
   }
-  SQ_TRY(stack(&states[0], &out[1]));
-  if (r->gates == LSTM_GATES) SQ_TRY(stack(&states[1], &out[2]));
+  SQ_TRY(stack_pile(&states[0], &out[1]));
+  if (r->gates == LSTM_GATES) SQ_TRY(stack_pile(&states[1], &out[2]));
   out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
 
-static sq_status run_batch(const recurrent *r, const sq_arg *x, const sq_arg *h0, const sq_arg *c0,
-                           sq_tensor **out) {
+static sq_status run_sequence(const recurrent *r, const sq_arg *x, const sq_arg *h0,
+                              const sq_arg *c0, sq_tensor **out) {
   SQ_TRY(check_state(r, "h0", h0, x->tensor));
   SQ_TRY(check_state(r, "c0", c0, x->tensor));
   int64_t n = r->layers * r->directions;
@@ -247,7 +247,7 @@ static sq_status run_single(const recurrent *r, const sq_arg *x, const sq_arg *h
     if (given[i]->kind != SQ_ARG_TENSOR) continue;
     SQ_TRY(SQ_APPLY(unsqueeze, wide[i], *given[i], SQ_D(at[i])));
   }
-  SQ_TRY(run_batch(r, &SQ_T(wx), &SQ_T(wh), &SQ_T(wc), out));
+  SQ_TRY(run_sequence(r, &SQ_T(wx), &SQ_T(wh), &SQ_T(wc), out));
   for (int i = 0; i < 3 && out[i]; i++) {
     sq_tensor *narrow, *batch = out[i];
     int64_t dim = at[i];
@@ -272,8 +272,8 @@ static sq_status forward(sq_layer *l, const sq_arg *arg, sq_tensor **out) {
                    r->batch_first ? "batch,time" : "time,batch", r->I);
   }
   sq_tensor *result[SQ_MAX_OUT] = {NULL, NULL, NULL};
-  sq_status st =
-      x->ndim == 3 ? run_batch(r, &arg[X], h0, c0, result) : run_single(r, &arg[X], h0, c0, result);
+  sq_status st = x->ndim == 3 ? run_sequence(r, &arg[X], h0, c0, result)
+                              : run_single(r, &arg[X], h0, c0, result);
   for (int k = 0; k < SQ_MAX_OUT; k++) {
     if (st != SQ_OK) {
       sq_tensor_drop(result[k]);
@@ -301,13 +301,13 @@ static sq_status init(sq_layer *l, const sq_args *a, int gates) {
   r->gates = gates;
   r->relu = nonlinearity->kind == SQ_ARG_STRING && strcmp(nonlinearity->string, "relu") == 0;
   r->forget_bias = forget_bias->kind == SQ_ARG_NUMBER ? forget_bias->number : NAN;
-  SQ_TRY(check_sizes(r));
-  return add_parameters(r, sq_args_get(a, "dtype")->dtype);
+  SQ_TRY(check_recurrent(r));
+  return add_gate_parameters(r, sq_args_get(a, "dtype")->dtype);
 }
 
-static sq_status init_rnn(sq_layer *l, const sq_args *a) { return init(l, a, RNN_GATES); }
-static sq_status init_lstm(sq_layer *l, const sq_args *a) { return init(l, a, LSTM_GATES); }
-static sq_status init_gru(sq_layer *l, const sq_args *a) { return init(l, a, GRU_GATES); }
+static sq_status init_stacked_rnn(sq_layer *l, const sq_args *a) { return init(l, a, RNN_GATES); }
+static sq_status init_stacked_lstm(sq_layer *l, const sq_args *a) { return init(l, a, LSTM_GATES); }
+static sq_status init_stacked_gru(sq_layer *l, const sq_args *a) { return init(l, a, GRU_GATES); }
 
 const sq_layer_class sq__layer_rnn = {
     .name = "RNN",
@@ -323,7 +323,7 @@ const sq_layer_class sq__layer_rnn = {
         "{h0} is the state to begin with, 0 without.",
     .doc = "h' = tanh(W_ih x + b_ih + W_hh h + b_hh): x (T,B,I) -> y (T,B,H), h (layers,B,H).",
     .size = sizeof(recurrent),
-    .init = init_rnn,
+    .init = init_stacked_rnn,
     .forward = forward,
     .describe = describe,
     .reset = reset,
@@ -345,7 +345,7 @@ const sq_layer_class sq__layer_lstm = {
         "-> y (T,B,H), h and c "
         "(layers,B,H).",
     .size = sizeof(recurrent),
-    .init = init_lstm,
+    .init = init_stacked_lstm,
     .forward = forward,
     .describe = describe,
     .reset = reset,
@@ -365,7 +365,7 @@ const sq_layer_class sq__layer_gru = {
         "h' = (1 - z) n + z h, n = tanh(W_in x + b_in + r (W_hn h + b_hn)), gates r z n: x (T,B,I) "
         "-> y (T,B,H), h (layers,B,H).",
     .size = sizeof(recurrent),
-    .init = init_gru,
+    .init = init_stacked_gru,
     .forward = forward,
     .describe = describe,
     .reset = reset,

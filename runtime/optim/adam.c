@@ -9,7 +9,7 @@ enum { LR, BETA1, BETA2, EPS, WEIGHT_DECAY, AMSGRAD, MAXIMIZE };
 
 static bool uses(const double *h, int state) { return state < 2 || h[AMSGRAD] != 0; }
 
-static void step(const sq_update *u, bool decoupled) {
+static void step_adam(const sq_update *u, bool decoupled) {
   const double *h = u->hyper;
   const sq_adam o = {.lr = h[LR],
                      .beta1 = h[BETA1],
@@ -22,8 +22,8 @@ static void step(const sq_update *u, bool decoupled) {
   u->kern->adam_step(u->n, &o, u->w, u->g, u->state[0], u->state[1], u->state[2]);
 }
 
-static void update_adam(const sq_update *u) { step(u, false); }
-static void update_adamw(const sq_update *u) { step(u, true); }
+static void update_adam(const sq_update *u) { step_adam(u, false); }
+static void update_adamw(const sq_update *u) { step_adam(u, true); }
 
 #define BELOW_ONE 0.9999999999999999 /* betas are in [0, 1) */
 

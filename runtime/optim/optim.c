@@ -65,8 +65,8 @@ sq_status sq_optim_check(const sq_optim_class *class, int option, double value) 
 enum { PARAMS };
 
 /* The constructor's arguments with something in that place. */
-static sq_status complete(const sq_optim_class *class, int nargs, const sq_arg *args, sq_arg *full,
-                          sq_args *out) {
+static sq_status complete_options(const sq_optim_class *class, int nargs, const sq_arg *args,
+                                  sq_arg *full, sq_args *out) {
   const sq_signature *s;
   sq_arg given[SQ_MAX_PARAMS] = {0};
   for (int i = PARAMS + 1; i < nargs && i < SQ_MAX_PARAMS; i++) given[i] = args[i];
@@ -131,7 +131,7 @@ sq_status sq_optim_new(const sq_optim_class *class, int nargs, const sq_arg *arg
   sq_arg arg[SQ_MAX_PARAMS];
   double option[SQ_MAX_OPTIONS] = {0};
   sq_args given;
-  SQ_TRY(complete(class, nargs, args, arg, &given));
+  SQ_TRY(complete_options(class, nargs, args, arg, &given));
   SQ_TRY(read_hypers(class, &given, option));
   for (int i = 0; i < SQ_MAX_HYPERS && class->hyper[i].name; i++)
     SQ_TRY(sq_optim_check(class, i, option[i]));
@@ -192,7 +192,7 @@ sq_status sq_optim_add_group(sq_optim *o, int n, sq_tensor *const *params, const
   return SQ_OK;
 }
 
-static const sq_optim_group *group_of(const sq_optim *o, int i) {
+static const sq_optim_group *group_of_param(const sq_optim *o, int i) {
   const sq_optim_group *g = o->group;
   while (i >= g->first + g->n) g++;
   return g;
@@ -265,7 +265,7 @@ typedef struct pass {
   int n;
 } pass;
 
-static void run_tile(int64_t tile, void *context) {
+static void update_tile(int64_t tile, void *context) {
   const pass *s = context;
   int low = 0, high = s->n - 1; /* the last item with tiles_before <= tile */
   while (low < high) {
@@ -310,11 +310,11 @@ static sq_status check_grad(const sq_optim *o, int i, const sq_tensor *g) {
 }
 
 /* Gradients made contiguous and states made: all that can fail. */
-static sq_status prepare(sq_optim *o, sq_tensor *const *grads, pass *s) {
+static sq_status prepare_pass(sq_optim *o, sq_tensor *const *grads, pass *s) {
   for (int i = 0; i < o->params; i++) {
     if (!grads[i]) continue;
     SQ_TRY(check_grad(o, i, grads[i]));
-    const double *hyper = group_of(o, i)->option;
+    const double *hyper = group_of_param(o, i)->option;
     item *it = &s->item[s->n];
     it->fresh = !o->param[i].used;
     for (int k = 0; k < SQ_MAX_STATES; k++)
@@ -331,7 +331,7 @@ sq_status sq_optim_step(sq_optim *o, sq_tensor *const *grads) {
   void *block;
   SQ_TRY(sq_alloc_zero((o->params + 1) * (int64_t)sizeof(item), &block));
   pass s = {.class = o->class, .item = block};
-  sq_status st = prepare(o, grads, &s);
+  sq_status st = prepare_pass(o, grads, &s);
   int64_t tiles = 0, work = 0;
   for (int i = 0; i < s.n && st == SQ_OK; i++) {
     sq_optim_param *p = &o->param[s.item[i].p - o->param];
@@ -342,7 +342,7 @@ sq_status sq_optim_step(sq_optim *o, sq_tensor *const *grads) {
     work += p->w->numel;
     sq_tensor_changed(p->w);
   }
-  if (st == SQ_OK) sq_parallel_all(tiles, work, run_tile, &s);
+  if (st == SQ_OK) sq_parallel_all(tiles, work, update_tile, &s);
   for (int i = 0; i < s.n; i++) sq_tensor_drop(s.item[i].g);
   sq_free(block);
   return st;

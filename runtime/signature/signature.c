@@ -51,7 +51,7 @@ static const struct {
     {"any", SQ_ARG_ANY},
 };
 
-static sq_status wrong(const reader *r, const char *expected) {
+static sq_status wrong_letter(const reader *r, const char *expected) {
   return sq_fail(SQ_EFORMAT, "signature \"%s\": at letter %d: expected %s", r->start,
                  (int)(r->at - r->start) + 1, expected);
 }
@@ -60,7 +60,7 @@ static void skip_blanks(reader *r) {
   while (*r->at == ' ') r->at++;
 }
 
-static bool accept(reader *r, const char *token) {
+static bool accept_token(reader *r, const char *token) {
   skip_blanks(r);
   size_t n = strlen(token);
   if (strncmp(r->at, token, n) != 0) return false;
@@ -82,7 +82,7 @@ static const char *take_word(reader *r, const char *stop) {
   return begin;
 }
 
-static sq_arg_kind kind_of(const char *type, size_t length, bool quoted) {
+static sq_arg_kind kind_of_type(const char *type, size_t length, bool quoted) {
   if (quoted) return SQ_ARG_CHOICE;
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     const char *known = kinds[i].type;
@@ -128,7 +128,7 @@ static sq_status read_default(reader *r, sq_param *p) {
     case SQ_ARG_PAIR: { /* a pair's default is one number for both */
       static const int64_t pairs[][2] = {{0, 0}, {1, 1}, {2, 2}, {3, 3}};
       long value = strtol(text, &end, 10);
-      if (value < 0 || value > 3) return wrong(r, "a pair's default of 0 to 3");
+      if (value < 0 || value > 3) return wrong_letter(r, "a pair's default of 0 to 3");
       p->fallback.kind = SQ_ARG_PAIR;
       p->fallback.ints.n = 2;
       p->fallback.ints.v = pairs[value];
@@ -156,47 +156,48 @@ static sq_status read_default(reader *r, sq_param *p) {
     case SQ_ARG_TABLE:
     case SQ_ARG_ANY:
     case SQ_ARG_OBJECT:
-      return wrong(r, "nil as the default of this type");
+      return wrong_letter(r, "nil as the default of this type");
   }
-  return end && *end ? wrong(r, "a number") : SQ_OK;
+  return end && *end ? wrong_letter(r, "a number") : SQ_OK;
 }
 
 static sq_status read_param(reader *r, sq_param *p) {
   memset(p, 0, sizeof *p);
   p->name = take_word(r, ":,)");
-  if (!accept(r, ":")) return wrong(r, "':' and a type");
+  if (!accept_token(r, ":")) return wrong_letter(r, "':' and a type");
   skip_blanks(r);
   bool quoted = *r->at == '"';
   p->type = take_word(r, "?=,)");
-  p->kind = kind_of(p->type, strlen(p->type), quoted);
-  p->optional = accept(r, "?");
+  p->kind = kind_of_type(p->type, strlen(p->type), quoted);
+  p->optional = accept_token(r, "?");
   p->has_default = p->optional;
-  return accept(r, "=") ? read_default(r, p) : SQ_OK;
+  return accept_token(r, "=") ? read_default(r, p) : SQ_OK;
 }
 
 static sq_status read_results(reader *r, sq_signature *s) {
-  if (!accept(r, "->")) return SQ_OK;
+  if (!accept_token(r, "->")) return SQ_OK;
   do {
-    if (s->returns == (int)(sizeof s->result / sizeof *s->result)) return wrong(r, "fewer results");
+    if (s->returns == (int)(sizeof s->result / sizeof *s->result))
+      return wrong_letter(r, "fewer results");
     s->result[s->returns++] = take_word(r, ",");
-  } while (accept(r, ","));
+  } while (accept_token(r, ","));
   return SQ_OK;
 }
 
 static sq_status read_all(reader *r, sq_signature *s) {
-  if (!accept(r, "(")) return wrong(r, "'('");
-  if (!accept(r, ")")) {
+  if (!accept_token(r, "(")) return wrong_letter(r, "'('");
+  if (!accept_token(r, ")")) {
     do {
-      if (s->params == SQ_MAX_PARAMS) return wrong(r, "fewer parameters");
+      if (s->params == SQ_MAX_PARAMS) return wrong_letter(r, "fewer parameters");
       SQ_TRY(read_param(r, &s->param[s->params++]));
-    } while (accept(r, ","));
-    if (!accept(r, ")")) return wrong(r, "',' or ')'");
+    } while (accept_token(r, ","));
+    if (!accept_token(r, ")")) return wrong_letter(r, "',' or ')'");
   }
   SQ_TRY(read_results(r, s));
-  return *r->at ? wrong(r, "the end") : SQ_OK;
+  return *r->at ? wrong_letter(r, "the end") : SQ_OK;
 }
 
-static sq_status parse(const char *text, parsed **out) {
+static sq_status parse_text(const char *text, parsed **out) {
   size_t n = strlen(text) + 1;
   void *block;
   SQ_TRY(sq_alloc_zero((int64_t)(sizeof(parsed) + n + 2 * n + 64), &block));
@@ -220,7 +221,7 @@ sq_arg_kind sq_signature_first(const char *text) {
   type += 1 + strspn(type + 1, " ");
   size_t length = strcspn(type, "?=,)");
   while (length > 0 && type[length - 1] == ' ') length--;
-  return kind_of(type, length, *type == '"');
+  return kind_of_type(type, length, *type == '"');
 }
 
 /* --- the cache ------------------------------------------------------------------------------ */
@@ -240,7 +241,7 @@ sq_status sq_signature_of(const char *text, const sq_signature **out) {
   parsed **bucket = bucket_of(text), *p = *bucket;
   while (p && strcmp(p->sig.text, text) != 0) p = p->next;
   if (!p) {
-    SQ_TRY(parse(text, &p));
+    SQ_TRY(parse_text(text, &p));
     p->next = *bucket;
     *bucket = p;
   }
@@ -251,7 +252,7 @@ sq_status sq_signature_of(const char *text, const sq_signature **out) {
 /* --- arguments ---------------------------------------------------------------------------- */
 
 /* Kinds whose arguments lie in the same field of sq_arg are one group; each holds its own. */
-static int group_of(sq_arg_kind kind) {
+static int field_group(sq_arg_kind kind) {
   switch (kind) {
     case SQ_ARG_DIM:
     case SQ_ARG_POSITION:
@@ -267,12 +268,12 @@ static int group_of(sq_arg_kind kind) {
   }
 }
 
-static bool takes(const sq_param *p, sq_arg_kind kind) {
+static bool takes_kind(const sq_param *p, sq_arg_kind kind) {
   if (p->kind == SQ_ARG_OPERAND) return kind == SQ_ARG_TENSOR || kind == SQ_ARG_NUMBER;
   if (p->kind == SQ_ARG_PADDING) return kind == SQ_ARG_PAIR || kind == SQ_ARG_STRING;
   if (p->kind == SQ_ARG_LONE_PADDING) return kind == SQ_ARG_INT || kind == SQ_ARG_STRING;
   if (p->kind == SQ_ARG_LONE) return kind == SQ_ARG_INT;
-  return group_of(p->kind) == group_of(kind) || p->kind >= SQ_ARG_FUNCTION;
+  return field_group(p->kind) == field_group(kind) || p->kind >= SQ_ARG_FUNCTION;
 }
 
 enum { MAX_CHOICES = 24, CHOICE_LETTERS = 256 };
@@ -303,7 +304,7 @@ static sq_status check_choice(const char *what, const sq_param *p, const char *g
 
 static sq_status check_kind(const sq_signature *s, const char *what, const sq_param *p,
                             const sq_arg *arg) {
-  if (!takes(p, arg->kind)) {
+  if (!takes_kind(p, arg->kind)) {
     return sq_fail(SQ_ETYPE, "[%s] %s is of another kind: it is called as %s%s", what, p->name,
                    what, s->text);
   }
@@ -345,7 +346,7 @@ const sq_arg *sq_args_get(const sq_args *a, const char *name) {
   return i < 0 ? &none : &a->arg[i];
 }
 
-static int lower(char c) { return tolower((unsigned char)c); }
+static int lower_letter(char c) { return tolower((unsigned char)c); }
 
 static int least_of(int a, int b) { return a < b ? a : b; }
 
@@ -353,7 +354,7 @@ enum { LONGEST = 63 };
 
 /* How many single letters separate two words, swapped neighbours counting as one (Damerau 1964, no
  * letter changed twice); words longer than 63 letters count as far. */
-static int distance(const char *a, const char *b) {
+static int word_distance(const char *a, const char *b) {
   size_t n = strlen(a), m = strlen(b);
   if (n > LONGEST || m > LONGEST) return LONGEST + 1;
   int rows[3][LONGEST + 1], *before = rows[0], *above = rows[1], *row = rows[2];
@@ -363,10 +364,10 @@ static int distance(const char *a, const char *b) {
     before = above, above = row, row = free_row;
     row[0] = (int)i;
     for (size_t j = 1; j <= m; j++) {
-      int other = lower(a[i - 1]) != lower(b[j - 1]);
+      int other = lower_letter(a[i - 1]) != lower_letter(b[j - 1]);
       row[j] = least_of(above[j - 1] + other, least_of(above[j], row[j - 1]) + 1);
-      bool swapped = i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) &&
-                     lower(a[i - 2]) == lower(b[j - 1]);
+      bool swapped = i > 1 && j > 1 && lower_letter(a[i - 1]) == lower_letter(b[j - 2]) &&
+                     lower_letter(a[i - 2]) == lower_letter(b[j - 1]);
       if (swapped) row[j] = least_of(row[j], before[j - 2] + 1);
     }
   }
@@ -374,7 +375,7 @@ static int distance(const char *a, const char *b) {
 }
 
 /* True when one word begins with the other, of at least two letters. */
-static bool begins(const char *a, const char *b) {
+static bool begin_alike(const char *a, const char *b) {
   size_t n = strlen(a), m = strlen(b), shorter = n < m ? n : m;
   return shorter > 1 && strncmp(a, b, shorter) == 0;
 }
@@ -384,8 +385,8 @@ const char *sq_nearest(const char *word, const char *const *words) {
   const int furthest = (int)strlen(word) / 3 + 1;
   int least = furthest + 1;
   for (; *words; words++) {
-    int d = distance(word, *words);
-    if (d > furthest && begins(word, *words)) d = furthest;
+    int d = word_distance(word, *words);
+    if (d > furthest && begin_alike(word, *words)) d = furthest;
     if (d < least) {
       least = d;
       best = *words;

@@ -205,7 +205,7 @@ static sq_status run_groups(group_job *g, sq_tile_fn *tile) {
 }
 
 /* The part of a job that a tile does. */
-static group_job tile_of(const group_job *all, int64_t tile, size_t y2_size) {
+static group_job reduction_tile(const group_job *all, int64_t tile, size_t y2_size) {
   group_job g = *all;
   int64_t first = tile * g.per_tile, in = first * g.R * g.inner, out = first * g.inner;
   g.outer = sq_tile_size(g.outer, g.per_tile, tile);
@@ -217,7 +217,7 @@ static group_job tile_of(const group_job *all, int64_t tile, size_t y2_size) {
 }
 
 static void reduce_tile(int64_t tile, void *context) {
-  group_job g = tile_of(context, tile, sizeof(int64_t));
+  group_job g = reduction_tile(context, tile, sizeof(int64_t));
   int64_t *where = (int64_t *)(void *)g.y2;
   switch ((sq_reduction)g.kind) {
     case SQ_REDUCE_MAX:
@@ -276,7 +276,7 @@ sq_status sq_reduce(const char *what, sq_reduction kind, sq_tensor *t, unsigned 
 }
 
 static void variance_tile(int64_t tile, void *context) {
-  group_job g = tile_of(context, tile, ((group_job *)context)->size);
+  group_job g = reduction_tile(context, tile, ((group_job *)context)->size);
   g.kern->variance(g.outer, g.R, g.inner, g.correction, g.x, g.y2, g.y);
 }
 
