@@ -274,7 +274,7 @@ typedef struct side {
 SQ_ALIKE(TRIL_DIAGONAL, TRIU_DIAGONAL);
 
 /* y = x on one side of a diagonal, 0 on the other.  dx = dy on that side. */
-static sq_status triangle(sq_call *c, bool upper) {
+static sq_status take_triangle(sq_call *c, bool upper) {
   if (c->in[IN_X]->ndim < 2) {
     return sq_fail(SQ_ESHAPE, "[%s] x is %s: it must have at least 2 dims", c->op->name,
                    sq_tensor_shape_text(c->in[IN_X], SQ_SHAPE_BUF));
@@ -283,8 +283,8 @@ static sq_status triangle(sq_call *c, bool upper) {
   return sq_triangle(c->in[IN_X], upper, c->arg[TRIL_DIAGONAL].integer, &c->out[0]);
 }
 
-static sq_status tril_forward(sq_call *c) { return triangle(c, false); }
-static sq_status triu_forward(sq_call *c) { return triangle(c, true); }
+static sq_status tril_forward(sq_call *c) { return take_triangle(c, false); }
+static sq_status triu_forward(sq_call *c) { return take_triangle(c, true); }
 
 static sq_status triangle_backward(sq_back *b) {
   const side *v = sq__values(b);

@@ -338,7 +338,7 @@ const sq_op_impl sq__op_gather = {
     .forward = gather_forward, .backward = gather_backward, .mixed = true};
 
 /* y = x but y[index[i][j]][j] = or += src[i][j]; src may be a number. */
-static sq_status scatter(sq_call *c, bool add) {
+static sq_status scatter_into(sq_call *c, bool add) {
   SQ_OWN sq_tensor *index = NULL, *y = NULL;
   int dim;
   SQ_TRY(read_places(c, &dim, &index));
@@ -366,7 +366,7 @@ static sq_status scatter_back_src(sq_back *b) {
   return SQ_OK;
 }
 
-static sq_status scatter_forward(sq_call *c) { return scatter(c, false); }
+static sq_status scatter_forward(sq_call *c) { return scatter_into(c, false); }
 
 /* dx = dy, 0 where src was written. */
 static sq_status scatter_backward(sq_back *b) {
@@ -380,7 +380,7 @@ static sq_status scatter_backward(sq_back *b) {
   return SQ_OK;
 }
 
-static sq_status scatter_add_forward(sq_call *c) { return scatter(c, true); }
+static sq_status scatter_add_forward(sq_call *c) { return scatter_into(c, true); }
 
 /* dx = dy */
 static sq_status scatter_add_backward(sq_back *b) {

@@ -16,7 +16,7 @@ typedef struct reduced {
 } reduced;
 
 /* How many elements the dims in mask hold. */
-static int64_t count(int ndim, const int64_t *shape, unsigned mask) {
+static int64_t count_reduced(int ndim, const int64_t *shape, unsigned mask) {
   int64_t n = 1;
   for (int i = 0; i < ndim; i++)
     if (mask == 0 || mask >> i & 1) n *= shape[i];
@@ -24,14 +24,14 @@ static int64_t count(int ndim, const int64_t *shape, unsigned mask) {
 }
 
 /* value = t / n, in t's dtype. */
-static sq_status divide(sq_tensor *t, double n, sq_tensor **out) {
+static sq_status divide_by(sq_tensor *t, double n, sq_tensor **out) {
   SQ_OWN sq_tensor *divisor = NULL;
   SQ_TRY(sq_tensor_scalar(t->dtype, n, &divisor));
   return sq_map("mean", SQ_ELEM_div, (sq_tensor *[]){t, divisor}, NULL, out);
 }
 
 /* dx = dy, of a reduction over the kept dims, spread over x: a view with stride 0. */
-static sq_status spread(sq_back *b, sq_tensor *dy, sq_tensor **out) {
+static sq_status spread_gradient(sq_back *b, sq_tensor *dy, sq_tensor **out) {
   const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *narrow = NULL;
   SQ_TRY(sq__unreduce(b, IN_X, dy, v->mask, &narrow));
@@ -62,7 +62,7 @@ static sq_status sum_forward(sq_call *c) {
   return give_as_asked(c, SUM_DTYPE);
 }
 
-static sq_status sum_backward(sq_back *b) { return spread(b, b->dy[0], &b->dx[IN_X]); }
+static sq_status sum_backward(sq_back *b) { return spread_gradient(b, b->dy[0], &b->dx[IN_X]); }
 const sq_op_impl sq__op_sum = {.forward = sum_forward, .backward = sum_backward, .in_dtype = true};
 
 /* y = sum x / N;  dx = dy / N */
@@ -79,15 +79,15 @@ static sq_status mean_forward(sq_call *c) {
   SQ_TRY(sq_sum(x, mask, c->arg[MEAN_KEEPDIM].flag, &sum));
   SQ_TRY(sq__to_float(sum, &real));
   SQ_SAVE_VALUES(c, reduced, .mask = mask);
-  return divide(real, (double)count(x->ndim, x->shape, mask), &c->out[0]);
+  return divide_by(real, (double)count_reduced(x->ndim, x->shape, mask), &c->out[0]);
 }
 
 static sq_status mean_backward(sq_back *b) {
   SQ_OWN sq_tensor *part = NULL;
   const reduced *v = sq__values(b);
-  double n = (double)count(sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), v->mask);
-  SQ_TRY(divide(b->dy[0], n, &part));
-  return spread(b, part, &b->dx[IN_X]);
+  double n = (double)count_reduced(sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), v->mask);
+  SQ_TRY(divide_by(b->dy[0], n, &part));
+  return spread_gradient(b, part, &b->dx[IN_X]);
 }
 const sq_op_impl sq__op_mean = {
     .forward = mean_forward, .backward = mean_backward, .in_dtype = true};
@@ -107,7 +107,7 @@ SQ_ALIKE(ARGMIN_KEEPDIM, ARGMAX_KEEPDIM);
 
 /* The greatest or least. Along dim: values and places;  dx = dy at the places. Of all:  dx = dy
  * shared evenly by those that are equal to it. */
-static sq_status choose(sq_call *c, sq_reduction kind) {
+static sq_status choose_extreme(sq_call *c, sq_reduction kind) {
   sq_tensor *x = c->in[IN_X];
   bool whole = c->arg[MAX_DIM].kind == SQ_ARG_NIL;
   int dim = 0;
@@ -129,7 +129,7 @@ static sq_status choose_all_backward(sq_back *b) {
                 (sq_tensor *[]){x, y}, NULL, &equal));
   SQ_TRY(sq_sum(equal, 0, false, &number));
   SQ_TRY(sq_tensor_item(number, &n));
-  SQ_TRY(divide(b->dy[0], n, &part));
+  SQ_TRY(divide_by(b->dy[0], n, &part));
   SQ_TRY(sq_tensor_scalar(x->dtype, 0, &zero));
   return sq_where(equal, part, zero, &b->dx[IN_X]);
 }
@@ -147,13 +147,13 @@ static sq_status choose_backward(sq_back *b) {
   return SQ_OK;
 }
 
-static sq_status max_forward(sq_call *c) { return choose(c, SQ_REDUCE_MAX); }
-static sq_status min_forward(sq_call *c) { return choose(c, SQ_REDUCE_MIN); }
+static sq_status max_forward(sq_call *c) { return choose_extreme(c, SQ_REDUCE_MAX); }
+static sq_status min_forward(sq_call *c) { return choose_extreme(c, SQ_REDUCE_MIN); }
 const sq_op_impl sq__op_max = {.forward = max_forward, .backward = choose_backward};
 const sq_op_impl sq__op_min = {.forward = min_forward, .backward = choose_backward};
 
 /* Of all: the place in row-major order. */
-static sq_status place(sq_call *c, sq_reduction kind) {
+static sq_status place_of_extreme(sq_call *c, sq_reduction kind) {
   SQ_OWN sq_tensor *value = NULL;
   int dim = 0, ndim = c->in[IN_X]->ndim;
   bool whole = c->arg[ARGMAX_DIM].kind == SQ_ARG_NIL;
@@ -162,8 +162,8 @@ static sq_status place(sq_call *c, sq_reduction kind) {
                    c->arg[ARGMAX_KEEPDIM].flag, &value, &c->out[0]);
 }
 
-static sq_status argmax_forward(sq_call *c) { return place(c, SQ_REDUCE_MAX); }
-static sq_status argmin_forward(sq_call *c) { return place(c, SQ_REDUCE_MIN); }
+static sq_status argmax_forward(sq_call *c) { return place_of_extreme(c, SQ_REDUCE_MAX); }
+static sq_status argmin_forward(sq_call *c) { return place_of_extreme(c, SQ_REDUCE_MIN); }
 const sq_op_impl sq__op_argmax = {.forward = argmax_forward};
 const sq_op_impl sq__op_argmin = {.forward = argmin_forward};
 
@@ -214,7 +214,7 @@ SQ_ALIKE(STD_CORRECTION, VAR_CORRECTION);
 
 /* var = sum (x - mean)^2 / (N - correction), std its root.
  * dx = dvar 2 (x - mean) / (N - correction);  dvar = dstd / (2 std), 0 where std = 0 */
-static sq_status variance(sq_call *c, bool root) {
+static sq_status variance_of(sq_call *c, bool root) {
   SQ_OWN sq_tensor *mean = NULL, *mean1 = NULL, *var = NULL;
   sq_tensor *x = c->in[IN_X];
   unsigned mask;
@@ -222,7 +222,7 @@ static sq_status variance(sq_call *c, bool root) {
   double correction = c->arg[VAR_CORRECTION].kind == SQ_ARG_NIL ? c->arg[VAR_UNBIASED].flag
                                                                 : c->arg[VAR_CORRECTION].number;
   SQ_TRY(sq_variance(c->op->name, x, mask, c->arg[VAR_KEEPDIM].flag, correction, &mean, &var));
-  double rest = (double)count(x->ndim, x->shape, mask) - correction;
+  double rest = (double)count_reduced(x->ndim, x->shape, mask) - correction;
   SQ_SAVE_VALUES(c, reduced, .mask = mask, .number = rest > 0 ? rest : 0);
   SQ_TRY(sq__save(c, VAR_SAVED_X, x));
   SQ_TRY(sq__save(c, VAR_SAVED_MEAN, mean));
@@ -239,14 +239,14 @@ static sq_status variance_back(sq_back *b, sq_tensor *g) {
   SQ_OWN sq_tensor *part = NULL, *dy = NULL, *mean = NULL, *centered = NULL;
   const reduced *v = sq__values(b);
   sq_tensor *x = sq__saved(b, VAR_SAVED_X);
-  SQ_TRY(divide(g, v->number, &part));
+  SQ_TRY(divide_by(g, v->number, &part));
   SQ_TRY(sq__unreduce(b, IN_X, part, v->mask, &dy));
   SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, VAR_SAVED_MEAN), v->mask, &mean));
   SQ_TRY(sq_map("var", SQ_ELEM_sub, (sq_tensor *[]){x, mean}, NULL, &centered));
   return sq_map("var", SQ_ELEM_mul, (sq_tensor *[]){centered, dy}, NULL, &b->dx[IN_X]);
 }
 
-static sq_status var_forward(sq_call *c) { return variance(c, false); }
+static sq_status var_forward(sq_call *c) { return variance_of(c, false); }
 static sq_status var_backward(sq_back *b) {
   SQ_OWN sq_tensor *twice = NULL;
   double two = 2;
@@ -264,7 +264,7 @@ static sq_status divide_or_zero(sq_tensor *g, sq_tensor *y, sq_tensor **out) {
   return sq_where(mask, zero, ratio, out);
 }
 
-static sq_status std_forward(sq_call *c) { return variance(c, true); }
+static sq_status std_forward(sq_call *c) { return variance_of(c, true); }
 static sq_status std_backward(sq_back *b) {
   SQ_OWN sq_tensor *g = NULL;
   SQ_TRY(divide_or_zero(b->dy[0], sq__saved(b, VAR_SAVED_Y), &g));
@@ -273,7 +273,7 @@ static sq_status std_backward(sq_back *b) {
 const sq_op_impl sq__op_std = {.forward = std_forward, .backward = std_backward};
 
 /* |x|^p. */
-static sq_status powers(sq_tensor *x, double p, sq_tensor **out) {
+static sq_status power_of_each(sq_tensor *x, double p, sq_tensor **out) {
   if (p == 2) return sq_map("norm", SQ_ELEM_square, &x, NULL, out);
   SQ_OWN sq_tensor *size = NULL;
   SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &size));
@@ -303,7 +303,7 @@ static sq_status norm_forward(sq_call *c) {
     SQ_TRY(sq_tensor_cast(flags, x->dtype, &each));
     SQ_TRY(sq_sum(each, mask, keepdim, &c->out[0]));
   } else {
-    SQ_TRY(powers(x, p, &each));
+    SQ_TRY(power_of_each(x, p, &each));
     SQ_TRY(sq_sum(each, mask, keepdim, &sum));
     SQ_TRY(sq_map("norm", SQ_ELEM_pow_scalar, &sum, &root, &c->out[0]));
   }
@@ -395,7 +395,7 @@ static sq_status count_true(sq_call *c, bool all) {
   SQ_TRY(sq__dims_mask(c, ALL_DIM, x->ndim, &mask));
   SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &x, NULL, &flags));
   SQ_TRY(sq_sum(flags, mask, c->arg[ALL_KEEPDIM].flag, &number));
-  double n = all ? (double)count(x->ndim, x->shape, mask) : 0;
+  double n = all ? (double)count_reduced(x->ndim, x->shape, mask) : 0;
   SQ_TRY(sq_tensor_scalar(SQ_I64, n, &limit));
   SQ_TRY(sq_map(c->op->name, all ? SQ_ELEM_eq : SQ_ELEM_ne, (sq_tensor *[]){number, limit}, NULL,
                 &c->out[0]));

@@ -73,7 +73,7 @@ typedef struct exchanged {
 } exchanged;
 
 /* y = x with two dims exchanged.  dx = dy with the same two exchanged. */
-static sq_status exchange(sq_call *c, int a, int d) {
+static sq_status exchange_dims(sq_call *c, int a, int d) {
   SQ_SAVE_VALUES(c, exchanged, a, d);
   return sq_transpose(c->in[IN_X], a, d, &c->out[0]);
 }
@@ -82,7 +82,7 @@ static sq_status transpose_forward(sq_call *c) {
   int a, d;
   SQ_TRY(sq_dim_resolve("transpose", c->arg[TRANSPOSE_DIM0].integer, c->in[IN_X]->ndim, &a));
   SQ_TRY(sq_dim_resolve("transpose", c->arg[TRANSPOSE_DIM1].integer, c->in[IN_X]->ndim, &d));
-  return exchange(c, a, d);
+  return exchange_dims(c, a, d);
 }
 
 static sq_status transpose_backward(sq_back *b) {
@@ -97,7 +97,7 @@ static sq_status t_forward(sq_call *c) {
     return sq_fail(SQ_ESHAPE, "[t] x is %s: it must have at most 2 dims; use transpose or permute",
                    sq_tensor_shape_text(x, SQ_SHAPE_BUF));
   }
-  return exchange(c, 0, x->ndim == 2 ? 1 : 0);
+  return exchange_dims(c, 0, x->ndim == 2 ? 1 : 0);
 }
 SQ_WINDOW(t, transpose_backward);
 
@@ -200,7 +200,7 @@ static sq_status select_backward(sq_back *b) {
 SQ_WINDOW(select, select_backward);
 
 /* y = `length` positions of dim from start on, in steps.  dx = 0 but there. */
-static sq_status part(sq_call *c, int dim, int64_t start, int64_t length, int64_t step) {
+static sq_status take_positions(sq_call *c, int dim, int64_t start, int64_t length, int64_t step) {
   SQ_SAVE_VALUES(c, range, dim, start, length, step);
   return sq_narrow(c->in[IN_X], dim, start, length, step, &c->out[0]);
 }
@@ -227,7 +227,7 @@ static sq_status narrow_forward(sq_call *c) {
                    "[narrow] %" PRId64 " positions from %" PRId64 " on: dim %d has %" PRId64,
                    length, start + 1, dim + 1, size);
   }
-  return part(c, dim, start, length, 1);
+  return take_positions(c, dim, start, length, 1);
 }
 SQ_WINDOW(narrow, part_backward);
 
@@ -241,14 +241,14 @@ static sq_status slice_forward(sq_call *c) {
   if (step < 1) return sq_fail(SQ_EARG, "[slice] step is %" PRId64 ": it must be at least 1", step);
   if (start < 0) start += size;
   if (stop < 0 && stop >= -size) stop += size;
-  if (stop == start - 1 && start >= 0 && start <= size) return part(c, dim, start, 0, 1);
+  if (stop == start - 1 && start >= 0 && start <= size) return take_positions(c, dim, start, 0, 1);
   SQ_TRY(sq__position(c, c->arg[SLICE_START].integer, dim, size, &start));
   SQ_TRY(sq__position(c, c->arg[SLICE_STOP].integer, dim, size, &stop));
   if (stop < start) {
     return sq_fail(SQ_ESHAPE, "[slice] the range ends at %" PRId64 ", before its start %" PRId64,
                    stop + 1, start + 1);
   }
-  return part(c, dim, start, (stop - start) / step + 1, step);
+  return take_positions(c, dim, start, (stop - start) / step + 1, step);
 }
 SQ_WINDOW(slice, part_backward);
 
