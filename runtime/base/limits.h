@@ -23,7 +23,6 @@ enum {
   CUT(NORM_CHANNELS, 64, 3)           /* channels of batch norm over (N,C), and multiples of it */
   CUT(NORM_TILES, 16, 3)              /* tiles of layer and group norm: each sums dw and db apart */
   CUT(CONV_SLICES, 16, 3)             /* slices of a batch: each sums gradients of weights apart */
-  CUT(CONV_COLUMNS, 1 << 17, 7)       /* elements of unrolled windows, about: bands of results */
   CUT(RNN_ROWS, 16, 2)                /* rows that go through a recurrent layer; multiples of it */
   CUT(RNN_MOST_ROWS, 64, 4)           /* the same, at most */
   CUT(BLAS_SIDE, 512, 11)             /* the BLAS multiplies where no side is below it */

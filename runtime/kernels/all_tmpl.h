@@ -17,6 +17,7 @@
 #include "kernels/softmax_tmpl.h"
 #include "kernels/norm_tmpl.h"
 #include "kernels/product_tmpl.h"
+#include "kernels/patch_tmpl.h"
 #include "kernels/rnn_tmpl.h"
 #include "kernels/loss_tmpl.h"
 #include "kernels/optim_tmpl.h"

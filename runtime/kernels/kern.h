@@ -122,17 +122,36 @@ typedef struct sq_adadelta {
   bool maximize;
 } sq_adadelta;
 
-/* A product by a packed B: C = A B, or C += A B where `add`. Element (i,k) of A is at i rs + k cs;
- * C has rows of ldc elements and overlaps neither. k = 0 gives 0. */
+/* A product by a packed B: C = A B, or C += A B where `add`. Element (i,k) of A is at i rs + k cs,
+ * or, where tables are given, at rows[i] + columns[k]. C has rows of ldc elements and overlaps
+ * neither. k = 0 gives 0. */
 typedef struct sq_product {
   int64_t m, n, k;
   const void *a;
   int64_t rs, cs;
-  const void *panels; /* of B (k,n), as pack makes them */
+  const int64_t *rows, *columns; /* both or none */
+  const void *panels;            /* of B (k,n), as pack makes them */
   void *c;
   int64_t ldc;
   bool add;
 } sq_product;
+
+/* How pictures (C,Y,X) are laid out for products: PY rows and PX columns of zeros before (fewer
+ * than none leave some out), and so many after that there are `rows`, and `columns` of each
+ * remainder of SX. Element (c,y,x) of that is at ((c rows + y) SX + x % SX) columns + x / SX. */
+typedef struct sq_stage {
+  int64_t C, Y, X, PY, PX, SX, rows, columns;
+} sq_stage;
+
+/* Pictures laid out one after another, `picture` elements each, as B (k,n) of a product: tap i
+ * reads taps[i] behind a position. Positions count through OX, OY and pictures; rows of them are
+ * `row` elements apart. A line is read behind the last position, and written behind the panels. */
+typedef struct sq_patches {
+  const void *x;
+  const int64_t *taps;
+  int64_t k, first, n, OX, OY, row, picture;
+  void *panels;
+} sq_patches;
 
 typedef struct sq_kern {
   sq_elem_fn *elem[SQ_ELEMS];

@@ -109,60 +109,79 @@ static void S(pack)(int64_t k, int64_t n, const void *b, int64_t rs, int64_t cs,
   }
 }
 
-/* One tile: `rows` rows of `panels` whole panels, `next` elements from one panel to the next. */
-INLINE void S(tile)(int rows, int panels, const sq_product *p, int64_t depth, const T *a,
-                    const T *b, int64_t next, bool add, T *c, int64_t ldc) {
-  const int vectors = panels * S(VECTORS);
-  S(vector) sum[STAMP_ROWS][2 * S(VECTORS)];
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++) {
-      const T *from = c + i * ldc + v * S(IN_VECTOR);
-      sum[i][v] = add ? *(const S(vector) *)(const void *)from : (S(vector)){0};
-    }
-  for (int64_t k = 0; k < depth; k++, a += p->cs, b += S(IN_PANEL)) {
-    S(vector) row[2 * S(VECTORS)];
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++) {
-      const T *from = b + v / S(VECTORS) * next + v % S(VECTORS) * S(IN_VECTOR);
-      row[v] = *(const S(vector) *)(const void *)from;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-      const T x = a[i * p->rs];
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; v++) sum[i][v] += x * row[v];
-    }
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < rows; i++)
-#pragma GCC unroll 8
-    for (int v = 0; v < vectors; v++)
-      *(S(vector) *)(void *)(c + i * ldc + v * S(IN_VECTOR)) = sum[i][v];
-}
-
 /* What a walk over the rows of a block needs: a piece of A, of one or two panels, and of C. */
 typedef struct S(strip) {
   const sq_product *p;
-  int64_t rows, depth, next, ldc;
+  int64_t rows, depth, next, ldc; /* next: elements from one panel to the next */
   const T *a, *b;
+  const int64_t *row, *column; /* the tables, from this piece on */
   T *c;
   bool add;
 } S(strip);
 
+/* One tile: `rows` rows from row i on, of `panels` whole panels; table: whether A is read by it. */
+INLINE void S(tile)(const S(strip) * s, int64_t i, int rows, int panels, bool table) {
+  const int vectors = panels * S(VECTORS);
+  const int64_t rs = s->p->rs, cs = s->p->cs, ldc = s->ldc;
+  const T *a = table ? s->a : s->a + i * rs, *b = s->b, *row[STAMP_ROWS];
+  T *c = s->c + i * ldc;
+  S(vector) sum[STAMP_ROWS][2 * S(VECTORS)];
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++) {
+    row[r] = table ? a + s->row[i + r] : a;
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+      const T *from = c + r * ldc + v * S(IN_VECTOR);
+      sum[r][v] = s->add ? *(const S(vector) *)(const void *)from : (S(vector)){0};
+    }
+  }
+  for (int64_t k = 0; k < s->depth; k++, a += cs, b += S(IN_PANEL)) {
+    S(vector) line[2 * S(VECTORS)];
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++) {
+      const T *from = b + v / S(VECTORS) * s->next + v % S(VECTORS) * S(IN_VECTOR);
+      line[v] = *(const S(vector) *)(const void *)from;
+    }
+    const int64_t column = table ? s->column[k] : 0;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++) {
+      const T x = table ? row[r][column] : a[r * rs];
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; v++) sum[r][v] += x * line[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+    for (int v = 0; v < vectors; v++)
+      *(S(vector) *)(void *)(c + r * ldc + v * S(IN_VECTOR)) = sum[r][v];
+}
+
 /* All rows of a strip, in tiles as high as there are rows for. */
-INLINE void S(walk)(const S(strip) * s, int panels) {
-  const int64_t rs = s->p->rs;
+INLINE void S(walk)(const S(strip) * s, int panels, bool table) {
   int64_t i = 0;
-#define TILES(height)                                    \
-  for (; s->rows - i >= (height); i += (height)) S(tile) \
-  (height, panels, s->p, s->depth, s->a + i * rs, s->b, s->next, s->add, s->c + i * s->ldc, s->ldc)
-  TILES(STAMP_ROWS);
-  TILES(STAMP_ROWS / 2);
-  TILES(2);
-  TILES(1);
-#undef TILES
+  for (; s->rows - i >= STAMP_ROWS; i += STAMP_ROWS) S(tile)(s, i, STAMP_ROWS, panels, table);
+  for (; s->rows - i >= STAMP_ROWS / 2; i += STAMP_ROWS / 2)
+    S(tile)(s, i, STAMP_ROWS / 2, panels, table);
+  for (; s->rows - i >= 2; i += 2) S(tile)(s, i, 2, panels, table);
+  for (; s->rows - i >= 1; i += 1) S(tile)(s, i, 1, panels, table);
+}
+
+/* By one panel, or by as many as the registers hold. */
+static void S(walk_one)(const S(strip) * s) {
+  if (s->row) {
+    S(walk)(s, 1, true);
+  } else {
+    S(walk)(s, 1, false);
+  }
+}
+
+static void S(walk_all)(const S(strip) * s) {
+  if (s->row) {
+    S(walk)(s, STAMP_PANELS, true);
+  } else {
+    S(walk)(s, STAMP_PANELS, false);
+  }
 }
 
 /* The last panel where C ends inside it: through a strip of its own width. */
@@ -173,40 +192,33 @@ static void S(walk_edge)(const S(strip) * s, int64_t columns) {
   one.ldc = S(IN_PANEL);
   for (int64_t i = 0; i < s->rows; i += STAMP_ROWS) {
     one.rows = s->rows - i < STAMP_ROWS ? s->rows - i : STAMP_ROWS;
-    one.a = s->a + i * s->p->rs;
+    one.a = s->row ? s->a : s->a + i * s->p->rs;
+    one.row = s->row ? s->row + i : NULL;
     for (int64_t r = 0; r < one.rows; r++)
       for (int64_t v = 0; v < S(IN_PANEL); v++)
         apart[r * S(IN_PANEL) + v] = s->add && v < columns ? s->c[(i + r) * s->ldc + v] : 0;
-    S(walk)(&one, 1);
+    S(walk_one)(&one);
     for (int64_t r = 0; r < one.rows; r++)
       memcpy(s->c + (i + r) * s->ldc, apart + r * S(IN_PANEL), (size_t)columns * sizeof(T));
   }
 }
 
-static void S(walk_one)(const S(strip) * s) { S(walk)(s, 1); }
-#if STAMP_PANELS == 2
-static void S(walk_two)(const S(strip) * s) { S(walk)(s, 2); }
-#endif
-
 /* One block of rows, one piece of k: every panel. */
 static void S(product_block)(S(strip) * s, T *c) {
   const T *b = s->b;
-  for (int64_t j = 0, left; (left = s->p->n - j) > 0;) {
+  for (int64_t j = 0, step; j < s->p->n; j += step) {
+    const int64_t left = s->p->n - j;
     s->b = b + j / S(IN_PANEL) * s->next;
     s->c = c + j;
-#if STAMP_PANELS == 2
-    if (left >= 2 * S(IN_PANEL)) {
-      S(walk_two)(s);
-      j += 2 * S(IN_PANEL);
-      continue;
-    }
-#endif
-    if (left >= S(IN_PANEL)) {
+    step = S(IN_PANEL);
+    if (left >= STAMP_PANELS * S(IN_PANEL)) {
+      step = STAMP_PANELS * S(IN_PANEL);
+      S(walk_all)(s);
+    } else if (left >= S(IN_PANEL)) {
       S(walk_one)(s);
     } else {
       S(walk_edge)(s, left);
     }
-    j += S(IN_PANEL);
   }
 }
 
@@ -217,7 +229,9 @@ static void S(product)(const sq_product *p) {
     s.depth = p->k - k < SQ_PRODUCT_DEPTH ? p->k - k : SQ_PRODUCT_DEPTH;
     for (int64_t i = 0; i < p->m; i += SQ_PRODUCT_ROWS) {
       s.rows = p->m - i < SQ_PRODUCT_ROWS ? p->m - i : SQ_PRODUCT_ROWS;
-      s.a = a + i * p->rs + k * p->cs;
+      s.a = p->rows ? a : a + i * p->rs + k * p->cs;
+      s.row = p->rows ? p->rows + i : NULL;
+      s.column = p->rows ? p->columns + k : NULL;
       s.b = b + k * S(IN_PANEL);
       S(product_block)(&s, (T *)p->c + i * p->ldc);
     }

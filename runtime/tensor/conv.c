@@ -1,5 +1,21 @@
-/* conv.c: each image becomes columns, (C KY KX, OY OX), in a scratch of its thread, and one product
- * per group. */
+/* conv.c: convolutions as products of the weights with pictures.
+ *
+ * The forward product is y (O, positions) = w (O, taps) P (taps, positions), where P holds what
+ * each tap of the kernel reads at each position of the result. P is never written: a thread lays
+ * its pictures out with zeros around them, and packs pieces of P straight from there into the
+ * panels that a product reads (kernels/patch_tmpl.h). Small pictures are taken several at once, so
+ * that a panel is full.
+ *
+ * The gradient of x is such a product too. Where the step S is 1 it is the convolution of dy with
+ * the weights turned round, channels in the place of results. Where it is not, the positions of x
+ * fall into S phases in each direction, by the remainder of their place; a phase is reached by
+ * every S-th tap only, by each from dy at steps of 1. So each phase is a convolution of its own
+ * with a share of the taps, and its results go to every S-th place of dx.
+ *
+ * The gradient of w is dw^T (taps, O) = P (taps, positions) dy^T (positions, O): here P is the
+ * first operand, which a product reads in place by tables of where taps and positions are.
+ * Pictures are cut into slices by their number alone; each slice sums apart, and the sums are
+ * added in order. */
 #include "tensor/conv.h"
 
 #include <inttypes.h>
@@ -9,6 +25,7 @@
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/kern.h"
 #include "tensor/reduce.h"
 #include "tensor/view.h"
 
@@ -60,184 +77,416 @@ sq_status sq_conv_shape(const char *what, const sq_tensor *x, const sq_tensor *w
   return sq_size_mul(s[1] * k[0] * k[1], columns, &columns);
 }
 
-/* One call over all images. */
-typedef struct job {
-  const sq_conv *g;
+/* --- pictures and taps ---------------------------------------------------------------------- */
+
+/* Where the taps of one group read in pictures that are laid out. */
+typedef struct patches {
   const sq_kern *kern;
   sq_dtype dtype;
   size_t size;
-  char *x, *w, *y, *scratch, *panels;        /* panels: within scratch, for sq_gemm_tile */
-  int64_t K, area, plane, per_slice, slices; /* K: rows of columns, of one group */
-  int64_t band;                              /* rows of results whose columns stand at once */
-} job;
+  sq_stage stage;
+  int64_t K, OY, OX;    /* taps of a group, results of a picture */
+  int64_t picture, row; /* elements of one laid out; from one row of results to the next */
+  int64_t group;        /* and from one group's channels to the next */
+  const int64_t *taps;
+} patches;
 
-static char *image_at(const job *j, char *base, int64_t b, int64_t elements) {
-  return base + (size_t)(b * elements) * j->size;
+static char *pixel_at(const patches *p, const void *base, int64_t i) {
+  return (char *)(uintptr_t)base + (size_t)i * p->size;
 }
 
-static char *scratch_columns(const job *j) {
-  return image_at(j, j->scratch, sq_thread_index(), j->g->groups * j->K * j->band * j->g->w.OX);
+static int64_t positions_of(const patches *p) { return p->OY * p->OX; }
+
+/* Elements from a staged place to (c,y,x) behind it. */
+static int64_t place_of(const sq_stage *s, int64_t c, int64_t y, int64_t x) {
+  return ((c * s->rows + y) * s->SX + x % s->SX) * s->columns + x / s->SX;
 }
 
-/* One product on this thread. */
-static void multiply(const job *j, const sq_gemm *g) {
-  sq_gemm_tile(g, j->panels + sq_thread_index() * sq_gemm_scratch(j->dtype, INT64_MAX, INT64_MAX));
-}
-
-/* The window of the results' rows from oy on, a band of them. */
-static sq_window band_at(const job *j, int64_t oy) {
-  sq_window w = j->g->w;
-  w.PY -= oy * w.SY;
-  w.OY = w.OY - oy < j->band ? w.OY - oy : j->band;
-  return w;
-}
-
-/* Fills the sizes; the scratch is (threads, C KY KX, a band of OY, OX). Free j->scratch. */
-static sq_status prepare_conv(const sq_conv *g, sq_dtype dtype, job *j) {
-  const sq_window *w = &g->w;
-  *j = (job){.g = g, .kern = sq_kern_of(dtype), .dtype = dtype, .size = sq_dtype_size(dtype)};
-  j->K = w->C / g->groups * w->KY * w->KX;
-  j->area = w->OY * w->OX;
-  j->plane = w->Y * w->X;
-  int64_t columns, all;
-  SQ_TRY(sq_size_mul(g->groups * j->K, w->OX, &columns));
-  j->band = sq_per_tile(columns, SQ_CONV_COLUMNS);
-  if (j->band > w->OY) j->band = w->OY;
-  SQ_TRY(sq_size_mul(columns, j->band, &columns));
-  SQ_TRY(sq_size_mul(columns * (int64_t)j->size, sq_threads(), &all));
-  all = (all + 63) / 64 * 64;
-  void *block;
-  SQ_TRY(sq_alloc(all + sq_threads() * sq_gemm_scratch(dtype, INT64_MAX, INT64_MAX), &block));
-  j->scratch = block;
-  j->panels = j->scratch + all;
+/* Sizes of what follows from the stage; SY: rows of x from one row of results to the next. */
+static sq_status set_patches(patches *p, int64_t groups, int64_t SY) {
+  sq_stage *s = &p->stage;
+  int64_t line;
+  SQ_TRY(sq_size_mul(s->SX, s->columns, &line));
+  SQ_TRY(sq_size_mul(line, s->rows, &p->group));
+  SQ_TRY(sq_size_mul(p->group, s->C, &p->picture));
+  p->group *= s->C / groups;
+  p->row = SY * line;
   return SQ_OK;
 }
 
-/* The work of n images, in rough nanoseconds. */
-static int64_t work_of_images(const job *j, int64_t n) {
-  return (int64_t)((double)n * (double)j->g->O * (double)j->K * (double)j->area / 50) + 1;
+/* The largest number of pictures that a tile takes at once: enough for one piece of a product, and
+ * four tiles where there are as many pictures. */
+static int64_t pictures_at_once(const patches *p, int64_t B) {
+  const int64_t full = sq_tiles(SQ_PRODUCT_COLUMNS, positions_of(p)), share = sq_tiles(B, 4);
+  return full < share ? full : share < 1 ? 1 : share;
 }
 
-/* Shapes of tensors by the window. */
-static sq_status new_image(const sq_conv *g, sq_dtype dtype, bool out, sq_tensor **t) {
-  const sq_window *w = &g->w;
-  int64_t in[] = {g->B, w->C, w->Y, w->X}, result[] = {g->B, g->O, w->OY, w->OX};
-  return sq_tensor_full(dtype, 4, out ? result : in, 0, t);
+/* Bytes of n pictures laid out, a line behind them, in whole cache lines. */
+static sq_status staged_bytes(const patches *p, int64_t n, int64_t *out) {
+  SQ_TRY(sq_size_mul(p->picture, n * (int64_t)p->size, out));
+  *out = (*out + SQ_PANEL_BYTES - 1) / SQ_PANEL_BYTES * SQ_PANEL_BYTES + SQ_PANEL_BYTES;
+  return SQ_OK;
 }
 
-static void conv_tile(int64_t b, void *context) {
-  const job *j = context;
-  const sq_conv *g = j->g;
-  int64_t O = g->O / g->groups;
-  char *columns = scratch_columns(j), *x = image_at(j, j->x, b, g->w.C * j->plane);
-  for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
-    sq_window w = band_at(j, oy);
-    int64_t area = w.OY * w.OX;
-    char *y = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
-    j->kern->im2col(&w, x, columns);
-    for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm m = {.dtype = j->dtype, .m = O, .n = area, .k = j->K};
-      m.a = image_at(j, j->w, k, O * j->K), m.lda = j->K;
-      m.b = image_at(j, columns, k, j->K * area), m.ldb = area;
-      m.c = image_at(j, y, k, O * j->area), m.ldc = j->area;
-      multiply(j, &m);
+/* n pictures (C,Y,X), laid out one after another. */
+static void stage_pictures(const patches *p, const char *x, int64_t n, char *staged) {
+  const int64_t plain = p->stage.C * p->stage.Y * p->stage.X;
+  for (int64_t b = 0; b < n; b++)
+    p->kern->stage(&p->stage, pixel_at(p, x, b * plain), pixel_at(p, staged, b * p->picture));
+}
+
+/* --- a correlation -------------------------------------------------------------------------- */
+
+/* y (B, groups M, positions) = w (groups, M, K) patches. Position (oy,ox) of the results goes to
+ * (y0 + oy SY, x0 + ox SX) of planes (Y,X). */
+typedef struct correlation {
+  patches p;
+  int64_t B, groups, M, pictures; /* pictures: of a tile */
+  const char *x, *w;
+  char *y;
+  int64_t Y, X, y0, x0, SY, SX;
+  char *scratch; /* of each thread: pictures, panels, results */
+  int64_t each, panels, results;
+} correlation;
+
+/* Whether results lie in y as the product has them. */
+static bool is_direct(const correlation *c) {
+  return c->pictures == 1 && c->SY == 1 && c->SX == 1 && c->p.OX == c->X;
+}
+
+/* n results side by side, to every `step`-th place. */
+static void spread_line(const patches *p, const char *from, int64_t n, int64_t step, char *to) {
+  if (step == 1) {
+    memcpy(to, from, (size_t)n * p->size);
+  } else if (p->size == sizeof(float)) {
+    for (int64_t i = 0; i < n; i++)
+      ((float *)(void *)to)[i * step] = ((const float *)(const void *)from)[i];
+  } else {
+    for (int64_t i = 0; i < n; i++)
+      ((double *)(void *)to)[i * step] = ((const double *)(const void *)from)[i];
+  }
+}
+
+/* Results (M, n) of positions from..from+n, counted from picture `first` on, to their places. */
+static void spread_results(const correlation *c, int64_t first, int64_t group, int64_t from,
+                           int64_t n, const char *results) {
+  const patches *p = &c->p;
+  for (int64_t i = 0, run; i < n; i += run) {
+    const int64_t at = from + i, b = first + at / positions_of(p), oy = at / p->OX % p->OY;
+    const int64_t ox = at % p->OX, y = c->y0 + oy * c->SY, x = c->x0 + ox * c->SX;
+    run = p->OX - ox < n - i ? p->OX - ox : n - i;
+    for (int64_t m = 0; m < c->M; m++) {
+      const int64_t plane = (b * c->groups + group) * c->M + m;
+      spread_line(p, pixel_at(p, results, m * SQ_PRODUCT_COLUMNS + i), run, c->SX,
+                  pixel_at(p, c->y, (plane * c->Y + y) * c->X + x));
     }
   }
 }
 
+/* Results of one group at positions from..from+n of the pictures that are laid out. */
+static void correlate_piece(const correlation *c, int64_t group, int64_t from, int64_t n,
+                            char *staged, char *to, int64_t ldc) {
+  const patches *p = &c->p;
+  char *panels = staged + c->panels;
+  sq_patches part = {.x = pixel_at(p, staged, group * p->group), .first = from, .n = n};
+  part.OX = p->OX, part.OY = p->OY, part.row = p->row, part.picture = p->picture;
+  part.panels = panels;
+  sq_product m = {.m = c->M, .n = n, .rs = p->K, .cs = 1, .panels = panels, .c = to, .ldc = ldc};
+  for (int64_t k = 0; k == 0 || k < p->K; k += SQ_PRODUCT_DEPTH) {
+    part.taps = p->taps + k;
+    part.k = m.k = p->K - k < SQ_PRODUCT_DEPTH ? p->K - k : SQ_PRODUCT_DEPTH;
+    m.a = pixel_at(p, c->w, group * c->M * p->K + k);
+    m.add = k > 0;
+    p->kern->pack_patches(&part);
+    p->kern->product(&m);
+  }
+}
+
+static void correlate_tile(int64_t tile, void *context) {
+  const correlation *c = context;
+  const patches *p = &c->p;
+  const int64_t first = tile * c->pictures, pictures = sq_tile_size(c->B, c->pictures, tile);
+  const int64_t all = pictures * positions_of(p), plain = p->stage.C * p->stage.Y * p->stage.X;
+  char *staged = c->scratch + sq_thread_index() * c->each, *results = staged + c->results;
+  stage_pictures(p, pixel_at(p, c->x, first * plain), pictures, staged);
+  for (int64_t group = 0; group < c->groups; group++) {
+    const int64_t plane = (first * c->groups + group) * c->M, area = c->Y * c->X;
+    for (int64_t from = 0; from < all; from += SQ_PRODUCT_COLUMNS) {
+      const int64_t n = all - from < SQ_PRODUCT_COLUMNS ? all - from : SQ_PRODUCT_COLUMNS;
+      if (is_direct(c)) {
+        char *to = pixel_at(p, c->y, plane * area + c->y0 * c->X + from);
+        correlate_piece(c, group, from, n, staged, to, area);
+      } else {
+        correlate_piece(c, group, from, n, staged, results, SQ_PRODUCT_COLUMNS);
+        spread_results(c, first, group, from, n, results);
+      }
+    }
+  }
+}
+
+/* The work of products of n pictures, in rough nanoseconds. */
+static int64_t work_of_pictures(const patches *p, int64_t n, int64_t M, int64_t groups) {
+  return (int64_t)((double)n * (double)(M * groups) * (double)p->K * (double)positions_of(p) / 50) +
+         1;
+}
+
+static sq_status correlate(correlation *c) {
+  const patches *p = &c->p;
+  if (c->B * positions_of(p) * c->M == 0) return SQ_OK;
+  c->pictures = pictures_at_once(p, c->B);
+  int64_t results, all;
+  SQ_TRY(staged_bytes(p, c->pictures, &c->panels));
+  c->results = c->panels + sq_gemm_scratch(p->dtype, p->K, SQ_PRODUCT_COLUMNS) + SQ_PANEL_BYTES;
+  SQ_TRY(sq_size_mul(c->M, is_direct(c) ? 0 : SQ_PRODUCT_COLUMNS * (int64_t)p->size, &results));
+  c->each = c->results + results;
+  SQ_TRY(sq_size_mul(c->each, sq_threads(), &all));
+  void *scratch;
+  SQ_TRY(sq_alloc(all, &scratch));
+  c->scratch = scratch;
+  sq_parallel(sq_tiles(c->B, c->pictures), work_of_pictures(p, c->B, c->M, c->groups),
+              correlate_tile, c);
+  sq_free(scratch);
+  return sq_interrupt_check();
+}
+
+/* --- forward -------------------------------------------------------------------------------- */
+
+/* The taps of one group, in the order of the weights' elements. [new] */
+static sq_status forward_patches(const sq_conv *g, sq_dtype dtype, patches *p, sq_tensor **taps) {
+  const sq_window *w = &g->w;
+  const int64_t channels = w->C / g->groups, last = (w->OX - 1) * w->SX + (w->KX - 1) * w->DX;
+  *p = (patches){.kern = sq_kern_of(dtype), .dtype = dtype, .size = sq_dtype_size(dtype)};
+  p->stage = (sq_stage){.C = w->C, .Y = w->Y, .X = w->X, .PY = w->PY, .PX = w->PX, .SX = w->SX};
+  p->stage.rows = (w->OY - 1) * w->SY + (w->KY - 1) * w->DY + 1;
+  p->stage.columns = last / w->SX + 1;
+  p->K = channels * w->KY * w->KX, p->OY = w->OY, p->OX = w->OX;
+  SQ_TRY(set_patches(p, g->groups, w->SY));
+  SQ_TRY(sq_tensor_new(SQ_I64, 1, &p->K, taps));
+  int64_t *at = sq_data(*taps);
+  p->taps = at;
+  for (int64_t c = 0; c < channels; c++)
+    for (int64_t ky = 0; ky < w->KY; ky++)
+      for (int64_t kx = 0; kx < w->KX; kx++) *at++ = place_of(&p->stage, c, ky * w->DY, kx * w->DX);
+  return SQ_OK;
+}
+
 sq_status sq_conv_forward(const sq_conv *g, sq_tensor *x, sq_tensor *w, sq_tensor **out) {
-  SQ_OWN sq_tensor *xf = NULL, *wf = NULL, *y = NULL;
+  SQ_OWN sq_tensor *xf = NULL, *wf = NULL, *y = NULL, *taps = NULL;
   SQ_TRY(sq_tensor_contiguous(x, &xf));
   SQ_TRY(sq_tensor_contiguous(w, &wf));
-  SQ_TRY(new_image(g, x->dtype, true, &y));
-  job j;
-  SQ_TRY(prepare_conv(g, x->dtype, &j));
-  j.x = sq_data(xf), j.w = sq_data(wf), j.y = sq_data(y);
-  sq_parallel(g->B, work_of_images(&j, g->B), conv_tile, &j);
-  sq_free(j.scratch);
-  SQ_TRY(sq_interrupt_check());
+  SQ_TRY(sq_tensor_new(x->dtype, 4, (int64_t[]){g->B, g->O, g->w.OY, g->w.OX}, &y));
+  correlation c = {.B = g->B, .groups = g->groups, .M = g->O / g->groups, .SY = 1, .SX = 1};
+  SQ_TRY(forward_patches(g, x->dtype, &c.p, &taps));
+  c.x = sq_data(xf), c.w = sq_data(wf), c.y = sq_data(y);
+  c.Y = g->w.OY, c.X = g->w.OX;
+  SQ_TRY(correlate(&c));
   *out = sq_tensor_give(&y);
   return SQ_OK;
 }
 
-static void input_tile(int64_t b, void *context) {
-  const job *j = context;
-  const sq_conv *g = j->g;
-  int64_t O = g->O / g->groups;
-  char *columns = scratch_columns(j), *dx = image_at(j, j->x, b, g->w.C * j->plane);
-  for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
-    sq_window w = band_at(j, oy);
-    int64_t area = w.OY * w.OX;
-    char *dy = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
-    for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm m = {.dtype = j->dtype, .ta = true, .m = j->K, .n = area, .k = O};
-      m.a = image_at(j, j->w, k, O * j->K), m.lda = j->K;
-      m.b = image_at(j, dy, k, O * j->area), m.ldb = j->area;
-      m.c = image_at(j, columns, k, j->K * area), m.ldc = area;
-      multiply(j, &m);
-    }
-    j->kern->col2im(&w, columns, dx);
-  }
+/* --- the gradient of x ---------------------------------------------------------------------- */
+
+/* One direction of one phase: tap t, which lies at t D in units of x, is in it where t D leaves
+ * `rest` by S; it then reads dy (t D - rest) / S before the position's own. */
+typedef struct phase {
+  int64_t first, n; /* positions q: place q S + rest - P in x; n of them */
+  int64_t reach;    /* the most that a tap reads before its position */
+} phase;
+
+static bool in_phase(int64_t tap, int64_t D, int64_t S, int64_t rest) {
+  return tap * D % S == rest;
+}
+
+static phase phase_of(int64_t size, int64_t taps, int64_t S, int64_t P, int64_t D, int64_t rest) {
+  phase f = {.reach = 0};
+  f.first = P > rest ? sq_tiles(P - rest, S) : 0;
+  f.n = sq_tiles(size + P - rest, S) - f.first;
+  if (size + P - rest <= 0 || f.n < 0) f.n = 0;
+  for (int64_t t = 0; t < taps; t++)
+    if (in_phase(t, D, S, rest)) f.reach = t * D / S;
+  return f;
+}
+
+/* The weights (O,C/groups,KY,KX) of a phase as (groups, C/groups, O/groups taps), in `to`; where
+ * those taps read, in `at`. Returns how many taps a group has. */
+static int64_t turn_weights(const sq_conv *g, const patches *p, int64_t ry, int64_t rx, phase fy,
+                            phase fx, const char *w, char *to, int64_t *at) {
+  const sq_window *v = &g->w;
+  const int64_t O = g->O / g->groups, C = v->C / g->groups, area = v->KY * v->KX;
+  int64_t K = 0;
+  for (int64_t o = 0; o < O; o++)
+    for (int64_t ky = 0; ky < v->KY; ky++)
+      for (int64_t kx = 0; kx < v->KX; kx++) {
+        if (!in_phase(ky, v->DY, v->SY, ry) || !in_phase(kx, v->DX, v->SX, rx)) continue;
+        at[K++] =
+            place_of(&p->stage, o, fy.reach - ky * v->DY / v->SY, fx.reach - kx * v->DX / v->SX);
+      }
+  for (int64_t c = 0; c < g->groups * C; c++)
+    for (int64_t o = 0; o < O; o++)
+      for (int64_t ky = 0; ky < v->KY; ky++)
+        for (int64_t kx = 0; kx < v->KX; kx++) {
+          if (!in_phase(ky, v->DY, v->SY, ry) || !in_phase(kx, v->DX, v->SX, rx)) continue;
+          const int64_t from = ((c / C * O + o) * C + c % C) * area + ky * v->KX + kx;
+          memcpy(to, pixel_at(p, w, from), p->size);
+          to += p->size;
+        }
+  return K;
+}
+
+typedef struct turned {
+  char *weights;
+  int64_t *taps;
+} turned;
+
+static sq_status correlate_phase(const sq_conv *g, correlation *c, int64_t ry, int64_t rx,
+                                 const char *w, const turned *t) {
+  const sq_window *v = &g->w;
+  const phase fy = phase_of(v->Y, v->KY, v->SY, v->PY, v->DY, ry);
+  const phase fx = phase_of(v->X, v->KX, v->SX, v->PX, v->DX, rx);
+  patches *p = &c->p;
+  if (fy.n == 0 || fx.n == 0) return SQ_OK;
+  p->stage = (sq_stage){.C = g->O, .Y = v->OY, .X = v->OX, .SX = 1};
+  p->stage.PY = fy.reach - fy.first, p->stage.PX = fx.reach - fx.first;
+  p->stage.rows = fy.n + fy.reach, p->stage.columns = fx.n + fx.reach;
+  p->OY = fy.n, p->OX = fx.n;
+  SQ_TRY(set_patches(p, g->groups, 1));
+  p->K = turn_weights(g, p, ry, rx, fy, fx, w, t->weights, t->taps);
+  p->taps = t->taps, c->w = t->weights;
+  c->y0 = fy.first * v->SY + ry - v->PY, c->x0 = fx.first * v->SX + rx - v->PX;
+  return correlate(c);
 }
 
 sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor **out) {
-  SQ_OWN sq_tensor *yf = NULL, *wf = NULL, *dx = NULL;
+  SQ_OWN sq_tensor *yf = NULL, *wf = NULL, *dx = NULL, *weights = NULL, *taps = NULL;
+  const sq_window *v = &g->w;
   SQ_TRY(sq_tensor_contiguous(dy, &yf));
   SQ_TRY(sq_tensor_contiguous(w, &wf));
-  SQ_TRY(new_image(g, dy->dtype, false, &dx));
-  job j;
-  SQ_TRY(prepare_conv(g, dy->dtype, &j));
-  j.x = sq_data(dx), j.w = sq_data(wf), j.y = sq_data(yf);
-  sq_parallel(g->B, work_of_images(&j, g->B), input_tile, &j);
-  sq_free(j.scratch);
-  SQ_TRY(sq_interrupt_check());
+  SQ_TRY(sq_tensor_new(dy->dtype, 4, (int64_t[]){g->B, v->C, v->Y, v->X}, &dx));
+  SQ_TRY(sq_tensor_new_like(wf, w->dtype, &weights));
+  SQ_TRY(sq_tensor_new(SQ_I64, 1, &w->numel, &taps));
+  correlation c = {.B = g->B, .groups = g->groups, .M = v->C / g->groups, .Y = v->Y, .X = v->X};
+  c.SY = v->SY, c.SX = v->SX;
+  c.p = (patches){
+      .kern = sq_kern_of(dy->dtype), .dtype = dy->dtype, .size = sq_dtype_size(dy->dtype)};
+  c.x = sq_data(yf), c.y = sq_data(dx);
+  const turned t = {sq_data(weights), sq_data(taps)};
+  for (int64_t ry = 0; ry < v->SY; ry++)
+    for (int64_t rx = 0; rx < v->SX; rx++) SQ_TRY(correlate_phase(g, &c, ry, rx, sq_data(wf), &t));
   *out = sq_tensor_give(&dx);
   return SQ_OK;
 }
 
-/* dw += what image b gives. */
-static void add_weight(const job *j, int64_t b, char *columns, char *dw) {
-  const sq_conv *g = j->g;
-  int64_t O = g->O / g->groups;
-  char *x = image_at(j, j->x, b, g->w.C * j->plane);
-  for (int64_t oy = 0; oy < g->w.OY; oy += j->band) {
-    sq_window w = band_at(j, oy);
-    int64_t area = w.OY * w.OX;
-    char *dy = image_at(j, j->y, 1, b * g->O * j->area + oy * w.OX);
-    j->kern->im2col(&w, x, columns);
-    for (int64_t k = 0; k < g->groups; k++) {
-      sq_gemm m = {.dtype = j->dtype, .tb = true, .add = true, .m = O, .n = j->K, .k = area};
-      m.a = image_at(j, dy, k, O * j->area), m.lda = j->area;
-      m.b = image_at(j, columns, k, j->K * area), m.ldb = area;
-      m.c = image_at(j, dw, k, O * j->K), m.ldc = j->K;
-      multiply(j, &m);
+/* --- the gradient of w ---------------------------------------------------------------------- */
+
+typedef struct weight_job {
+  patches p;
+  const sq_conv *g;
+  const char *x, *dy;
+  char *parts;              /* (slices, groups, K, O/groups) */
+  int64_t slice, pictures;  /* pictures of a slice, and laid out at once */
+  const int64_t *positions; /* where those of so many pictures are */
+  char *scratch;            /* of each thread: pictures, panels */
+  int64_t each, panels;
+} weight_job;
+
+/* Columns j..j+n of dy^T at positions from..from+k, counted from picture b on. */
+static void pack_gradient(const weight_job *j, int64_t b, int64_t from, int64_t k, int64_t o,
+                          int64_t n, char *panels) {
+  const patches *p = &j->p;
+  const int64_t area = positions_of(p);
+  for (int64_t i = 0, run; i < k; i += run) {
+    const int64_t at = from + i, picture = b + at / area, place = at % area;
+    run = area - place < k - i ? area - place : k - i;
+    p->kern->pack(run, n, pixel_at(p, j->dy, (picture * j->g->O + o) * area + place), 1, area,
+                  panels + i * SQ_PANEL_BYTES, k);
+  }
+}
+
+/* to (K, O/groups) += what the pictures that are laid out, from b on, give at from..from+k. */
+static void add_weights(const weight_job *j, int64_t b, int64_t group, int64_t from, int64_t k,
+                        char *staged, char *to) {
+  const patches *p = &j->p;
+  const int64_t O = j->g->O / j->g->groups;
+  for (int64_t o = 0; o < O; o += SQ_PRODUCT_COLUMNS) {
+    const int64_t n = O - o < SQ_PRODUCT_COLUMNS ? O - o : SQ_PRODUCT_COLUMNS;
+    pack_gradient(j, b, from, k, group * O + o, n, staged + j->panels);
+    sq_product m = {.m = p->K, .n = n, .k = k, .rows = p->taps, .columns = j->positions + from};
+    m.a = pixel_at(p, staged, group * p->group), m.panels = staged + j->panels;
+    m.c = pixel_at(p, to, o), m.ldc = O, m.add = true;
+    p->kern->product(&m);
+  }
+}
+
+static void weight_tile(int64_t s, void *context) {
+  const weight_job *j = context;
+  const patches *p = &j->p;
+  const int64_t end = s * j->slice + sq_tile_size(j->g->B, j->slice, s);
+  const int64_t plain = p->stage.C * p->stage.Y * p->stage.X, O = j->g->O;
+  char *staged = j->scratch + sq_thread_index() * j->each;
+  for (int64_t b = s * j->slice, n; b < end; b += n) {
+    n = end - b < j->pictures ? end - b : j->pictures;
+    stage_pictures(p, pixel_at(p, j->x, b * plain), n, staged);
+    for (int64_t group = 0; group < j->g->groups; group++) {
+      char *to = pixel_at(p, j->parts, s * p->K * O + group * p->K * (O / j->g->groups));
+      const int64_t all = n * positions_of(p);
+      for (int64_t from = 0; from < all; from += SQ_PRODUCT_DEPTH)
+        add_weights(j, b, group, from,
+                    all - from < SQ_PRODUCT_DEPTH ? all - from : SQ_PRODUCT_DEPTH, staged, to);
     }
   }
 }
 
-/* Images of one slice, summed in their order. */
-static void weight_tile(int64_t s, void *context) {
-  const job *j = context;
-  int64_t first = s * j->per_slice, n = sq_tile_size(j->g->B, j->per_slice, s);
-  char *columns = scratch_columns(j), *dw = image_at(j, j->w, s, j->g->O * j->K);
-  for (int64_t b = first; b < first + n; b++) add_weight(j, b, columns, dw);
+/* Where each position of n pictures is. [new] */
+static sq_status positions_table(const patches *p, int64_t n, sq_tensor **out) {
+  const int64_t all = n * positions_of(p);
+  SQ_TRY(sq_tensor_new(SQ_I64, 1, &all, out));
+  int64_t *at = sq_data(*out);
+  for (int64_t b = 0; b < n; b++)
+    for (int64_t oy = 0; oy < p->OY; oy++)
+      for (int64_t ox = 0; ox < p->OX; ox++) *at++ = b * p->picture + oy * p->row + ox;
+  return SQ_OK;
+}
+
+static sq_status run_weights(weight_job *j, int64_t slices) {
+  const patches *p = &j->p;
+  int64_t all;
+  SQ_TRY(staged_bytes(p, j->pictures, &j->panels));
+  j->each = j->panels + sq_gemm_scratch(p->dtype, SQ_PRODUCT_DEPTH, j->g->O);
+  SQ_TRY(sq_size_mul(j->each, sq_threads(), &all));
+  void *scratch;
+  SQ_TRY(sq_alloc(all, &scratch));
+  j->scratch = scratch;
+  sq_parallel(slices, work_of_pictures(p, j->g->B, j->g->O / j->g->groups, j->g->groups),
+              weight_tile, j);
+  sq_free(scratch);
+  return sq_interrupt_check();
+}
+
+/* (groups,K,O/groups), the slices' sums, as (O,C/groups,KY,KX). */
+static sq_status turn_back(const sq_conv *g, sq_tensor *parts, sq_tensor **out) {
+  SQ_OWN sq_tensor *sum = NULL, *view = NULL;
+  const sq_window *w = &g->w;
+  SQ_TRY(sq_sum(parts, 1, false, &sum));
+  SQ_TRY(sq_transpose(sum, 1, 2, &view));
+  return sq_reshape(view, 4, (int64_t[]){g->O, w->C / g->groups, w->KY, w->KX}, out);
 }
 
 sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tensor **out) {
-  SQ_OWN sq_tensor *xf = NULL, *yf = NULL, *parts = NULL;
+  SQ_OWN sq_tensor *xf = NULL, *yf = NULL, *parts = NULL, *taps = NULL, *positions = NULL;
+  const int64_t slices = g->B < SQ_CONV_SLICES ? (g->B ? g->B : 1) : SQ_CONV_SLICES;
   SQ_TRY(sq_tensor_contiguous(x, &xf));
   SQ_TRY(sq_tensor_contiguous(dy, &yf));
-  const sq_window *w = &g->w;
-  int64_t shape[] = {g->B < SQ_CONV_SLICES ? (g->B ? g->B : 1) : SQ_CONV_SLICES, g->O,
-                     w->C / g->groups, w->KY, w->KX};
-  SQ_TRY(sq_tensor_full(x->dtype, 5, shape, 0, &parts));
-  job j;
-  SQ_TRY(prepare_conv(g, x->dtype, &j));
-  j.x = sq_data(xf), j.w = sq_data(parts), j.y = sq_data(yf);
-  j.slices = shape[0];
-  j.per_slice = sq_tiles(g->B, j.slices);
-  sq_parallel(j.slices, work_of_images(&j, g->B), weight_tile, &j);
-  sq_free(j.scratch);
-  SQ_TRY(sq_interrupt_check());
-  return sq_sum(parts, 1, false, out);
+  weight_job j = {.g = g, .x = sq_data(xf), .dy = sq_data(yf), .slice = sq_tiles(g->B, slices)};
+  SQ_TRY(forward_patches(g, x->dtype, &j.p, &taps));
+  const int64_t shape[] = {slices, g->groups, j.p.K, g->O / g->groups};
+  SQ_TRY(sq_tensor_full(x->dtype, 4, shape, 0, &parts));
+  j.parts = sq_data(parts);
+  if (g->B > 0) {
+    j.pictures = sq_tiles(SQ_PRODUCT_DEPTH, positions_of(&j.p));
+    if (j.pictures > j.slice) j.pictures = j.slice;
+    SQ_TRY(positions_table(&j.p, j.pictures, &positions));
+    j.positions = sq_data(positions);
+    SQ_TRY(run_weights(&j, sq_tiles(g->B, j.slice)));
+  }
+  return turn_back(g, parts, out);
 }

@@ -46,28 +46,8 @@ static int64_t tap_at(const sq_window *w, int64_t c, int64_t oy, int64_t ox, int
 #define OUTPUT_AT ((c * w->OY + oy) * w->OX + ox)
 #define COLUMN_AT ((((c * w->KY + ky) * w->KX + kx) * w->OY + oy) * w->OX + ox)
 
-static void im2col_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
-  kern->im2col(w, IN(0), OUT(0));
-  EACH_OUTPUT EACH_TAP {
-    const int64_t at = tap_at(w, c, oy, ox, ky, kx);
-    check_near(t, OUT(0), COLUMN_AT, at < 0 ? 0 : get(t, IN(0), at), 0, 0);
-  }
-}
-
 static void judge_image(sq_dtype t, const sq_window *w, const real *want) {
   for (int64_t i = 0; i < w->C * w->Y * w->X; i++) check_near(t, OUT(0), i, want[i], 32, 1);
-}
-
-static void col2im_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
-  real want[4096] = {0};
-  fill(t, IN(1), w->C * w->KY * w->KX * w->OY * w->OX, -1, 1);
-  memset(OUT(0), 0, ROOM);
-  kern->col2im(w, IN(1), OUT(0));
-  EACH_OUTPUT EACH_TAP {
-    const int64_t at = tap_at(w, c, oy, ox, ky, kx);
-    if (at >= 0) want[at] += get(t, IN(1), COLUMN_AT);
-  }
-  judge_image(t, w, want);
 }
 
 static void max_pool_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
@@ -122,12 +102,6 @@ static void avg_pool_back_case(const sq_kern *kern, sq_dtype t, const sq_window 
   }
 }
 
-static void test_im2col(const sq_kern *kern, sq_dtype t) {
-  each_window(kern, t, true, im2col_case);
-}
-static void test_col2im(const sq_kern *kern, sq_dtype t) {
-  each_window(kern, t, true, col2im_case);
-}
 static void test_max_pool(const sq_kern *kern, sq_dtype t) {
   each_window(kern, t, true, max_pool_case);
 }
