@@ -40,6 +40,7 @@ static int memory_stats(lua_State *L, const sq_arg *arg) {
   set_count_field(L, "limit_bytes", s.limit_bytes);
   set_count_field(L, "total_blocks", s.total_blocks);
   set_count_field(L, "total_bytes", s.total_bytes);
+  set_count_field(L, "system_calls", s.system_calls);
   return 1;
 }
 
@@ -92,8 +93,8 @@ static int fail_allocations(lua_State *L, const sq_arg *arg) {
 static const bind_fn functions[] = {
     {"is_tensor", "(value: any) -> bool", "True for a Tensor.", is_tensor},
     {"memory_stats", "() -> table",
-     "live_bytes, live_blocks, peak_bytes, cached_bytes, limit_bytes, total_blocks and "
-     "total_bytes of the runtime's memory.",
+     "live_bytes, live_blocks, peak_bytes, cached_bytes, limit_bytes, total_blocks, total_bytes "
+     "and system_calls (that map large blocks or give them back) of the runtime's memory.",
      memory_stats},
     {"reset_peak_memory_stats", "()", "From now on peak_bytes is the most that lives from now on.",
      reset_peak_memory_stats},

@@ -47,7 +47,8 @@ enum {
   CUT(FEW_WORDS, 64, 3)               /* sizes, dims and tensors among a call's arguments */
 
   /* memory */
-  CUT(CACHE_FLOOR, 32 << 20, 256 << 10)/* freed bytes kept; half of the live ones if that is more */
+  CUT(CACHE_FLOOR, 32 << 20, 256 << 10)/* bytes kept beside the most that were in use lately */
+  CUT(GENERATION, 8, 2)               /* times those bytes asked for: how long "lately" is */
   CUT(MAPPED, 256 << 10, 64 << 10)    /* bytes of a block from which it has pages of its own */
   CUT(HUGE_FROM, 4 << 20, 256 << 10)  /* bytes of a block from which it asks for huge pages */
   CUT(YOUNG, 1 << 20, 64 << 10)       /* C bytes between two young collections of Lua, at least */

@@ -1,5 +1,12 @@
 /* mem.c: aligned blocks, cached by size class, counted and limited. Each block has a 64-byte head
- * before it. */
+ * before it.
+ *
+ * A training step takes the same blocks as the one before, so what is freed is kept: all that was
+ * in use at once lately, and a floor beside it, so that a steady step asks the system for nothing.
+ * What "lately" is goes by bytes and not by time: the most that was in use in this generation and
+ * in the one before, where a generation is several times that many bytes asked for. One flood is
+ * therefore forgotten two generations later. Where more would be kept, the blocks that have lain
+ * longest go. */
 #include "base/mem.h"
 
 #include <inttypes.h>
@@ -17,17 +24,22 @@ enum {
 };
 
 typedef struct head {
-  struct head *next; /* in the cache */
-  int64_t asked;     /* what the caller asked for */
-  int64_t room;      /* what the block holds, head excluded */
+  struct head *next, *before;   /* in the cache, of its class */
+  struct head *older, *younger; /* in the cache, of all */
+  int64_t asked;                /* what the caller asked for */
+  int64_t room;                 /* what the block holds, head excluded */
   int class;
 } head;
 
 _Static_assert(sizeof(head) <= ALIGN, "a block's head fits before the aligned bytes");
 
 static head *cache[CLASSES];
+static head *oldest, *youngest; /* of all in the cache */
 static sq_mem_stats stats;
-static int64_t reported; /* of total_bytes, to Lua's collector */
+static int64_t in_use;         /* live blocks, with all that they hold */
+static int64_t most_in_use[2]; /* in the generation before, in this one */
+static int64_t generation_end; /* in total_bytes */
+static int64_t reported;       /* of total_bytes, to Lua's collector */
 static int64_t fail_skip = -1, fail_count;
 
 /* The size class of n bytes, and the bytes a block of that class holds. */
@@ -83,6 +95,7 @@ static head *system_block(int64_t n, int64_t room) {
   size_t bytes = (size_t)room + ALIGN, huge = (size_t)n + ALIGN;
   void *raw = NULL;
   if (!is_mapped(room)) return posix_memalign(&raw, ALIGN, bytes) == 0 ? raw : NULL;
+  stats.system_calls++;
   raw = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) return NULL;
   /* rows read here and there in a data set miss the page tables otherwise; what is room alone is
@@ -93,6 +106,7 @@ static head *system_block(int64_t n, int64_t room) {
 
 static void system_free(head *h) {
   if (is_mapped(h->room)) {
+    stats.system_calls++;
     munmap(h, (size_t)h->room + ALIGN);
   } else {
     free(h);
@@ -101,16 +115,64 @@ static void system_free(head *h) {
 
 void sq_mem_set_limit(int64_t bytes) { stats.limit_bytes = bytes > 0 ? bytes : default_limit(); }
 
-void sq_mem_trim(void) {
-  for (int i = 0; i < CLASSES; i++) {
-    while (cache[i]) {
-      head *h = cache[i];
-      cache[i] = h->next;
-      system_free(h);
-    }
-  }
-  stats.cached_bytes = 0;
+/* --- the cache ------------------------------------------------------------------------------ */
+
+/* A block leaves both its lists, */
+static void leave_cache(head *h) {
+  *(h->before ? &h->before->next : &cache[h->class]) = h->next;
+  if (h->next) h->next->before = h->before;
+  *(h->older ? &h->older->younger : &oldest) = h->younger;
+  *(h->younger ? &h->younger->older : &youngest) = h->older;
+  stats.cached_bytes -= h->room;
 }
+
+/* and enters them: as the first of its class, the youngest of all. */
+static void enter_cache(head *h) {
+  h->before = NULL;
+  h->next = cache[h->class];
+  if (h->next) h->next->before = h;
+  cache[h->class] = h;
+  h->older = youngest;
+  h->younger = NULL;
+  *(youngest ? &youngest->younger : &oldest) = h;
+  youngest = h;
+  stats.cached_bytes += h->room;
+}
+
+static void drop_oldest(void) {
+  head *h = oldest;
+  leave_cache(h);
+  system_free(h);
+}
+
+void sq_mem_trim(void) {
+  while (oldest) drop_oldest();
+}
+
+/* What live and cached blocks together may hold. */
+static int64_t most_kept(void) {
+#ifdef SQ_NO_CACHE /* sanitizer builds: every free is seen */
+  return 0;
+#else
+  return (most_in_use[0] > most_in_use[1] ? most_in_use[0] : most_in_use[1]) + SQ_CACHE_FLOOR;
+#endif
+}
+
+/* Old blocks go until `room` more bytes are within `most`, or none is left. */
+static void drop_until(int64_t room, int64_t most) {
+  while (oldest && in_use + stats.cached_bytes + room > most) drop_oldest();
+}
+
+static void count_use(int64_t room) {
+  in_use += room;
+  if (in_use > most_in_use[1]) most_in_use[1] = in_use;
+  if (stats.total_bytes < generation_end) return;
+  most_in_use[0] = most_in_use[1];
+  most_in_use[1] = in_use;
+  generation_end = stats.total_bytes + SQ_GENERATION * (most_in_use[0] + SQ_CACHE_FLOOR);
+}
+
+/* --- blocks --------------------------------------------------------------------------------- */
 
 static sq_status refuse_bytes(int64_t n, const char *why) {
   return sq_fail(SQ_ENOMEM,
@@ -136,9 +198,8 @@ static bool planned_failure(void) {
 
 static sq_status fresh_block(int64_t n, int64_t room, head **out) {
   if (stats.limit_bytes == 0) sq_mem_set_limit(0);
-  int64_t most = stats.peak_bytes + SQ_CACHE_FLOOR; /* what the cache may add to what was needed */
-  if (most > stats.limit_bytes) most = stats.limit_bytes;
-  if (stats.live_bytes + stats.cached_bytes + room > most) sq_mem_trim();
+  drop_until(room, most_kept());
+  while (oldest && stats.live_bytes + stats.cached_bytes + room > stats.limit_bytes) drop_oldest();
   if (stats.live_bytes + room > stats.limit_bytes) return refuse_bytes(n, "");
   *out = system_block(n, room);
   if (!*out) return refuse_bytes(n, " (the system has no more)");
@@ -152,8 +213,7 @@ sq_status sq_alloc(int64_t n, void **out) {
   int class = size_class_of(n, &room);
   head *h = cache[class];
   if (h) {
-    cache[class] = h->next;
-    stats.cached_bytes -= room;
+    leave_cache(h);
   } else {
     SQ_TRY(fresh_block(n, room, &h));
   }
@@ -162,6 +222,7 @@ sq_status sq_alloc(int64_t n, void **out) {
   stats.live_blocks++;
   stats.total_blocks++;
   stats.total_bytes += n;
+  count_use(room);
   if (stats.live_bytes > stats.peak_bytes) stats.peak_bytes = stats.live_bytes;
   *out = (char *)h + ALIGN;
   return SQ_OK;
@@ -178,18 +239,9 @@ void sq_free(void *block) {
   head *h = (head *)((char *)block - ALIGN);
   stats.live_bytes -= h->asked;
   stats.live_blocks--;
-  int64_t most = stats.live_bytes / 2 > SQ_CACHE_FLOOR ? stats.live_bytes / 2 : SQ_CACHE_FLOOR;
-#ifdef SQ_NO_CACHE /* sanitizer builds: every free is seen */
-  most = 0;
-#endif
-  if (stats.cached_bytes + h->room > most) sq_mem_trim(); /* what is there is older */
-  if (h->room > most) {
-    system_free(h);
-    return;
-  }
-  h->next = cache[h->class];
-  cache[h->class] = h;
-  stats.cached_bytes += h->room;
+  in_use -= h->room;
+  enter_cache(h);
+  drop_until(0, most_kept());
 }
 
 sq_status sq_realloc(int64_t n, void **block) {

@@ -11,6 +11,7 @@ typedef struct sq_mem_stats {
   int64_t limit_bytes;             /* what live and cached bytes together may not pass */
   int64_t total_blocks;            /* allocations since the start */
   int64_t total_bytes;             /* what they asked for, freed or not */
+  int64_t system_calls;            /* by which large blocks were mapped, or given back */
 } sq_mem_stats;
 
 /* n bytes, 64-byte aligned, content undefined; n = 0 gives a valid pointer. The limit is checked
