@@ -208,8 +208,17 @@ types: all
 new-op:
 	@$(firstword $(wildcard $(OUT)/seqrt) lua5.4) spec/lib/new_op.lua "$(NAME)" "$(FAMILY)"
 
+# Training steps against the machine and against PyTorch: that of bench-peers, else python3's where it has it.
+PEERS := build/peers
 bench: all
-	$(OUT)/seqrt spec/bench/bench.lua $(ARGS)
+	$(OUT)/seqrt spec/bench/bench.lua --out $(OUT)/bench.json $(if $(wildcard $(PEERS)/bin/python),--python $(PEERS)/bin/python) $(ARGS)
+
+# PyTorch, in a virtual environment of its own.
+.PHONY: bench-peers
+bench-peers:
+	$(call install,python3 python3-venv)
+	python3 -m venv $(PEERS)
+	$(PEERS)/bin/pip install torch numpy
 
 debug:
 	@$(MAKE) --no-print-directory DEBUG=yes all
@@ -335,6 +344,7 @@ help:
 	@echo "make mnist          download MNIST into data/mnist and check it"
 	@echo "make types          build/types/seqrt.lua, for editors with lua-language-server"
 	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
+	@echo "make bench-peers    install PyTorch for it, in build/peers"
 	@echo "make new-op         the places of a new op, and what is missing there (NAME=atan FAMILY=elem)"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
 	@echo "make debug          build/debug: no optimisation, our own assertions on"

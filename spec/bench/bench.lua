@@ -1,160 +1,147 @@
--- bench.lua: what `make bench` runs: each experiment's training step against its floor, measured in the same run, and
--- against PyTorch's, where a python3 with torch is found (--python names one).
+-- bench.lua: what `make bench` runs: training steps of usual models (steps.lua) against their floor, against PyTorch where a
+-- python3 with torch is found (--python names one; `make bench-peers` installs one), and by AVX2 where the machine has more.
 --
--- The floor is the step's matrix products alone, at the best rate this machine reaches on large square ones, and one
--- streaming pass over what Adam reads and writes, at the rate of a large copy. All are timed in turns, and a ratio is the
--- median over the turns, so that a noisy machine disturbs both alike.
+-- Every side runs each model first to three losses, which must be PyTorch's, then for a while; all sides in turns, so that a
+-- noisy machine disturbs them alike. A time is the median over the turns, a ratio the median of the turns' ratios. The figures
+-- also go to bench.json (--out).
 
 local folder = arg[0]:match "^.*/" or ""
-package.path = folder .. "../scripts/?.lua;" .. package.path
 local sq = require "seqrt"
-local models = require "models"
-local nn = sq.nn
+local json = require "seqrt.json"
 
 local options = sq.cli {
-  turns = {9, min = 1, help = "turns to take the median of"},
+  turns = {5, min = 1, help = "turns to take the median of"},
+  models = {"", help = "keys of models, comma between; '': all"},
+  seconds = {0.6, min = 0.01, help = "seconds for each model in a turn"},
   python = {"python3", help = "a Python that may have torch; none: ''"},
   threads = {0, min = 0, help = "threads, 0: one per core"},
+  out = {"bench.json", help = "file of the figures"},
 }
 if options.threads > 0 then sq.set_num_threads(options.threads) end
+local threads = sq.get_num_threads()
+
+local NAMES = {
+  lstm = "LSTM, T 30, B 128, H 128", rnn = "RNN, the same", gru = "GRU, the same", written_out = "LSTM written in the script",
+  gan = "GAN iteration, B 64",
+  mlp = "MLP 784-512-10, B 128", vae = "VAE 784-400-20, B 128", convnet = "MNIST convnet, 32-64 filters, B 64",
+  dcgan = "DCGAN 32x32, f 32, B 64", characters = "char LSTM, 2 x 256, 50 x 50", gpt = "GPT, 4 x 128, 64 tokens, B 12",
+}
+local ORDER = {"lstm", "rnn", "gru", "written_out", "gan", "mlp", "vae", "convnet", "dcgan", "characters", "gpt"}
+
+-- --- sides: a command each; a turn of one is {key = {seconds, loss, floor}} ----------------------
+
+local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
+
+local program = arg[-1] or "seqrt"
+local free = "env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE SEQRT_THREADS=" .. threads -- what would hold the BLAS back
+local slower = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2"
+
+local function ours(environment)
+  return ("%s %s %s %ssteps.lua %s %g"):format(free, environment, quote(program), folder, quote(options.models),
+    options.seconds)
+end
+
+local function theirs(environment)
+  return ("%s %s -W ignore %ssteps_torch.py %d %s %g 2>/dev/null"):format(environment, quote(options.python), folder, threads,
+    quote(options.models), options.seconds)
+end
+
+-- One turn of a side, and what it says of itself; nil where it does not run.
+local function turn_of(command)
+  local found, version = {}, nil
+  local pipe = assert(io.popen(command))
+  for line in pipe:lines() do
+    local key, rest = line:match "^(%S+) (.*)$"
+    if key == "version" then
+      version = rest
+    elseif key then
+      local time, loss, floor = rest:match "^(%S+) (%S+) ?(%S*)$"
+      found[key] = {time = tonumber(time), loss = tonumber(loss), floor = tonumber(floor)}
+    end
+  end
+  pipe:close()
+  return version and found, version
+end
+
+local sides = {{name = "seqrt", command = ours ""}}
+if options.python ~= "" then sides[#sides + 1] = {name = "torch", command = theirs "env"} end
+if sq.info().isa == "avx512" then
+  sides[#sides + 1] = {name = "seqrt_avx2", command = ours "SEQRT_ISA=avx2"}
+  if options.python ~= "" then sides[#sides + 1] = {name = "torch_avx2", command = theirs("env " .. slower)} end
+end
+
+-- --- the turns -----------------------------------------------------------------------------------
+
+local function median(list)
+  if #list == 0 then return nil end
+  table.sort(list)
+  return (list[(#list + 1) // 2] + list[#list // 2 + 1]) / 2
+end
+
+for _, side in ipairs(sides) do side.turns = {} end
+for turn = 1, options.turns do
+  for _, side in ipairs(sides) do side.turns[turn], side.version = turn_of(side.command) end
+end
+local by_name = {}
+for _, side in ipairs(sides) do
+  if side.version then by_name[side.name] = side end
+end
+assert(by_name.seqrt, "the steps do not run: " .. sides[1].command)
+
+-- The median over the turns of f(a row of `one`, the same of `other`); nil where a side is missing.
+local function over_turns(key, f, one, other)
+  if not one or not other then return nil end
+  local list = {}
+  for turn = 1, options.turns do
+    local a, b = one.turns[turn][key], other.turns[turn][key]
+    if a and b then list[#list + 1] = f(a, b) end
+  end
+  return median(list)
+end
+
+-- A loss that is not PyTorch's makes a time worth nothing.
+local function check_losses(key)
+  if not by_name.torch or not by_name.torch.turns[1][key] then return end
+  local a, b = by_name.seqrt.turns[1][key].loss, by_name.torch.turns[1][key].loss
+  assert(math.abs(a - b) <= 1e-4 * math.abs(b), ("%s: the loss is %.7g, PyTorch's %.7g"):format(key, a, b))
+end
+
+local function ratio(text, value) return value and text:format(value) or "-" end
+local function times_of(a, b) return b.time / a.time end
+
+local figures = {version = by_name.seqrt.version, torch = by_name.torch and by_name.torch.version, models = {}}
+print(by_name.seqrt.version)
+print(by_name.torch and by_name.torch.version or "PyTorch: none")
+for _, name in ipairs {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} do
+  if os.getenv(name) then print(name .. " in the environment would hold the BLAS back: it is taken out for the steps") end
+end
+print(("%-36s %9s %8s %14s %14s"):format("a training step", "ms", "x floor", "PyTorch takes", "both by AVX2"))
+for _, key in ipairs(ORDER) do
+  local row = by_name.seqrt.turns[1][key]
+  if row then
+    check_losses(key)
+    local seqrt = by_name.seqrt
+    local figure = {
+      seconds = over_turns(key, function(a) return a.time end, seqrt, seqrt),
+      floor = over_turns(key, function(a) return a.time / a.floor end, seqrt, seqrt),
+      torch = over_turns(key, times_of, seqrt, by_name.torch),
+      avx2 = over_turns(key, times_of, by_name.seqrt_avx2, by_name.torch_avx2),
+      loss = row.loss,
+    }
+    figures.models[key] = figure
+    print(("%-36s %9.2f %8.2f %14s %14s"):format(NAMES[key], figure.seconds * 1e3, figure.floor,
+      ratio("%.2f times", figure.torch), ratio("%.2f times", figure.avx2)))
+  end
+end
+
+local file = assert(io.open(options.out, "w"))
+assert(file:write(json.encode(figures, ""), "\n"))
+assert(file:close())
 
 local function time(fn, times)
   local begin = sq.clock()
   for _ = 1, times do fn() end
   return (sq.clock() - begin) / times
-end
-
-local function best(fn, times)
-  local seconds = math.huge
-  for _ = 1, times do seconds = math.min(seconds, time(fn, 1)) end
-  return seconds
-end
-
-local function median(list)
-  table.sort(list)
-  return list[(#list + 1) // 2]
-end
-
--- --- the machine's own rates ---------------------------------------------------------------------
-
--- Floating point operations a second of products of n x n.
-local N = 1024
-local A, B = sq.randn(N, N), sq.randn(N, N)
-local function product_rate() return 2 * N ^ 3 / best(function() return A:matmul(B) end, 5) end
-
--- Bytes a second, read and written, of a copy that no cache holds.
-local from, to = sq.zeros(1 << 25), sq.zeros(1 << 25)
-local function stream_rate() return 2 * 4 * #from / best(function() to:copy_(from) end, 3) end
-
--- --- the experiments: a step, the operations of its products, the bytes of its optimizer's pass -----
-
--- The products of a recurrent step: forward, gradient of h, gradient of the weights; the decoder is counted likewise.
-local function palindrome(T)
-  local batch, hidden, inputs, classes = 128, 128, 10, 10
-  sq.manual_seed(0)
-  local set = sq.data.Palindrome {length = T, generator = sq.Generator(0)}
-  local rnn = nn.LSTM(inputs, hidden, {batch_first = true, forget_bias = 1})
-  local head = nn.Linear(hidden, classes)
-  local parameters = rnn:parameters()
-  for _, p in ipairs(head:parameters()) do parameters[#parameters + 1] = p end
-  local opt = sq.optim.RMSprop(parameters, {lr = 1e-3})
-  local function step()
-    local x, y = set:batch(batch)
-    local logits = head((rnn(x))[{{}, -1}])
-    local loss = nn.functional.cross_entropy(logits, y)
-    opt:zero_grad()
-    loss:backward()
-    nn.utils.clip_grad_norm_(parameters, 10)
-    opt:step()
-  end
-  local gates = 4 * hidden
-  local flops = 2 * batch * ((T - 1) * gates * (inputs + hidden) * 2 + (T - 2) * gates * hidden + hidden * classes * 3)
-  return step, flops
-end
-
--- One step of D, one of G, as scripts/gan.lua takes them. A layer's products are forward, gradient of the weights and, but
--- for the first layer, gradient of the input; D sees real pictures and drawn ones, and then only passes G's gradient on.
-local function gan()
-  local batch = 64
-  sq.manual_seed(0)
-  local bce = nn.functional.binary_cross_entropy
-  local G, D = models.Generator(), models.Discriminator()
-  local adam = {lr = 2e-4, betas = {0.5, 0.999}}
-  local opt_G, opt_D = sq.optim.Adam(G:parameters(), adam), sq.optim.Adam(D:parameters(), adam)
-  local real, fake = sq.ones(batch, 1), sq.zeros(batch, 1)
-  local x = sq.rand(batch, 1, 28, 28)
-  local function step()
-    local pictures = G(sq.randn(batch, models.LATENT))
-    local loss_D = bce(D(x), real) + bce(D(pictures:detach()), fake)
-    opt_D:zero_grad()
-    loss_D:backward()
-    opt_D:step()
-    D:requires_grad_(false)
-    local loss_G = bce(D(pictures), real)
-    opt_G:zero_grad()
-    loss_G:backward()
-    opt_G:step()
-    D:requires_grad_(true)
-    return loss_D:item() + loss_G:item()
-  end
-  local function weights(model, from_layer)
-    local count = 0
-    for i, p in ipairs(model:parameters()) do
-      if i >= from_layer and p:dim() == 2 then count = count + p:numel() end
-    end
-    return count
-  end
-  local g, d = weights(G, 1), weights(D, 1)
-  local flops = 2 * batch * (2 * g + weights(G, 2) + 2 * (2 * d + weights(D, 2)) + 2 * d)
-  local bytes = 7 * 4 * (G:num_parameters() + D:num_parameters()) -- p, m, v read and written, the gradient read
-  return step, flops, bytes
-end
-
--- --- the turns -----------------------------------------------------------------------------------
-
-local experiments = {
-  {name = "LSTM palindrome, T = 10", key = "palindrome10", steps = 40},
-  {name = "LSTM palindrome, T = 30", key = "palindrome30", steps = 20},
-  {name = "GAN iteration", key = "gan", steps = 20},
-}
-for i, T in ipairs {10, 30} do experiments[i].step, experiments[i].flops = palindrome(T) end
-experiments[3].step, experiments[3].flops, experiments[3].bytes = gan()
-
--- A turn of PyTorch: seconds per step by key; nil where there is none.
-local function torch_turn()
-  if options.python == "" then return nil end
-  local command = ("%s %sbench_torch.py %d 2>/dev/null"):format(options.python, folder, sq.get_num_threads())
-  local seconds, version = {}, nil
-  for line in io.popen(command):lines() do
-    local key, value = line:match "^(%w+) (%S+)$"
-    if key == "torch" then version = value elseif key then seconds[key] = tonumber(value) end
-  end
-  if version then return seconds, version end
-end
-
-local _, torch_version = torch_turn()
-product_rate() -- loads the BLAS, so that info names it
-local info = sq.info()
-print(("seqrt %s, %s, %s kernels, %s, threads: %d"):format(info.version, info.cpu, info.isa, info.blas, info.threads))
-print(torch_version and "PyTorch " .. torch_version .. ", the same models and threads" or "PyTorch: none")
-
-for _, e in ipairs(experiments) do
-  e.times, e.floors, e.ratios, e.torch = {}, {}, {}, {}
-  for _ = 1, 10 do e.step() end
-end
-for turn = 1, options.turns do
-  local theirs = torch_version and torch_turn()
-  for _, e in ipairs(experiments) do
-    e.floors[turn] = e.flops / product_rate() + (e.bytes and e.bytes / stream_rate() or 0)
-    e.times[turn] = time(e.step, e.steps)
-    e.ratios[turn] = e.times[turn] / e.floors[turn]
-    if theirs then e.torch[turn] = theirs[e.key] / e.times[turn] end
-  end
-end
-for _, e in ipairs(experiments) do
-  local line = ("%-24s %8.2f ms   floor %6.2f ms   ratio %.2f"):format(e.name, median(e.times) * 1e3,
-    median(e.floors) * 1e3, median(e.ratios))
-  print(torch_version and ("%s   PyTorch takes %.1f times as long"):format(line, median(e.torch)) or line)
 end
 
 -- --- batches ---------------------------------------------------------------------------------------
