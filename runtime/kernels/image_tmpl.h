@@ -1,24 +1,78 @@
 /* image_tmpl.h: pooling. An image is (C,Y,X); w gives kernel, stride, padding, dilation and the
  * size of the result. */
 
+/* The first and last+1 output position whose input position lies in 0..size-1, for one tap. */
+static inline void S(reach)(int64_t size, int64_t out, int64_t tap, int64_t stride, int64_t padding,
+                            int64_t *first, int64_t *end) {
+  const int64_t low = padding - tap; /* position o reads o stride - low */
+  *first = low > 0 ? (low + stride - 1) / stride : 0;
+  *end = size - 1 + low < 0 ? 0 : (size - 1 + low) / stride + 1;
+  if (*end > out) *end = out;
+  if (*first > *end) *first = *end;
+}
+
+/* One tap over n windows side by side: where it is greater than what was found, or NaN, it is it;
+ * `place` is where it lies behind a window's corner. */
+INLINE void S(pool_tap)(int64_t n, int64_t step, const T *from, U place, T *best, U *found) {
+  SIMD for (int64_t i = 0; i < n; i++) {
+    const T v = from[i * step];
+    const bool wins = v > best[i] || v != v;
+    best[i] = wins ? v : best[i];
+    found[i] = wins ? place : found[i];
+  }
+}
+
+static void S(pool_taps)(int64_t n, int64_t step, const T *from, U place, T *best, U *found) {
+  if (step == 1) {
+    S(pool_tap)(n, 1, from, place, best, found);
+  } else if (step == 2) {
+    S(pool_tap)(n, 2, from, place, best, found);
+  } else {
+    S(pool_tap)(n, step, from, place, best, found);
+  }
+}
+
+/* The first tap inside the plane, of a window that holds nothing above -Inf. */
+static U S(first_place)(const sq_window *w, int64_t y, int64_t x) {
+  const int64_t ky = y < 0 ? (-y + w->DY - 1) / w->DY : 0;
+  const int64_t kx = x < 0 ? (-x + w->DX - 1) / w->DX : 0;
+  return (U)(ky * w->DY * w->X + kx * w->DX);
+}
+
+/* Windows from..from+n of row oy of one plane. */
+static void S(pool_line)(const sq_window *w, const T *plane, int64_t oy, int64_t from, int64_t n,
+                         T *best, int64_t *where) {
+  U found[SQ_COLUMNS];
+  const int64_t y = oy * w->SY - w->PY;
+  for (int64_t i = 0; i < n; i++) best[i] = (T)-INFINITY, found[i] = (U)-1;
+  for (int64_t ky = 0; ky < w->KY; ky++) {
+    const int64_t iy = y + ky * w->DY;
+    for (int64_t kx = 0; kx < w->KX && iy >= 0 && iy < w->Y; kx++) {
+      int64_t first, end;
+      S(reach)(w->X, from + n, kx * w->DX, w->SX, w->PX, &first, &end);
+      if (first < from) first = from;
+      if (first >= end) continue;
+      S(pool_taps)
+      (end - first, w->SX, plane + iy * w->X + first * w->SX - w->PX + kx * w->DX,
+       (U)(ky * w->DY * w->X + kx * w->DX), best + first - from, found + first - from);
+    }
+  }
+  for (int64_t i = 0; i < n; i++) {
+    const int64_t x = (from + i) * w->SX - w->PX;
+    if (found[i] == (U)-1) found[i] = S(first_place)(w, y, x);
+    where[i] = y * w->X + x + (int64_t)found[i];
+  }
+}
+
 /* The greatest of each window of C planes, and where it lies in its plane; NaN wins. */
 static void S(max_pool)(const sq_window *w, const void *x, void *y, int64_t *where) {
   const T *plane = x;
   T *to = y;
   for (int64_t c = 0; c < w->C; c++, plane += w->Y * w->X) {
     for (int64_t oy = 0; oy < w->OY; oy++) {
-      for (int64_t ox = 0; ox < w->OX; ox++) {
-        int64_t best = -1;
-        for (int64_t ky = 0; ky < w->KY; ky++) {
-          const int64_t iy = oy * w->SY - w->PY + ky * w->DY;
-          for (int64_t kx = 0; kx < w->KX && iy >= 0 && iy < w->Y; kx++) {
-            const int64_t ix = ox * w->SX - w->PX + kx * w->DX, at = iy * w->X + ix;
-            if (ix < 0 || ix >= w->X) continue;
-            if (best < 0 || plane[at] > plane[best] || plane[at] != plane[at]) best = at;
-          }
-        }
-        *to++ = plane[best];
-        *where++ = best;
+      for (int64_t ox = 0, n; ox < w->OX; ox += n, to += n, where += n) {
+        n = w->OX - ox < SQ_COLUMNS ? w->OX - ox : SQ_COLUMNS;
+        S(pool_line)(w, plane, oy, ox, n, to, where);
       }
     }
   }

@@ -14,12 +14,16 @@ static const T *S(source_row)(const sq_stage *s, const T *x, int64_t c, int64_t 
 static void S(stage_row)(const sq_stage *s, const T *row, int64_t first, T *to) {
   int64_t i = 0, x = first - s->PX; /* column i is row[x + i SX] */
   for (; i < s->columns && x < 0; i++, x += s->SX) to[i] = 0;
+  const int64_t inside = x < s->X ? (s->X - x + s->SX - 1) / s->SX : 0;
+  const int64_t n = inside < s->columns - i ? inside : s->columns - i;
   if (s->SX == 1) {
-    const int64_t n = s->X - x < s->columns - i ? s->X - x : s->columns - i;
-    if (n > 0) memcpy(to + i, row + x, (size_t)n * sizeof(T)), i += n;
+    for (int64_t v = 0; v < n; v++) to[i + v] = row[x + v];
+  } else if (s->SX == 2) {
+    for (int64_t v = 0; v < n; v++) to[i + v] = row[x + 2 * v];
   } else {
-    for (; i < s->columns && x < s->X; i++, x += s->SX) to[i] = row[x];
+    for (int64_t v = 0; v < n; v++) to[i + v] = row[x + v * s->SX];
   }
+  i += n > 0 ? n : 0;
   for (; i < s->columns; i++) to[i] = 0;
 }
 

@@ -57,7 +57,9 @@ static void max_pool_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
     int64_t best = -1;
     EACH_TAP {
       const int64_t at = tap_at(w, c, oy, ox, ky, kx);
-      if (at >= 0 && (best < 0 || get(t, IN(0), at) > get(t, IN(0), best))) best = at;
+      if (at < 0) continue;
+      const real v = get(t, IN(0), at);
+      if (best < 0 || v > get(t, IN(0), best) || isnan(v)) best = at;
     }
     check_near(t, OUT(0), OUTPUT_AT, get(t, IN(0), best), 0, 0);
     check(where[OUTPUT_AT] == best - c * w->Y * w->X, "lies elsewhere");
@@ -102,8 +104,29 @@ static void avg_pool_back_case(const sq_kern *kern, sq_dtype t, const sq_window 
   }
 }
 
+/* The same where some pixels are infinite or NaN, and others are the least there are. */
+static void max_pool_special_case(const sq_kern *kern, sq_dtype t, const sq_window *w) {
+  fill_special(t, IN(0), w->C * w->Y * w->X, 1e15);
+  max_pool_case(kern, t, w);
+  for (int64_t i = 0; i < w->C * w->Y * w->X; i++) set(t, IN(0), i, -INFINITY);
+  max_pool_case(kern, t, w);
+}
+
+/* Rows of more windows than are taken at once. */
+static void test_long_pool(const sq_kern *kern, sq_dtype t) {
+  sq_window w = {.C = 1, .Y = 3, .X = 2 * SQ_COLUMNS + 7, .KY = 2, .KX = 3, .SY = 1, .SX = 1};
+  w.PY = 1, w.PX = 1, w.DY = w.DX = 1;
+  for (; w.SX < 4; w.SX++) {
+    set_out_size(&w);
+    fill(t, IN(0), w.Y * w.X, -1, 1);
+    max_pool_case(kern, t, &w);
+  }
+}
+
 static void test_max_pool(const sq_kern *kern, sq_dtype t) {
   each_window(kern, t, true, max_pool_case);
+  each_window(kern, t, true, max_pool_special_case);
+  test_long_pool(kern, t);
 }
 static void test_avg_pool(const sq_kern *kern, sq_dtype t) {
   each_window(kern, t, false, avg_pool_case);
