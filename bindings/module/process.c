@@ -17,7 +17,7 @@
 
 #include "base/limits.h"
 
-enum { REPORT_FD = 3, /* where a child finds its end of the pipe */ MOST_CHILDREN = 256 };
+enum { REPORT_FD = 3 }; /* where a child finds its end of the pipe */
 
 static const char CLASS[] = "seqrt.Process";
 
@@ -118,10 +118,10 @@ static int process_spawn(lua_State *L) {
 static int process_wait(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Number seconds = luaL_checknumber(L, 2);
-  struct pollfd fds[MOST_CHILDREN];
   nfds_t used = 0;
-  int n = (int)lua_rawlen(L, 1);
-  for (int i = 1; i <= n && used < MOST_CHILDREN; i++) {
+  lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
+  struct pollfd *fds = lua_newuserdatauv(L, (size_t)n * sizeof *fds, 0);
+  for (lua_Integer i = 1; i <= n; i++) {
     lua_rawgeti(L, 1, i);
     int fd = check_process(L, -1)->fd;
     if (fd >= 0) fds[used++] = (struct pollfd){.fd = fd, .events = POLLIN};
@@ -233,7 +233,5 @@ int luaopen_seqrt_process(lua_State *L) {
   lua_pushvalue(L, -1);
   lua_setfield(L, -2, "__index");
   luaL_newlib(L, functions);
-  lua_pushinteger(L, MOST_CHILDREN);
-  lua_setfield(L, -2, "most");
   return 1;
 }

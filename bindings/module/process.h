@@ -5,7 +5,7 @@
 #include <lua.h>
 
 /* require "seqrt.process": spawn, wait and the class Process for the parent; adopt and tell for the
- * child; most: how many may run at once. [Lua thread] */
+ * child. [Lua thread] */
 int luaopen_seqrt_process(lua_State *L);
 
 #endif

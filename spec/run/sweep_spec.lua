@@ -267,6 +267,24 @@ describe("sq.sweep", function()
       {over = {"lr"}, dir = dir, jobs = 0})
   end)
 
+  it("hears the last of any number of runs", function()
+    local process, dir, LONG = require "seqrt.process", support.tmpdir(), 60
+    local function started(code)
+      code = "require 'seqrt' local process = require 'seqrt.process' " .. code
+      return assert(process.spawn({"seqrt", "-e", code}, {}, dir .. "/output"))
+    end
+    local silent <close> = started("process.wait({}, 10 * " .. LONG .. ")")
+    local heard <close> = started "process.tell 'here'"
+    local list = {}
+    for i = 1, 300 do list[i] = silent end
+    list[301] = heard
+    local before = sq.clock()
+    process.wait(list, LONG)
+    assert.is_true(sq.clock() - before < LONG, support.read(dir .. "/output"))
+    assert.equal("here", heard:read())
+    assert.equal("", silent:read())
+  end)
+
   it("draws a table on a terminal, with colors unless NO_COLOR", function()
     local function on_terminal(env)
       env.KEEP = "1"

@@ -375,7 +375,7 @@ local function do_all(runs, call, options, over, dir, jobs, fresh)
   record.write(dir, record.make(options))
   if jobs == 0 or inside or not record.script() or not record.command() then return run_here(todo, call, mark) end
   local cores = sq.get_num_threads()
-  jobs = math.min(jobs or cores, #todo, process.most)
+  jobs = math.min(jobs or cores, #todo)
   local pause = package.loaded["seqrt.pause"]
   local before = pause and pause.hold(true)
   local held <close> = setmetatable({}, { -- luacheck: ignore 211
