@@ -406,14 +406,22 @@ static int api_nearest(lua_State *L) {
   return 1;
 }
 
-/* fail(format, ...): raises the text, made as by string.format, with the line of the script that
- * called in front. Upvalue: format. */
-static int api_fail(lua_State *L) {
+/* The arguments as one text, made as by string.format. Upvalue: format. */
+static const char *formatted(lua_State *L) {
   luaL_checkstring(L, 1);
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, lua_gettop(L) - 1, 1);
-  return bind_raise_text(L, lua_tostring(L, 1));
+  return lua_tostring(L, 1);
+}
+
+/* fail(format, ...): raises the text with the line of the script that called in front. */
+static int api_fail(lua_State *L) { return bind_raise_text(L, formatted(L)); }
+
+/* warn(format, ...): says the text on standard error, with that line in front. */
+static int api_warn(lua_State *L) {
+  bind_warn(L, formatted(L));
+  return 0;
 }
 
 int luaopen_seqrt_api(lua_State *L) {
@@ -424,7 +432,10 @@ int luaopen_seqrt_api(lua_State *L) {
                                        {"nearest", api_nearest}, {NULL, NULL}};
   luaL_newlib(L, functions);
   bind_push_format(L);
+  lua_pushvalue(L, -1);
   lua_pushcclosure(L, api_fail, 1);
-  lua_setfield(L, -2, "fail");
+  lua_setfield(L, -3, "fail");
+  lua_pushcclosure(L, api_warn, 1);
+  lua_setfield(L, -2, "warn");
   return 1;
 }

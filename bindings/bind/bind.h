@@ -17,6 +17,9 @@ int bind_error(lua_State *L, const char *format, ...) SQ_PRINTF(2, 3);
 /* The same with a text of any length. */
 int bind_raise_text(lua_State *L, const char *text);
 
+/* Says "script.lua:42: warning: text" on standard error. [Lua thread] */
+void bind_warn(lua_State *L, const char *text);
+
 /* Raises the runtime's last failure likewise; SQ_EINTR becomes "interrupted!". */
 int bind_raise(lua_State *L, sq_status status);
 

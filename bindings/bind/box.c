@@ -35,6 +35,14 @@ int bind_raise_text(lua_State *L, const char *text) {
   return lua_error(L);
 }
 
+void bind_warn(lua_State *L, const char *text) {
+  luaL_checkstack(L, 1, NULL);
+  push_where(L);
+  lua_writestringerror("%s", lua_tostring(L, -1));
+  lua_writestringerror("warning: %s\n", text);
+  lua_pop(L, 1);
+}
+
 int bind_error(lua_State *L, const char *format, ...) {
   char text[2048];
   va_list args;

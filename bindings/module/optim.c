@@ -311,8 +311,13 @@ static int optim_to_text(lua_State *L) {
   const sq_optim *o = check_optim(L, 1);
   lua_pushfstring(L, "%s(%d parameters", o->class->name, o->params);
   for (int i = 0; o->class->hyper[i].name; i++) {
-    lua_pushfstring(L, ", %s=", o->class->hyper[i].name);
-    bind_push_number_text(L, o->group[0].option[i]);
+    const sq_hyper *h = &o->class->hyper[i];
+    double value = o->group[0].option[i];
+    lua_pushfstring(L, ", %s=", h->name);
+    if (h->flag)
+      lua_pushstring(L, value != 0 ? "true" : "false");
+    else
+      bind_push_number_text(L, value);
     lua_concat(L, 3);
   }
   lua_pushliteral(L, ")");
@@ -364,6 +369,12 @@ static int core_sizes(lua_State *L) {
     lua_pushinteger(L, o->group[g].n);
     lua_rawseti(L, -2, g + 1);
   }
+  return 1;
+}
+
+/* steps(opt) -> how many it has taken since it was made */
+static int core_steps(lua_State *L) {
+  lua_pushinteger(L, check_optim(L, 1)->steps);
   return 1;
 }
 
@@ -487,7 +498,7 @@ int luaopen_seqrt_optimizer(lua_State *L) {
       {"sizes", core_sizes},    {"param", core_param}, {"options", core_options},
       {"states", core_states},  {"check", core_check}, {"get", core_get_option},
       {"set", core_set_option}, {"state", core_state}, {"copied", core_copied},
-      {"adopt", core_adopt},    {NULL, NULL}};
+      {"adopt", core_adopt},    {"steps", core_steps}, {NULL, NULL}};
   luaL_newlib(L, core);
   return 1;
 }

@@ -343,6 +343,7 @@ sq_status sq_optim_step(sq_optim *o, sq_tensor *const *grads) {
     sq_tensor_changed(p->w);
   }
   if (st == SQ_OK) sq_parallel_all(tiles, work, update_tile, &s);
+  if (st == SQ_OK) o->steps++;
   for (int i = 0; i < s.n; i++) sq_tensor_drop(s.item[i].g);
   sq_free(block);
   return st;

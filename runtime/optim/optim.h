@@ -65,6 +65,7 @@ typedef struct sq_optim {
   const sq_optim_class *class;
   double defaults[SQ_MAX_OPTIONS];
   int groups, params;
+  int64_t steps; /* taken since it was made */
   sq_optim_group *group;
   sq_optim_param *param; /* of all groups, in order */
 } sq_optim;

@@ -273,6 +273,8 @@ describe("a group of an optimizer", function()
   end)
 
   it("has every option of its constructor, as PyTorch's has", function()
+    assert.equal("SGD(1 parameters, lr=0.5, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=false, maximize=true)",
+      tostring(optim.SGD({leaf(1)}, {lr = 0.5, maximize = true})))
     local opt = optim.AdamW({{params = leaf(2), lr = 0.5, betas = {0.5, 0.75}, eps = 1e-3, weight_decay = 0.25, amsgrad = true,
       maximize = true}, {params = {leaf(1)}}}, {betas = {0.25, 0.5}})
     local first, second = opt.param_groups[1], opt.param_groups[2]

@@ -20,7 +20,9 @@ local function start(case, prepare, last_epoch)
   end
   options.optimizer, options.last_epoch = opt, last_epoch
   if prepare then prepare(opt) end
-  return optim.lr_scheduler[name](options), opt
+  local scheduler = optim.lr_scheduler[name](options)
+  opt:step()
+  return scheduler, opt
 end
 
 -- What ReduceLROnPlateau watches, as in optim.py.
@@ -135,6 +137,63 @@ describe("a scheduler", function()
     optim.lr_scheduler.LambdaLR(opt, function() return 1 end)
     assert.equal(0.5, opt.lr)
     assert.equal(0.5, opt.param_groups[1].initial_lr)
+  end)
+
+  it("says so once when its first step comes before the optimizer's", function()
+    local dir = support.tmpdir()
+    support.write(dir .. "/s.lua", [[
+local sq = require "seqrt"
+local function made(kind, ...)
+  local opt = sq.optim.SGD({sq.ones(1, {requires_grad = true})}, {lr = 1})
+  return sq.optim.lr_scheduler[kind](opt, ...), opt
+end
+local early = made("StepLR", 2)
+early:step() -- line 7
+early:step()
+local right, opt = made("ExponentialLR", 0.5)
+opt:step() right:step()
+made("ReduceLROnPlateau"):step(1)
+local again = made("StepLR", 2)
+again:load_state_dict(early:state_dict())
+again:step()
+local failed, broken = made("StepLR", 2)
+broken.param_groups[1].params[1]:sum():backward()
+broken.param_groups[1].params[1].grad = nil
+failed:step() -- line 18
+]])
+    local _, err, code = support.run {dir .. "/s.lua"}
+    assert.equal(0, code, err)
+    local lines = {}
+    for line in err:gmatch "s.lua:(%d+): warning: %[lr_scheduler.StepLR%] its first step comes before the optimizer's" do
+      lines[#lines + 1] = line
+    end
+    assert.same({"7", "18"}, lines, err)
+    assert.equal(2, select(2, err:gsub("\n", "")), err)
+  end)
+
+  it("takes a value to watch where it watches one, and nothing else", function()
+    local function refused(expected, scheduler, ...)
+      local ok, message = pcall(scheduler.step, scheduler, ...)
+      assert.is_false(ok)
+      assert.truthy(message:find "^spec/optim/scheduler_spec.lua:%d+: %[lr_scheduler%.", message)
+      assert.truthy(message:find(expected, 1, true), message)
+      assert.equal(0, scheduler.last_epoch)
+    end
+    local function plateau() return optim.lr_scheduler.ReduceLROnPlateau(optim.SGD {sq.ones(1):requires_grad_()}) end
+    local wants = ": it needs the value to watch, a number or a tensor with one element, as in scheduler:step(loss)"
+    refused("step got nothing" .. wants, plateau())
+    refused("step got 'x'" .. wants, plateau(), "x")
+    refused("step got a boolean" .. wants, plateau(), true)
+    refused("step got a table" .. wants, plateau(), {1})
+    refused("step got a Tensor of 2 elements, float32" .. wants, plateau(), sq.ones(2))
+    refused("step got a Tensor of 1 elements, bool" .. wants, plateau(), sq.ones(1):gt(0))
+    refused("[lr_scheduler.StepLR] step takes nothing, it got 3: ReduceLROnPlateau takes", start(golden.schedulers[1]), 3)
+    for _, value in ipairs {1, 0.5, sq.tensor(0.5), sq.ones(1, 1), sq.tensor {3}} do
+      local scheduler = plateau()
+      scheduler:step(value)
+      assert.equal(1, scheduler.last_epoch)
+      assert.equal(type(value) == "number" and value or value:item(), scheduler.best)
+    end
   end)
 
   it("refuses a state that is none", function()

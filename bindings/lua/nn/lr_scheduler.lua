@@ -9,7 +9,9 @@
 -- them. `self.initial` is true while one is being made.
 
 local api = require "seqrt.api"
-local fail = api.fail
+local core = require "seqrt.optimizer"
+local is_tensor = require "seqrt".is_tensor
+local fail, warn = api.fail, api.warn
 
 local Scheduler = {}
 Scheduler.__index = Scheduler
@@ -26,8 +28,24 @@ local function rates(optimizer, name)
   return list
 end
 
-method("step", "(metric: any? = nil)", "One place further; ReduceLROnPlateau takes the value to watch.",
-  function(self, metric) self:advance(metric) end)
+-- A first step before any of the optimizer's leaves the first rate unused.
+local function warn_of_order(self)
+  if self.steps_before == core.steps(self.optimizer) then
+    warn("[%s] its first step comes before the optimizer's, so the rate it began with is never used: opt:step() first, "
+      .. "then scheduler:step()", self.name)
+  end
+  self.steps_before = nil
+end
+
+method("step", "(metric: any? = nil)",
+  "One place further, behind the optimizer's step; ReduceLROnPlateau takes the value to watch.",
+  function(self, metric)
+    if metric ~= nil and not self.watches then
+      fail("[%s] step takes nothing, it got %s: ReduceLROnPlateau takes the value to watch", self.name, tostring(metric))
+    end
+    warn_of_order(self)
+    self:advance(metric)
+  end)
 
 method("get_last_lr", "() -> table", "The rate of each group that it set last.",
   function(self) return {table.unpack(self.last_lr)} end)
@@ -115,6 +133,7 @@ method("load_state_dict", "(state_dict: table)",
     check_state(self, state)
     for _, name in ipairs {"last_epoch", "base_lrs", "last_lr"} do self[name] = copied(state[name]) end
     for name in pairs(self.saves) do self[name] = copied(state[name]) end
+    self.steps_before = nil
     for i, group in ipairs(self.optimizer.param_groups) do group.lr = state.lrs[i] end
   end)
 
@@ -154,7 +173,7 @@ local function start(kind, optimizer, last_epoch, next_rate, fields, saves)
   self.base_lrs = rates(optimizer, "initial_lr")
   self.initial = true
   advance(self)
-  self.initial = false
+  self.initial, self.steps_before = false, core.steps(optimizer)
   return self
 end
 
@@ -369,10 +388,19 @@ local function reduce(self)
   end
 end
 
--- One more value of what is watched: a number, or a tensor with one element.
+-- What is watched: a number, or a tensor with one element.
+local function watched(metric)
+  if type(metric) == "number" then return metric end
+  local value = is_tensor(metric) and metric:numel() == 1 and metric:item()
+  if type(value) == "number" then return value end
+  local got = metric == nil and "nothing" or type(metric) == "string" and format("'%s'", metric)
+    or is_tensor(metric) and format("a Tensor of %d elements, %s", metric:numel(), metric.dtype) or "a " .. type(metric)
+  fail("[lr_scheduler.ReduceLROnPlateau] step got %s: it needs the value to watch, a number or a tensor with one element, "
+    .. "as in scheduler:step(loss)", got)
+end
+
 local function watch(self, metric)
-  if metric == nil then fail "[lr_scheduler.ReduceLROnPlateau] step needs the value to watch: scheduler:step(loss)" end
-  local value = type(metric) == "number" and metric or metric:item()
+  local value = watched(metric)
   self.last_epoch = self.last_epoch + 1
   if better(self, value) then
     self.best, self.num_bad_epochs = value, 0
@@ -410,7 +438,7 @@ define("ReduceLROnPlateau", "mode: \"min\"|\"max\" = min, factor: number = 0.1, 
       optimizer = optimizer, mode = mode, factor = factor, patience = patience, threshold = threshold,
       threshold_mode = threshold_mode, cooldown = cooldown, min_lrs = every(min_lr or 0, optimizer),
       eps = eps, best = mode == "min" and math.huge or -math.huge, num_bad_epochs = 0,
-      cooldown_counter = 0, last_epoch = 0, advance = watch}, Scheduler)
+      cooldown_counter = 0, last_epoch = 0, advance = watch, watches = true}, Scheduler)
     self.base_lrs, self.last_lr = rates(optimizer), rates(optimizer)
     return self
   end)
