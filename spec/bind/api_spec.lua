@@ -221,6 +221,27 @@ describe("a signature", function()
     assert.is_truthy(tostring(text):find(expected, 1, true), path(row) .. ": " .. tostring(text))
   end
 
+  -- What the first n parameters that have no default are given.
+  local function needed(row, n)
+    local some = {int = 2, ints = 2, dim = 2, shape = {2}, lone = 2, pair = 2, number = 0.5, Tensor = sq.ones(2, 2)}
+    local args = {}
+    for i = 1, n or #row.params do
+      local p = row.params[i]
+      if not p.optional then args[i] = assert(some[p.type], path(row) .. ": " .. p.name .. " is a " .. p.type) end
+    end
+    return args
+  end
+
+  -- Each class of layers that says what a call takes, with a layer of it.
+  local function each_layer(visit)
+    for _, row in ipairs(rows) do
+      if row.kind == "call" then
+        local maker = by_path["sq.nn." .. row.owner]
+        visit(row, sq.nn[row.owner](table.unpack(needed(maker), 1, #maker.params)))
+      end
+    end
+  end
+
   it("is enforced: an option of no parameter's name is refused", function()
     local count = 0
     each_callable(function(row, value)
@@ -252,6 +273,23 @@ describe("a signature", function()
     end)
     of.Checkpoint:close()
     assert.is_true(count > 300, count)
+  end)
+
+  it("is enforced where a layer is called", function()
+    local count = 0
+    each_layer(function(row, layer)
+      local n, given = #row.params, needed(row)
+      given[n + 1] = {no_such_option = 1}
+      raises(row, "there is no option 'no_such_option'", function() layer(table.unpack(given, 1, n + 1)) end)
+      for i, param in ipairs(row.params) do
+        local args = needed(row, i - 1)
+        args[i] = wrong
+        raises(row, param.name .. ": expected ", function() layer(table.unpack(args, 1, i)) end)
+      end
+      raises(row, row.params[1].name .. " is missing; it is called as", layer)
+      count = count + 1
+    end)
+    assert.is_true(count > 35, count)
   end)
 
   it("can't be given without its function", function()
