@@ -20,6 +20,7 @@ local function mask(...) return sq.randint(0, 2, {...}):to "bool" end
 local function plain(op, ...) return op(...) end
 
 local AROUND = {16383, 16384, 16385, 32769, 65537}
+local LANES, COLUMNS, ELEM_BLOCK = {31, 32, 33}, {63, 64, 65}, {511, 512, 513}
 
 local function each_size(make)
   local list = {}
@@ -32,7 +33,18 @@ local function define(names, make)
   for name in names:gmatch "%S+" do cases[name] = make end
 end
 
--- Elementwise, of one shape; the last with strides.
+-- Of n elements, each second one of a tensor.
+local function strided(count, n, call)
+  local t = {}
+  for i = 1, count do t[i] = real(n, 2) end
+  return {t, {1, 1, 1}, 1, function(op, ...)
+    local windows = {...}
+    for i = 1, count do windows[i] = windows[i]:select(2, i % 2 + 1) end
+    return call(op, table.unpack(windows))
+  end}
+end
+
+-- Elementwise, of one shape; the last ones with strides.
 local function elementwise(count, call)
   return function()
     local list = each_size(function(n)
@@ -44,6 +56,7 @@ local function elementwise(count, call)
     for i = 1, count do t[i] = real(3, 16385):t() end
     list[#list + 1] = {t, {1, 1, 1}, 1, call or plain}
     if count == 2 then list[#list + 1] = {{real(5, 20001), real(20001)}, {2, 1}, 2, call or plain} end
+    for _, n in ipairs(ELEM_BLOCK) do list[#list + 1] = strided(count, n, call or plain) end
     return list
   end
 end
@@ -55,12 +68,23 @@ local function along(call, keeps)
       local out = keeps and cut or cut > dim and cut - 1 or cut
       return {{real(...)}, {cut}, out, function(op, x) return call(op, x, dim) end}
     end
-    return {
+    local list = {
       shaped(2, 1, 16383, 3), shaped(2, 1, 16385, 4), shaped(2, 1, 40001, 3),
       shaped(1, 2, 3, 16385), shaped(1, 2, 4, 16384), shaped(1, 2, 5, 20001),
       shaped(1, 2, 2, 65537), shaped(2, 3, 2, 5, 20001),
       shaped(2, 3, 2, 20001, 3), shaped(2, 1, 3, 70001), shaped(1, 2, 32769, 2), shaped(2, 3, 3, 401, 300),
     }
+    local function add(case) list[#list + 1] = case end
+    local function with_strides(n)
+      return {{real(5, n, 2)}, {1}, 1, function(op, x) return call(op, x:select(3, 2), 2) end}
+    end
+    for i = 1, 3 do
+      add(shaped(2, 1, 5, LANES[i]))
+      add(shaped(1, 2, 3, COLUMNS[i]))
+      add(with_strides(LANES[i]))
+      add(with_strides(ELEM_BLOCK[i]))
+    end
+    return list
   end
 end
 
