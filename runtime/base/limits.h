@@ -25,6 +25,8 @@ enum {
   CUT(CONV_SLICES, 16, 3)             /* slices of a batch: each sums gradients of weights apart */
   CUT(RNN_ROWS, 16, 2)                /* rows that go through a recurrent layer; multiples of it */
   CUT(RNN_MOST_ROWS, 64, 4)           /* the same, at most */
+  CUT(ATTENTION_ROWS, 64, 3)          /* queries of attention that go through their keys at once */
+  CUT(ATTENTION_KEYS, 64, 4)          /* keys that they meet at once */
   CUT(BLAS_SIDE, 512, 11)             /* the BLAS multiplies where no side is below it */
   CUT(PRODUCT_COLUMNS, 64, 16)        /* of B that are packed at once; whole panels */
   CUT(PRODUCT_DEPTH, 384, 5)          /* k of a product: a piece of a panel stays in L1 */

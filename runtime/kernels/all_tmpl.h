@@ -15,6 +15,7 @@
 #include "kernels/image_tmpl.h"
 #include "kernels/where_tmpl.h"
 #include "kernels/softmax_tmpl.h"
+#include "kernels/attention_tmpl.h"
 #include "kernels/norm_tmpl.h"
 #include "kernels/product_tmpl.h"
 #include "kernels/patch_tmpl.h"

@@ -94,6 +94,23 @@ typedef struct sq_norm_rows {
   void *y, *dx;
 } sq_norm_rows;
 
+/* A block of attention: scores s (R,C) of queries and keys, rows `step` apart. z = scale s + mask,
+ * or -Inf where a mask of truths is 0; row r sees its first seen + r columns, and z = -Inf behind.
+ * Forward: s = e^(z - max), max and sum (R) take this block in, and what the earlier blocks made is
+ * to be multiplied by factor (R). Backward: s = e^(z - lse), in ds goes dL/dweights, out comes
+ * scale dL/dz; dmask or NULL: dL/dz, rows dmask_row apart. Strides in elements. */
+typedef struct sq_attention {
+  int64_t R, C, step, seen;
+  double scale;
+  const void *mask; /* or NULL; uint8_t where `truth` */
+  bool truth;
+  int64_t mask_row, mask_column;
+  void *s, *ds, *dmask;
+  int64_t dmask_row;
+  double *max, *sum, *factor;
+  const double *lse, *dot; /* (R) */
+} sq_attention;
+
 /* What a step of an optimizer goes by, with PyTorch's names. */
 typedef struct sq_sgd {
   double lr, momentum, dampening, weight_decay;

@@ -300,6 +300,25 @@ end)
 define("group_norm", function()
   return {{{real(16385, 4, 2), real(4), real(4)}, {1, false, false}, 1, function(op, x, w, b) return op(x, 2, w, b) end}}
 end)
+define("scaled_dot_product_attention", function()
+  local function causal(op, q, k, v) return op(q, k, v, {is_causal = true}) end
+  local function added(op, q, k, v, m) return op(q, k, v, m) end
+  local function of(call, ...)
+    local t, cuts = {...}, {}
+    for i, x in ipairs(t) do cuts[i] = x:dim() > 2 and 1 end
+    return {t, cuts, 1, call}
+  end
+  local list = {}
+  for _, n in ipairs {63, 64, 65, 129} do
+    list[#list + 1] = of(plain, real(3, n, 20), real(3, n + 1, 20), real(3, n + 1, 20))
+    list[#list + 1] = of(causal, real(3, n, 8), real(3, n, 8), real(3, n, 17))
+    list[#list + 1] = of(added, real(3, n, 8), real(3, 2 * n, 8), real(3, 2 * n, 8), real(3, n, 2 * n))
+  end
+  list[#list + 1] = of(plain, real(2, 3, 385), real(2, 70, 385), real(2, 70, 65))
+  list[#list + 1] = of(plain, real(16385, 2, 3), real(16385, 3, 3), real(16385, 3, 2))
+  list[#list + 1] = {{real(2001, 8), real(65, 8), real(65, 8)}, {1, false, false}, 1, plain}
+  return list
+end)
 define("conv1d", function()
   return {
     {{real(700, 2, 40), real(4, 2, 3), real(4)}, {1, false, false}, 1, plain},

@@ -55,6 +55,24 @@ local refused = {
   {"[einsum] the result's label 'z' is in no operand", function() return sq.einsum("ij->z", {z(2, 3)}) end},
   {"[pow] x is int64: a negative power of it needs floats, use x:float()", function() return whole {2} ^ -1 end},
   {"[gelu] x is int64: it must be float32 or float64", function() return whole {2}:gelu() end},
+  {"[scaled_dot_product_attention] query is (2,3), key is (4,3), value is (5,3): they must be (...,L,E), (...,S,E) and "
+      .. "(...,S,V)",
+    function() return sq.scaled_dot_product_attention(z(2, 3), z(4, 3), z(5, 3)) end},
+  {"[scaled_dot_product_attention] attn_mask is (3,4): it must broadcast to the scores, (2,4)",
+    function() return sq.scaled_dot_product_attention(z(2, 3), z(4, 3), z(4, 3), z(3, 4)) end},
+  {"[scaled_dot_product_attention] attn_mask is int64, query is float32: the mask must be bool or float32",
+    function() return sq.scaled_dot_product_attention(z(1, 3), z(2, 3), z(2, 3), whole {{0, 1}}) end},
+  {"[scaled_dot_product_attention] query is float32, key is float64, value is float32: they must have one dtype",
+    function() return sq.scaled_dot_product_attention(z(1, 3), z(2, 3):double(), z(2, 3)) end},
+  {"[scaled_dot_product_attention] attn_mask is given and is_causal is true: only one can hold", function()
+    return sq.scaled_dot_product_attention(z(1, 3), z(2, 3), z(2, 3), {attn_mask = z(1, 2), is_causal = true})
+  end},
+  {"[scaled_dot_product_attention] dropout_p is 1.5: it must be 0 to 1",
+    function() return sq.scaled_dot_product_attention(z(1, 3), z(2, 3), z(2, 3), {dropout_p = 1.5}) end},
+  {"[scaled_dot_product_attention] dropout_p is 0.5: it keeps no weights that could be dropped",
+    function() return sq.scaled_dot_product_attention(z(1, 3), z(2, 3), z(2, 3), {dropout_p = 0.5}) end},
+  {"[scaled_dot_product_attention] shapes do not broadcast: a is (2), b is (3)",
+    function() return sq.scaled_dot_product_attention(z(2, 1, 3), z(3, 2, 3), z(3, 2, 3)) end},
   {"[clamp] give min, max or both", function() return z(2):clamp() end},
 }
 

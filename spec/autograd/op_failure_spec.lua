@@ -108,6 +108,10 @@ describe("the bits of every op", function()
     max_pool2d = function() return sq.max_pool2d(large(20, 8, 16, 16), 2) end,
     batch_norm = function() return sq.batch_norm(large(50, 8, 100), nil, nil, large(8), large(8), true) end,
     layer_norm = function() return sq.layer_norm(large(500, 100), {100}, large(100), large(100)) end,
+    attention = function() return sq.scaled_dot_product_attention(large(6, 150, 20), large(6, 140, 20), large(6, 140, 30)) end,
+    ["causal attention"] = function()
+      return sq.scaled_dot_product_attention(large(3, 2, 200, 16), large(2, 200, 16), large(3, 1, 200, 16), {is_causal = true})
+    end,
     embedding = function() return sq.embedding(sq.randint(0, 50, {2000}), large(50, 60)) end,
     lstm = function()
       return (sq.lstm(large(6, 70, 20), nil, nil, large(160, 20), large(160, 40), large(160), large(160)))

@@ -501,6 +501,13 @@ function samples.rms_norm()
   local s = full_shape(1, 2)
   return {signed(real(s)), {s[#s]}, some(real {s[#s]}, nil), some(0.1, nil)}
 end
+function samples.scaled_dot_product_attention()
+  local L, S, E, V = pick(4), pick(0, 5), pick(3), pick(3)
+  local q, k, v = some({L, E}, {2, L, E}, {1, 2, L, E}), some({S, E}, {2, S, E}), some({S, V}, {2, S, V}, {1, S, V})
+  local visible = mask(some({L, S}, {S}, {2, L, 1}))
+  local m = some(nil, nil, visible, real(some({L, S}, {2, 1, S}, {})))
+  return {real(q), real(k), real(v), m, 0, m == nil and pick(2) == 1, some(nil, 0.5, -2)}
+end
 function samples.dropout() return {real(shape()), some(0, 1, 0.5), false} end
 function samples.conv1d()
   local g = pick(2)

@@ -95,7 +95,8 @@ describe("the list of the API", function()
     table.sort(names)
     assert.equal("avg_pool2d batch_norm bilinear binary_cross_entropy binary_cross_entropy_with_logits conv1d conv2d "
       .. "conv_transpose2d cross_entropy dropout elu embedding gelu group_norm kl_div l1_loss layer_norm leaky_relu linear "
-      .. "log_softmax max_pool2d mse_loss nll_loss one_hot relu rms_norm sigmoid silu smooth_l1_loss softmax softplus tanh",
+      .. "log_softmax max_pool2d mse_loss nll_loss one_hot relu rms_norm scaled_dot_product_attention sigmoid silu "
+      .. "smooth_l1_loss softmax softplus tanh",
       table.concat(names, " "))
     for _, name in ipairs(names) do assert.equal(name, api.describe(sq.nn.functional[name]).name) end
   end)

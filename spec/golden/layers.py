@@ -245,6 +245,16 @@ case("RMSNorm", dict(normalized_shape=[4]), [number(3, 4)])
 case("RMSNorm", dict(normalized_shape=[2, 3], eps=0.1), [number(2, 2, 3)])
 case("RMSNorm", dict(normalized_shape=[4], eps=1e-5, elementwise_affine=False), [number(2, 2, 4)])
 
+attention(named=dict(need_weights=False))
+attention(q=(2, 3, 4), k=(2, 5, 4), batch_first=True, named=dict(need_weights=False, key_padding_mask=bools(2, 5)))
+attention(named=dict(need_weights=False, attn_mask=bools(3, 2)), add_zero_attn=True)
+attention(named=dict(need_weights=False, attn_mask=number(4, 3, 2)))
+attention(named=dict(need_weights=False, attn_mask=bools(4, 3, 2)), add_bias_kv=True)
+attention(k=(5, 2, 4), named=dict(need_weights=False, attn_mask=bools(3, 5), key_padding_mask=bools(2, 5)), add_zero_attn=True)
+attention(q=(3, 4), k=(2, 4), named=dict(need_weights=False))
+attention(dropout=0.3, named=dict(need_weights=False))
+attention(dropout=0.3, train=False, named=dict(need_weights=False))
+
 # --- writing --------------------------------------------------------------------------------------
 
 

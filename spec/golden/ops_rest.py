@@ -145,5 +145,42 @@ for B, C, O, G, X, K, D in [(2, 2, 3, 1, (5, 4), (3, 3), (1, 1)), (1, 2, 2, 2, (
         case("conv2d", [draw(C, *X), draw(O, C // G, *K), None, 1, padding, list(D), G],
              lambda x, w: F.conv2d(x, w, None, 1, padding, D, G), tol=4)
 
+# --- attention ----------------------------------------------------------------------------------------------------
+
+SDPA = "scaled_dot_product_attention"
+for q, k, v in [((3, 4), (3, 4), (3, 4)), ((2, 3), (5, 3), (5, 2)), ((5, 3), (2, 3), (2, 4)), ((2, 3, 4), (2, 5, 4), (2, 5, 3)),
+                ((2, 2, 3, 2), (2, 2, 3, 2), (2, 2, 3, 2)), ((2, 3, 2), (1, 4, 2), (4, 3)), ((3, 1, 2, 2), (2, 4, 2), (3, 1, 4, 1)),
+                ((2, 1, 1), (2, 6, 1), (2, 6, 1)), ((9, 2), (10, 2), (10, 2)), ((2, 0, 3), (2, 4, 3), (2, 4, 2)),
+                ((2, 3, 3), (2, 0, 3), (2, 0, 2)), ((2, 3, 0), (2, 4, 0), (2, 4, 2)), ((0, 3, 2), (0, 4, 2), (0, 4, 2))]:
+    def drawn():
+        return [draw(*q), draw(*k), draw(*v)]
+
+    L, S = q[-2], k[-2]
+    for causal, scale in ((False, None), (False, -1.5), (True, None), (True, 0.5)):  # below 0 and causal: some give NaN
+        case(SDPA, [*drawn(), None, 0, causal, scale],
+             lambda a, b, c: F.scaled_dot_product_attention(a, b, c, is_causal=causal, scale=scale), tol=4)
+    for mask in (bools(L, S), draw(L, S)):
+        case(SDPA, [*drawn(), mask], F.scaled_dot_product_attention, tol=4)
+    if q == (3, 4):
+        for mask in (bools(1, S), bools(L, 1), draw(1, S), draw(L, 1), bools(1, 1)):
+            case(SDPA, [*drawn(), mask], F.scaled_dot_product_attention, tol=4)
+        case(SDPA, drawn(), F.scaled_dot_product_attention, tol=4)
+        case(SDPA, [*drawn(), bools(L, S), 0, False, 0.25],
+             lambda a, b, c, m: F.scaled_dot_product_attention(a, b, c, m, scale=0.25), tol=4)
+front = [draw(2, 2, 3, 2), draw(2, 2, 4, 2), draw(2, 2, 4, 1)]
+for s in [(2, 2, 3, 4), (2, 1, 1, 4), (1, 2, 3, 1), (2, 3, 4)]:
+    case(SDPA, [*front, bools(*s)], F.scaled_dot_product_attention, tol=4)
+    case(SDPA, [*front, draw(*s)], F.scaled_dot_product_attention, tol=4)
+# A row that sees nothing; one number for all weights of a row; scores far apart.
+nothing = torch.tensor([[True, False, True], [False, False, False]])
+case(SDPA, [draw(2, 4), draw(3, 4), draw(3, 2), nothing], F.scaled_dot_product_attention, tol=4)
+hidden = torch.where(nothing, 0.5, -ops.inf).double()
+case(SDPA, [draw(2, 4), draw(3, 4), draw(3, 2), hidden], lambda a, b, c, m: F.scaled_dot_product_attention(a, b, c, m.detach()),
+     tol=4)
+ops.CASES[-1]["grad"][3] = None
+case(SDPA, [draw(3, 2), draw(4, 2), draw(4, 2), draw(3, 4, lo=-90, hi=90)], F.scaled_dot_product_attention, tol=40)
+x = draw(2, 4, 3)
+case(SDPA, [x, x, x], F.scaled_dot_product_attention, tol=4)
+
 if __name__ == "__main__":
     ops.write(sys.stdout, "ops_rest")

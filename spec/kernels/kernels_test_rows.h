@@ -530,6 +530,113 @@ static void test_cross_entropy_back(const sq_kern *kern, sq_dtype t) {
   cross_entropy_case(kern, t, 10, true, 0.25);
 }
 
+/* --- attention ------------------------------------------------------------------------------- */
+
+enum { QUERIES = 5, NO_MASK = 0, TRUTHS, NUMBERS, MASKS };
+
+/* A block of attention with a mask of a kind in IN(1), strides (row, column). */
+static sq_attention attention_block(sq_dtype t, int64_t C, int64_t seen, int kind,
+                                    int64_t column) {
+  sq_attention a = {.R = QUERIES, .C = C, .step = C + 3, .seen = seen, .scale = 0.75};
+  fill(t, IN(0), QUERIES * a.step, -4, 4);
+  fill(t, IN(1), QUERIES * 2 * C + 8, -1, 1);
+  if (kind == TRUTHS)
+    for (int64_t i = 0; i < QUERIES * 2 * C + 8; i++)
+      ((uint8_t *)IN(1))[i] = uniform(0, 1) < 0.6;
+  a.mask = kind == NO_MASK ? NULL : IN(1), a.truth = kind == TRUTHS;
+  a.mask_row = 2 * C, a.mask_column = column;
+  return a;
+}
+
+/* z of one element; -Inf where it is left out. */
+static real attention_z(sq_dtype t, const sq_attention *a, int64_t r, int64_t c) {
+  const int64_t at = r * a->mask_row + c * a->mask_column;
+  if (c >= a->seen + r || (a->mask && a->truth && !((const uint8_t *)a->mask)[at]))
+    return -INFINITY;
+  const real z = get(t, IN(0), r * a->step + c) * (real)a->scale;
+  return a->mask && !a->truth ? z + get(t, a->mask, at) : z;
+}
+
+/* Rows that begin, go on from 2 e^0.5, and hold a greater score already. */
+static void attention_case(const sq_kern *kern, sq_dtype t, sq_attention a) {
+  static const double before[QUERIES] = {-INFINITY, 0.5, 40, -3, -INFINITY};
+  double max[QUERIES], sum[QUERIES], factor[QUERIES];
+  for (int r = 0; r < QUERIES; r++) max[r] = before[r], sum[r] = isinf(before[r]) ? 0 : 2;
+  memcpy(OUT(0), IN(0), (size_t)(QUERIES * a.step) * sq_dtype_size(t));
+  a.s = OUT(0), a.max = max, a.sum = sum, a.factor = factor;
+  kern->attention(&a);
+  for (int64_t r = 0; r < QUERIES; r++) {
+    real most = before[r], total = 0;
+    for (int64_t c = 0; c < a.C; c++) most = fmaxl(most, attention_z(t, &a, r, c));
+    const real base = isinf(most) ? 0 : most;
+    for (int64_t c = 0; c < a.C; c++) {
+      const real e = expl(attention_z(t, &a, r, c) - base);
+      check_near(t, OUT(0), r * a.step + c, e, 24, 0);
+      total += e;
+    }
+    const real old = isinf(before[r]) ? 1 : expl(before[r] - base), eps = t == SQ_F32 ? 1e-5L : 1e-13L;
+    check(isinf(most) ? isinf(max[r]) : fabsl(max[r] - most) <= eps * 8, "max of row %d", (int)r);
+    check(fabsl(factor[r] - old) <= eps, "factor of row %d", (int)r);
+    total += isinf(before[r]) ? 0 : 2 * old;
+    check(fabsl(sum[r] - total) <= eps * (1 + total), "sum of row %d", (int)r);
+  }
+}
+
+static void test_attention(const sq_kern *kern, sq_dtype t) {
+  EACH_WIDTH {
+    for (int kind = 0; kind < MASKS; kind++)
+      for (int64_t column = 0; column < 3; column++) {
+        attention_case(kern, t, attention_block(t, *w, *w, kind, column));
+        attention_case(kern, t, attention_block(t, *w, *w / 2 - 1, kind, column));
+        attention_case(kern, t, attention_block(t, *w, -2, kind, column));
+      }
+  }
+}
+
+static void attention_back_case(const sq_kern *kern, sq_dtype t, sq_attention a) {
+  static const double lse[QUERIES] = {0.5, 3, INFINITY, -1, 2}, dot[QUERIES] = {0, 1, -1, 0.5, 2};
+  fill(t, IN(2), QUERIES * a.step, -1, 1);
+  memcpy(OUT(0), IN(0), (size_t)(QUERIES * a.step) * sq_dtype_size(t));
+  memcpy(OUT(1), IN(2), (size_t)(QUERIES * a.step) * sq_dtype_size(t));
+  a.s = OUT(0), a.ds = OUT(1), a.dmask = OUT(2), a.dmask_row = a.C + 1;
+  a.lse = lse, a.dot = dot;
+  kern->attention_back(&a);
+  for (int64_t r = 0; r < QUERIES; r++)
+    for (int64_t c = 0; c < a.C; c++) {
+      const int64_t at = r * a.step + c;
+      const real p = expl(attention_z(t, &a, r, c) - lse[r]);
+      const real dz = p * (get(t, IN(2), at) - dot[r]);
+      check_near(t, OUT(0), at, p, 24, 0);
+      check_near(t, OUT(1), at, dz * (real)a.scale, 32, 1);
+      check_near(t, OUT(2), r * a.dmask_row + c, dz, 32, 1);
+    }
+}
+
+static void test_attention_back(const sq_kern *kern, sq_dtype t) {
+  EACH_WIDTH {
+    for (int kind = 0; kind < MASKS; kind++)
+      for (int64_t column = 0; column < 3; column++) {
+        attention_back_case(kern, t, attention_block(t, *w, *w, kind, column));
+        attention_back_case(kern, t, attention_block(t, *w, *w / 2 - 1, kind, column));
+      }
+  }
+}
+
+static void test_dot_rows(const sq_kern *kern, sq_dtype t) {
+  EACH_WIDTH {
+    const int64_t n = *w, xs = n + 2, ys = n + 5;
+    double out[QUERIES];
+    fill(t, IN(0), QUERIES * xs, -1, 1);
+    fill(t, IN(1), QUERIES * ys, -1, 1);
+    kern->dot_rows(QUERIES, n, IN(0), xs, IN(1), ys, out);
+    for (int64_t r = 0; r < QUERIES; r++) {
+      real want = 0;
+      for (int64_t i = 0; i < n; i++) want += get(t, IN(0), r * xs + i) * get(t, IN(1), r * ys + i);
+      check(fabsl(out[r] - want) <= 1e-13L * (real)(1 + n), "row %d", (int)r);
+    }
+  }
+}
+
 /* --- optimizers: three steps, every combination of options ---------------------------------- */
 
 enum { PARAMETERS = 77 };

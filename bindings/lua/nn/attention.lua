@@ -1,4 +1,5 @@
--- attention.lua: nn.MultiheadAttention (Vaswani et al. 2017), out of linear maps, products and a softmax.
+-- attention.lua: nn.MultiheadAttention (Vaswani et al. 2017), out of linear maps and F.scaled_dot_product_attention; where
+-- weights are asked for or dropped, out of products and a softmax.
 
 local sq = require "seqrt"
 local nn = sq.nn
@@ -71,16 +72,40 @@ local function widen(mask, n)
   return sq.cat({mask, sq.zeros(s, {dtype = mask.dtype})}, -1)
 end
 
--- Masks onto scores (B,heads,T,S): attn_mask (T,S) or (B*heads,T,S), key_padding_mask (B,S).
-local function hide(self, scores, options, extra)
-  local B, T, S = scores:size(1), scores:size(3), scores:size(4)
+-- attn_mask (T,S) or (B*heads,T,S) and key_padding_mask (B,S) as masks over scores (B,heads,T,S) with B items; nil for one
+-- left out.
+local function masks(self, options, B, extra)
   local mask, padding = widen(options.attn_mask, extra), widen(options.key_padding_mask, extra)
-  if mask then
-    mask = additive(mask, scores)
-    scores = scores + (mask:dim() == 3 and mask:reshape(B, self.num_heads, T, S) or mask)
+  if mask and mask:dim() == 3 then mask = mask:reshape(B, self.num_heads, mask:size(2), mask:size(3)) end
+  return mask, padding and padding:reshape(B, 1, 1, -1)
+end
+
+-- What scaled_dot_product_attention takes for both: true where a key takes part, or what is added to scores like q.
+local function merge(mask, padding, q)
+  if not (mask and padding) then
+    mask = mask or padding
+    return mask and mask.dtype == "bool" and mask:logical_not() or mask
   end
-  if padding then scores = scores + additive(padding, scores):reshape(B, 1, 1, S) end
-  return scores
+  if mask.dtype == "bool" and padding.dtype == "bool" then return mask:logical_or(padding):logical_not() end
+  return additive(mask, q) + additive(padding, q)
+end
+
+local function fused(self, q, k, v, options, extra)
+  if options.is_causal and not options.key_padding_mask and extra == 0 then
+    return F.scaled_dot_product_attention(q, k, v, {is_causal = true})
+  end
+  local mask, padding = masks(self, options, q:size(1), extra)
+  return F.scaled_dot_product_attention(q, k, v, merge(mask, padding, q))
+end
+
+-- The same with the weights (B,heads,T,S), which are given back as they were used: dropped ones are 0, as by PyTorch.
+local function composed(self, q, k, v, options, extra)
+  local scores = (q * q:size(4) ^ -0.5):matmul(k:transpose(-2, -1))
+  local mask, padding = masks(self, options, q:size(1), extra)
+  if mask then scores = scores + additive(mask, scores) end
+  if padding then scores = scores + additive(padding, scores) end
+  local weights = F.dropout(F.softmax(scores, -1), self.dropout, self.training)
+  return weights:matmul(v), weights
 end
 
 -- The keys or values with the trained row and the row of zeros that options ask for.
@@ -93,8 +118,12 @@ end
 
 -- query (T,B,E), key and value (S,B,E) -> the attended values (T,B,E) and the weights (B,T,S), the mean over the heads
 -- (need_weights = false: none; average_attn_weights = false: (B,heads,T,S)). batch_first: (B,T,E). Without a batch: (T,E).
+-- is_causal says of attn_mask that it hides what comes later, so that it need not be read.
 local function attend(self, query, key, value, options)
   local single = query:dim() == 2
+  if options.is_causal and not options.attn_mask then
+    api.fail "[nn.MultiheadAttention] is_causal says what attn_mask is: give the mask too, sq.ones(T, T):triu(1):bool()"
+  end
   local function enter(x)
     if single then return x:unsqueeze(2) end
     return self.batch_first and x:transpose(1, 2) or x
@@ -103,13 +132,13 @@ local function attend(self, query, key, value, options)
   local S = k:size(1)
   k, v = lengthen(self, k, self.bias_k), lengthen(self, v, self.bias_v)
   local T, B, E = q:size(1), q:size(2), self.embed_dim
-  local scores = (heads(self, q) * (E // self.num_heads) ^ -0.5):matmul(heads(self, k):transpose(-2, -1))
   if single and options.key_padding_mask then
     options.key_padding_mask = options.key_padding_mask:unsqueeze(1)
   end
-  local weights = F.softmax(hide(self, scores, options, k:size(1) - S), -1)
-  weights = F.dropout(weights, self.dropout, self.training) -- these are given back, as by PyTorch
-  local y = self.out_proj(weights:matmul(heads(self, v)):permute(3, 1, 2, 4):reshape(T, B, E))
+  local weighed = options.need_weights or self.training and self.dropout > 0
+  local y, weights = (weighed and composed or fused)(self, heads(self, q), heads(self, k), heads(self, v), options,
+    k:size(1) - S)
+  y = self.out_proj(y:permute(3, 1, 2, 4):reshape(T, B, E))
   if not options.need_weights then
     weights = nil
   elseif options.average_attn_weights then
@@ -120,12 +149,13 @@ local function attend(self, query, key, value, options)
 end
 
 method("forward", "(query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Tensor? = nil, "
-    .. "need_weights: bool = true, attn_mask: Tensor? = nil, average_attn_weights: bool = true) -> Tensor, Tensor",
+    .. "need_weights: bool = true, attn_mask: Tensor? = nil, average_attn_weights: bool = true, "
+    .. "is_causal: bool = false) -> Tensor, Tensor",
   "The values, weighed by how well their keys meet each query; and the weights, the mean over the heads.",
   "local y, weights = attention(x, x, x)",
-  function(self, query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights)
+  function(self, query, key, value, key_padding_mask, need_weights, attn_mask, average_attn_weights, is_causal)
     return attend(self, query, key, value, {key_padding_mask = key_padding_mask, need_weights = need_weights,
-      attn_mask = attn_mask, average_attn_weights = average_attn_weights})
+      attn_mask = attn_mask, average_attn_weights = average_attn_weights, is_causal = is_causal})
   end)
 
 return api.define {owner = "sq.nn", name = "MultiheadAttention",
