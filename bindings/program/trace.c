@@ -1,4 +1,4 @@
-/* trace.c: tracebacks that show the script's own frames and none of C. */
+/* trace.c: tracebacks that show the script's own frames and none of C or of our Lua parts. */
 #include "program/trace.h"
 
 #include <lauxlib.h>
@@ -64,7 +64,7 @@ void trace_push(lua_State *L, lua_State *of, int level) {
       level = skip_to;
     }
     if (!lua_getstack(of, level, &frame) || !lua_getinfo(of, "Slnt", &frame)) break;
-    if (strcmp(frame.what, "C") == 0) continue;
+    if (strcmp(frame.what, "C") == 0 || strncmp(frame.source, "=seqrt:", 7) == 0) continue;
     if (!any) luaL_addstring(&out, "stack traceback:");
     any = true;
     add_frame(&out, L, &frame);

@@ -93,7 +93,7 @@ describe("the program", function()
     assert.truthy(out:find "^usage: .*%-e stat", out)
   end)
 
-  it("tells errors with the script's frames and none of C", function()
+  it("tells errors with the script's frames, none of C and none of ours", function()
     local path = script "local function f() error 'boom' end\nlocal function g() pcall(print) f() return 1 end\ng()\n"
     same("\n", ([[
 %s: %s:1: boom
@@ -102,6 +102,16 @@ stack traceback:
   %s:2: in local 'g'
   %s:3: in the main chunk
 ]]):format(support.seqrt, path, path, path, path), 1, {path})
+    path = script [[
+local nn = require "seqrt".nn
+local Net = nn.Module "Net"
+function Net:forward(x) return self.fd(x) end
+nn.Sequential(Net())(1)
+]]
+    local _, ours = run {path}
+    assert.truthy(ours:find(path .. ":3: Sequential.0 has no 'fd'", 1, true), ours)
+    assert.truthy(ours:find(path .. ":4: in the main chunk", 1, true), ours)
+    assert.is_nil(ours:find "\n  seqrt:", ours)
     local _, err = run {"-e", "error {}"}
     assert.truthy(err:find("(error object is a table value)", 1, true), err)
     _, err = run {"-e", "error(setmetatable({}, {__tostring = function() return 'mine' end}))"}
