@@ -32,9 +32,7 @@ sq_status sq_layer_class_of(const char *name, const sq_layer_class **out) {
     *out = classes[i];
     return SQ_OK;
   }
-  const char *near = sq_nearest(name, names);
-  return sq_fail(SQ_EARG, "[nn] no layer is called '%s'%s%s%s", name,
-                 near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+  return sq_fail_unknown("[nn] no layer", name, names);
 }
 
 enum { TITLE = 64 };

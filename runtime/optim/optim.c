@@ -32,9 +32,7 @@ sq_status sq_optim_class_of(const char *name, const sq_optim_class **out) {
     *out = classes[i];
     return SQ_OK;
   }
-  const char *near = sq_nearest(name, names);
-  return sq_fail(SQ_EARG, "[optim] no optimizer is called '%s'%s%s%s", name,
-                 near ? ": did you mean '" : "", near ? near : "", near ? "'?" : "");
+  return sq_fail_unknown("[optim] no optimizer", name, names);
 }
 
 /* What schedulers keep with a group, as PyTorch's do. */

@@ -394,3 +394,9 @@ const char *sq_nearest(const char *word, const char *const *words) {
   }
   return best;
 }
+
+sq_status sq_fail_unknown(const char *none, const char *name, const char *const *names) {
+  const char *near = sq_nearest(name, names);
+  return sq_fail(SQ_EARG, "%s is called '%s'%s%s%s", none, name, near ? ": did you mean '" : "",
+                 near ? near : "", near ? "'?" : "");
+}

@@ -127,6 +127,10 @@ int sq_signature_find(const sq_signature *s, const char *name, size_t length);
  * thread] */
 const char *sq_nearest(const char *word, const char *const *words);
 
+/* "[nn] no layer is called 'Liner': did you mean 'Linear'?", where `none` is "[nn] no layer" and
+ * names are those there are, NULL-terminated. [fails: arg, always | Lua thread] */
+SQ_CHECKED sq_status sq_fail_unknown(const char *none, const char *name, const char *const *names);
+
 /* Arguments for calls in C. SQ_T reads x twice. */
 #define SQ_T(x) ((sq_arg){.kind = (x) ? SQ_ARG_TENSOR : SQ_ARG_NIL, .tensor = (x)})
 #define SQ_N(x) ((sq_arg){.kind = SQ_ARG_NUMBER, .value = sq_real(x)})
