@@ -249,6 +249,29 @@ static sq_status correlate(correlation *c) {
   return sq_interrupt_check();
 }
 
+/* --- kernels as large as the picture -------------------------------------------------------- */
+
+/* Whether there is one result a picture, which every pixel takes part in once: then rows of pixels,
+ * (B, C Y X), times the weights as they lie, (O, C Y X), is all. */
+static bool is_one_product(const sq_conv *g) {
+  const sq_window *w = &g->w;
+  return g->groups == 1 && w->OY == 1 && w->OX == 1 && w->PY == 0 && w->PX == 0 && w->DY == 1 &&
+         w->DX == 1 && w->KY == w->Y && w->KX == w->X;
+}
+
+/* y = x w^T, dx = dy w or dw = dy^T x of rows of pixels, by what is transposed. */
+static sq_status multiply_pixels(const sq_conv *g, bool ta, bool tb, sq_tensor *a, sq_tensor *b,
+                                 sq_tensor *to) {
+  const int64_t pixels = g->w.C * g->w.Y * g->w.X;
+  sq_gemm m = {.dtype = a->dtype, .ta = ta, .tb = tb, .m = ta ? g->O : g->B};
+  m.n = tb ? g->O : pixels;
+  m.k = tb ? pixels : ta ? g->B : g->O;
+  m.a = sq_data(a), m.lda = tb ? pixels : g->O;
+  m.b = sq_data(b), m.ldb = pixels;
+  m.c = sq_data(to), m.ldc = m.n;
+  return sq_gemm_run(&m);
+}
+
 /* --- forward -------------------------------------------------------------------------------- */
 
 /* The taps of one group, in the order of the weights' elements. [new] */
@@ -275,6 +298,11 @@ sq_status sq_conv_forward(const sq_conv *g, sq_tensor *x, sq_tensor *w, sq_tenso
   SQ_TRY(sq_tensor_contiguous(x, &xf));
   SQ_TRY(sq_tensor_contiguous(w, &wf));
   SQ_TRY(sq_tensor_new(x->dtype, 4, (int64_t[]){g->B, g->O, g->w.OY, g->w.OX}, &y));
+  if (is_one_product(g)) {
+    SQ_TRY(multiply_pixels(g, false, true, xf, wf, y));
+    *out = sq_tensor_give(&y);
+    return SQ_OK;
+  }
   correlation c = {.B = g->B, .groups = g->groups, .M = g->O / g->groups, .SY = 1, .SX = 1};
   SQ_TRY(forward_patches(g, x->dtype, &c.p, &taps));
   c.x = sq_data(xf), c.w = sq_data(wf), c.y = sq_data(y);
@@ -362,6 +390,11 @@ sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor
   SQ_TRY(sq_tensor_contiguous(dy, &yf));
   SQ_TRY(sq_tensor_contiguous(w, &wf));
   SQ_TRY(sq_tensor_new(dy->dtype, 4, (int64_t[]){g->B, v->C, v->Y, v->X}, &dx));
+  if (is_one_product(g)) {
+    SQ_TRY(multiply_pixels(g, false, false, yf, wf, dx));
+    *out = sq_tensor_give(&dx);
+    return SQ_OK;
+  }
   SQ_TRY(sq_tensor_new_like(wf, w->dtype, &weights));
   SQ_TRY(sq_tensor_new(SQ_I64, 1, &w->numel, &taps));
   correlation c = {.B = g->B, .groups = g->groups, .M = v->C / g->groups, .Y = v->Y, .X = v->X};
@@ -476,6 +509,13 @@ sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tenso
   const int64_t slices = g->B < SQ_CONV_SLICES ? (g->B ? g->B : 1) : SQ_CONV_SLICES;
   SQ_TRY(sq_tensor_contiguous(x, &xf));
   SQ_TRY(sq_tensor_contiguous(dy, &yf));
+  if (is_one_product(g)) {
+    const sq_window *w = &g->w;
+    SQ_TRY(sq_tensor_new(x->dtype, 4, (int64_t[]){g->O, w->C, w->KY, w->KX}, &parts));
+    SQ_TRY(multiply_pixels(g, true, false, yf, xf, parts));
+    *out = sq_tensor_give(&parts);
+    return SQ_OK;
+  }
   weight_job j = {.g = g, .x = sq_data(xf), .dy = sq_data(yf), .slice = sq_tiles(g->B, slices)};
   SQ_TRY(forward_patches(g, x->dtype, &j.p, &taps));
   const int64_t shape[] = {slices, g->groups, j.p.K, g->O / g->groups};

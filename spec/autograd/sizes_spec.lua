@@ -131,3 +131,42 @@ describe("many weights are trained, of", function()
     assert_near(b.grad, sq.full({20001}, 5), "addmm")
   end)
 end)
+
+describe("a kernel as large as the picture", function()
+  local function f64(...) return sq.randint(-8, 9, {...}):double() / 8 end
+
+  -- dx and dw of sum(y dy).
+  local function gradients(y, dy, x, w)
+    x.grad, w.grad = nil, nil
+    ;(y * dy):sum():backward()
+    return x.grad, w.grad
+  end
+
+  for _, bias in ipairs {false, true} do
+    it("is one product of rows of pixels" .. (bias and ", and a bias" or ""), function()
+      local B, C, Y, X, O = 5, 3, 4, 2, 7
+      local x, w, b, dy = f64(B, C, Y, X):requires_grad_(), f64(O, C, Y, X):requires_grad_(), f64(O), f64(B, O, 1, 1)
+      local y = sq.conv2d(x, w, bias and b or nil)
+      local rows = x:reshape(B, -1):matmul(w:reshape(O, -1):t()) + (bias and b or sq.zeros(O):double())
+      assert.is_true(y:allclose(rows:reshape(B, O, 1, 1)))
+      local dx, dw = gradients(y, dy, x, w)
+      local want_dx, want_dw = gradients(rows:reshape(B, O, 1, 1), dy, x, w)
+      assert.is_true(dx:allclose(want_dx) and dw:allclose(want_dw))
+    end)
+  end
+
+  it("is one product where it is transposed", function()
+    local B, C, Y, X, O = 5, 3, 4, 2, 7 -- (B,O,1,1) gives (B,C,Y,X)
+    local x, w, dy = f64(B, O, 1, 1):requires_grad_(), f64(O, C, Y, X):requires_grad_(), f64(B, C, Y, X)
+    local y = sq.conv_transpose2d(x, w)
+    local rows = x:reshape(B, O):matmul(w:reshape(O, -1)):reshape(B, C, Y, X)
+    assert.is_true(y:allclose(rows))
+    local dx, dw = gradients(y, dy, x, w)
+    local want_dx, want_dw = gradients(rows, dy, x, w)
+    assert.is_true(dx:allclose(want_dx) and dw:allclose(want_dw))
+  end)
+
+  it("and pictures of no batch are none", function()
+    assert.same({0, 7, 1, 1}, sq.conv2d(sq.zeros(0, 3, 4, 2), sq.zeros(7, 3, 4, 2)).shape)
+  end)
+end)
