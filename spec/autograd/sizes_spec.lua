@@ -1,12 +1,11 @@
 -- sizes_spec.lua: what is right for a few elements is right for many: across the constants that cut work into pieces.
 local sq = require "seqrt"
+local support = require "spec.lib.support"
 local nn = sq.nn
 
 -- fn's results, with at most `bytes` more memory than now.
 local function within(bytes, fn, ...)
-  collectgarbage()
-  collectgarbage()
-  sq.set_memory_limit(sq.memory_stats().live_bytes + bytes)
+  sq.set_memory_limit(support.settle().live_bytes + bytes)
   local results = table.pack(pcall(fn, ...))
   sq.set_memory_limit(0)
   assert(results[1], results[2])

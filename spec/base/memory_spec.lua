@@ -9,16 +9,7 @@ local function rss()
   end
 end
 
--- What is left when all garbage is gone: what a finalizer lets go, only the next collection finds.
-local function settle()
-  local live
-  repeat
-    live = sq.memory_stats().live_blocks
-    collectgarbage()
-    collectgarbage()
-  until sq.memory_stats().live_blocks == live
-  return sq.memory_stats()
-end
+local settle = support.settle
 
 describe("memory", function()
   it("comes back when tensors are dropped", function()

@@ -61,6 +61,19 @@ function support.eventually(condition, what, seconds)
   error("waited in vain for " .. (what or "a condition"), 2)
 end
 
+-- The memory in use when all garbage is gone: what a finalizer lets go only the next collection finds. A limit that is
+-- set by it holds: the collection before an out-of-memory error frees nothing more.
+function support.settle()
+  local sq = require "seqrt"
+  local live
+  repeat
+    live = sq.memory_stats().live_blocks
+    collectgarbage()
+    collectgarbage()
+  until sq.memory_stats().live_blocks == live
+  return sq.memory_stats()
+end
+
 -- Runs a shell command. Returns its standard output, standard error and exit status (128 + n after signal n).
 -- options: stdin (text; default empty), env {NAME = value}, cwd.
 function support.shell(command, options)
