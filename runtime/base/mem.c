@@ -113,8 +113,6 @@ static void system_free(head *h) {
   }
 }
 
-void sq_mem_set_limit(int64_t bytes) { stats.limit_bytes = bytes > 0 ? bytes : default_limit(); }
-
 /* --- the cache ------------------------------------------------------------------------------ */
 
 /* A block leaves both its lists, */
@@ -147,6 +145,12 @@ static void drop_oldest(void) {
 
 void sq_mem_trim(void) {
   while (oldest) drop_oldest();
+}
+
+/* What is kept counts too: a block that is taken from there again asks no limit. */
+void sq_mem_set_limit(int64_t bytes) {
+  stats.limit_bytes = bytes > 0 ? bytes : default_limit();
+  while (oldest && stats.live_bytes + stats.cached_bytes > stats.limit_bytes) drop_oldest();
 }
 
 /* What live and cached blocks together may hold. */

@@ -124,6 +124,15 @@ describe("memory", function()
     assert.matches("%[zeros%] out of memory: 140737488355328 bytes asked", text)
   end)
 
+  it("is refused above the limit also where a block of its size was kept", function()
+    sq.zeros(1024, 1024) -- garbage, and then in the cache
+    sq.set_memory_limit(settle().live_bytes + 2 ^ 20)
+    local ok, text = pcall(sq.zeros, 1024, 1024)
+    sq.set_memory_limit(0)
+    assert.is_false(ok)
+    assert.matches("out of memory", text)
+  end)
+
   it("is tried again after a collection", function()
     settle()
     collectgarbage "stop"
