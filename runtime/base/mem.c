@@ -137,20 +137,22 @@ static void enter_cache(head *h) {
   stats.cached_bytes += h->room;
 }
 
-static void drop_oldest(void) {
-  head *h = oldest;
-  leave_cache(h);
-  system_free(h);
+/* The blocks that have lain longest go until what is kept, and `used` bytes beside it, are within
+ * `most`, or none is left. */
+static void drop_oldest(int64_t used, int64_t most) {
+  while (oldest && used + stats.cached_bytes > most) {
+    head *h = oldest;
+    leave_cache(h);
+    system_free(h);
+  }
 }
 
-void sq_mem_trim(void) {
-  while (oldest) drop_oldest();
-}
+void sq_mem_trim(void) { drop_oldest(0, 0); }
 
 /* What is kept counts too: a block that is taken from there again asks no limit. */
 void sq_mem_set_limit(int64_t bytes) {
   stats.limit_bytes = bytes > 0 ? bytes : default_limit();
-  while (oldest && stats.live_bytes + stats.cached_bytes > stats.limit_bytes) drop_oldest();
+  drop_oldest(stats.live_bytes, stats.limit_bytes);
 }
 
 /* What live and cached blocks together may hold. */
@@ -160,11 +162,6 @@ static int64_t most_kept(void) {
 #else
   return (most_in_use[0] > most_in_use[1] ? most_in_use[0] : most_in_use[1]) + SQ_CACHE_FLOOR;
 #endif
-}
-
-/* Old blocks go until `room` more bytes are within `most`, or none is left. */
-static void drop_until(int64_t room, int64_t most) {
-  while (oldest && in_use + stats.cached_bytes + room > most) drop_oldest();
 }
 
 static void count_use(int64_t room) {
@@ -202,8 +199,8 @@ static bool planned_failure(void) {
 
 static sq_status fresh_block(int64_t n, int64_t room, head **out) {
   if (stats.limit_bytes == 0) sq_mem_set_limit(0);
-  drop_until(room, most_kept());
-  while (oldest && stats.live_bytes + stats.cached_bytes + room > stats.limit_bytes) drop_oldest();
+  drop_oldest(in_use + room, most_kept());
+  drop_oldest(stats.live_bytes + room, stats.limit_bytes);
   if (stats.live_bytes + room > stats.limit_bytes) return refuse_bytes(n, "");
   *out = system_block(n, room);
   if (!*out) return refuse_bytes(n, " (the system has no more)");
@@ -245,7 +242,7 @@ void sq_free(void *block) {
   stats.live_blocks--;
   in_use -= h->room;
   enter_cache(h);
-  drop_until(0, most_kept());
+  drop_oldest(in_use, most_kept());
 }
 
 sq_status sq_realloc(int64_t n, void **block) {

@@ -3,6 +3,7 @@
 -- float64; its bits are those of any number of threads; and its memory follows its inputs.
 local sq = require "seqrt"
 local api = require "seqrt.api"
+local support = require "spec.lib.support"
 local nn = sq.nn
 
 local ops = {}
@@ -382,11 +383,7 @@ end
 
 local function is_float(x) return x.dtype == "float32" or x.dtype == "float64" end
 
-local function settle()
-  collectgarbage()
-  collectgarbage()
-  return sq.memory_stats().live_bytes
-end
+local function settle() return support.settle().live_bytes end
 
 -- The case's tensors as dtype; those that are real are leaves.
 local function leaves(case, dtype, recorded)
