@@ -173,8 +173,8 @@ typedef struct job {
   const sq_tensor *dq, *dk, *dv, *dmask;      /* each or NULL */
   double *lse;                                /* (N,L) */
   int64_t blocks;                             /* of queries of an item, each a tile of forward */
-  char *scratch;                              /* of each thread */
-  int64_t each, scores;                       /* bytes, and of one block of scores */
+  sq_scratch scratch;
+  int64_t scores; /* bytes of one block of them */
 } job;
 
 /* A thread's own memory: two blocks of scores, numbers of each query, panels of a product. */
@@ -185,7 +185,7 @@ typedef struct buffers {
 } buffers;
 
 static buffers buffers_of(const job *j) {
-  char *at = j->scratch + sq_thread_index() * j->each;
+  char *at = sq_scratch_mine(&j->scratch);
   double *numbers = (double *)(void *)(at + 2 * j->scores);
   return (buffers){.s = at,
                    .ds = at + j->scores,
@@ -194,9 +194,6 @@ static buffers buffers_of(const job *j) {
                    .factor = numbers + 2 * SQ_ATTENTION_ROWS,
                    .panels = numbers + 3 * SQ_ATTENTION_ROWS};
 }
-
-/* Whole cache lines. */
-static int64_t lines(int64_t bytes) { return sq_tiles(bytes, SQ_PANEL_BYTES) * SQ_PANEL_BYTES; }
 
 static int64_t step_of(const sq_tensor *t) { return t->stride[t->ndim - 2]; }
 
@@ -225,21 +222,20 @@ static bool next_keys(const attended *a, int64_t s, block *b) {
   return true;
 }
 
+/* to (R,C) = rows of the block's queries in x times those of its keys in z. */
+static void multiply_sides(const job *j, const block *b, const sq_tensor *x, const sq_tensor *z,
+                           char *to, void *panels) {
+  sq_gemm g = {.dtype = j->dtype, .tb = true, .m = b->R, .n = b->C, .k = x->shape[x->ndim - 1]};
+  g.a = row_of(x, b->n, b->i), g.lda = step_of(x);
+  g.b = row_of(z, b->n, b->s), g.ldb = step_of(z);
+  g.c = to, g.ldc = SQ_ATTENTION_KEYS;
+  sq_gemm_tile(&g, panels);
+}
+
 /* The block's scores, and all that turns them into weights but the rows' numbers. */
 static sq_attention score(const job *j, const block *b, const buffers *m) {
   const sq_tensor *mask = j->mask;
-  sq_gemm_tile(&(sq_gemm){.dtype = j->dtype,
-                          .tb = true,
-                          .m = b->R,
-                          .n = b->C,
-                          .k = j->a->E,
-                          .a = row_of(j->q, b->n, b->i),
-                          .lda = step_of(j->q),
-                          .b = row_of(j->k, b->n, b->s),
-                          .ldb = step_of(j->k),
-                          .c = m->s,
-                          .ldc = SQ_ATTENTION_KEYS},
-               m->panels);
+  multiply_sides(j, b, j->q, j->k, m->s, m->panels);
   sq_attention w = {.R = b->R, .C = b->C, .step = SQ_ATTENTION_KEYS, .scale = j->a->scale};
   w.s = m->s;
   w.seen = j->a->causal ? b->i - b->s + 1 : b->C;
@@ -253,19 +249,13 @@ static sq_attention score(const job *j, const block *b, const buffers *m) {
 /* to (rows,V) += weights (or their transpose) times rows of x, from `row` on. */
 static void add_product(const job *j, bool transposed, const block *b, const char *weights,
                         const sq_tensor *x, int64_t row, void *to, int64_t step, void *panels) {
-  sq_gemm_tile(&(sq_gemm){.dtype = j->dtype,
-                          .ta = transposed,
-                          .add = true,
-                          .m = transposed ? b->C : b->R,
-                          .n = x->shape[x->ndim - 1],
-                          .k = transposed ? b->R : b->C,
-                          .a = weights,
-                          .lda = SQ_ATTENTION_KEYS,
-                          .b = row_of(x, b->n, row),
-                          .ldb = step_of(x),
-                          .c = to,
-                          .ldc = step},
-               panels);
+  sq_gemm g = {.dtype = j->dtype, .ta = transposed, .add = true, .n = x->shape[x->ndim - 1]};
+  g.m = transposed ? b->C : b->R;
+  g.k = transposed ? b->R : b->C;
+  g.a = weights, g.lda = SQ_ATTENTION_KEYS;
+  g.b = row_of(x, b->n, row), g.ldb = step_of(x);
+  g.c = to, g.ldc = step;
+  sq_gemm_tile(&g, panels);
 }
 
 /* --- forward -------------------------------------------------------------------------------- */
@@ -320,17 +310,10 @@ static sq_status run(job *j, int64_t tiles, double products, sq_tile_fn *tile) {
   const int64_t side =
       SQ_ATTENTION_ROWS > SQ_ATTENTION_KEYS ? SQ_ATTENTION_ROWS : SQ_ATTENTION_KEYS;
   const int64_t inner = a->E > a->V ? a->E : a->V, most = inner > side ? inner : side;
-  int64_t all;
-  void *scratch;
-  j->scores = lines(SQ_ATTENTION_ROWS * SQ_ATTENTION_KEYS * (int64_t)j->size);
-  j->each = 2 * j->scores + lines(3 * SQ_ATTENTION_ROWS * (int64_t)sizeof(double)) +
-            lines(sq_gemm_scratch(j->dtype, most, most));
-  SQ_TRY(sq_size_mul(j->each, sq_threads(), &all));
-  SQ_TRY(sq_alloc(all, &scratch));
-  j->scratch = scratch;
-  sq_parallel(tiles, work_of_scores(a, products), tile, j);
-  sq_free(scratch);
-  return sq_interrupt_check();
+  j->scores = sq_lines(SQ_ATTENTION_ROWS * SQ_ATTENTION_KEYS * (int64_t)j->size);
+  j->scratch.each = 2 * j->scores + sq_lines(3 * SQ_ATTENTION_ROWS * (int64_t)sizeof(double)) +
+                    sq_gemm_scratch(j->dtype, most, most);
+  return sq_parallel_scratch(&j->scratch, tiles, work_of_scores(a, products), tile, j);
 }
 
 /* q, k, v, mask as a job reads them. */
@@ -397,26 +380,10 @@ static sq_status scaled_dot_product_attention_forward(sq_call *c) {
 
 /* --- backward ------------------------------------------------------------------------------- */
 
-/* ds = dy v^T of the block. */
-static void weigh_back(const job *j, const block *b, const buffers *m) {
-  sq_gemm_tile(&(sq_gemm){.dtype = j->dtype,
-                          .tb = true,
-                          .m = b->R,
-                          .n = b->C,
-                          .k = j->a->V,
-                          .a = row_of(j->dy, b->n, b->i),
-                          .lda = step_of(j->dy),
-                          .b = row_of(j->v, b->n, b->s),
-                          .ldb = step_of(j->v),
-                          .c = m->ds,
-                          .ldc = SQ_ATTENTION_KEYS},
-               m->panels);
-}
-
 /* One block's part in all gradients; dot (R): rowsum(dy y). */
 static void block_back(const job *j, const block *b, const buffers *m, const double *dot) {
   sq_attention w = score(j, b, m);
-  weigh_back(j, b, m);
+  multiply_sides(j, b, j->dy, j->v, m->ds, m->panels); /* dy v^T */
   w.ds = m->ds, w.dot = dot, w.lse = j->lse + b->n * j->a->L + b->i;
   if (j->dmask) {
     w.dmask = sq__offset(row_of(j->dmask, b->n, b->i), b->s, j->size);

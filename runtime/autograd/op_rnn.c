@@ -25,7 +25,6 @@
 
 #include "autograd/op_priv.h"
 #include "base/limits.h"
-#include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "tensor/map.h"
@@ -84,7 +83,7 @@ struct seq {
   char *x, *y, *hn, *cn, *h0, *c0; /* tensors' data; c's NULL without cell state */
   char *
       panels[MAX_BLOCKS + 1]; /* the weights, packed: a block's each; in backward w_hh's and w_ih */
-  char *scratch;              /* of each thread, for sq_gemm_tile */
+  sq_scratch scratch;         /* for sq_gemm_tile */
   char *xh, *gates, *c,
       *tanh_c; /* (T,n,ld) (T,n,G) (T+1,n,H) (T,n,H); gates: one step unless keep */
   char *dy, *dhn, *dcn, *dx, *dh0, *dc0;   /* NULL where absent or not wanted */
@@ -262,7 +261,7 @@ static void multiply_weights(const seq *q, int64_t s) {
     g.a = dgates + (size_t)from * q->size, g.lda = q->G;
     g.b = xh + (size_t)first * q->size, g.ldb = q->ld;
     g.c = to + (size_t)(from * q->K + first) * q->size, g.ldc = q->K;
-    sq_gemm_tile(&g, q->scratch + sq_thread_index() * sq_gemm_scratch(q->dtype, INT64_MAX, q->K));
+    sq_gemm_tile(&g, sq_scratch_mine(&q->scratch));
   }
 }
 
@@ -639,7 +638,7 @@ static sq_status sequence_forward(sq_call *c, const cell *kind, manner m) {
 /* --- backward of a call --------------------------------------------------------------------- */
 
 typedef struct grads {
-  sq_tensor *dy, *dhn, *dcn, *dgates, *dh, *dc, *dweights, *dxs, *dx, *dh0, *dc0, *scratch;
+  sq_tensor *dy, *dhn, *dcn, *dgates, *dh, *dc, *dweights, *dxs, *dx, *dh0, *dc0;
   sq_tensor *panels[MAX_BLOCKS + 1];
 } grads;
 
@@ -648,7 +647,6 @@ static void drop_grads(grads *g) {
   sq_tensor_drop(g->dgates), sq_tensor_drop(g->dh), sq_tensor_drop(g->dc);
   sq_tensor_drop(g->dweights), sq_tensor_drop(g->dxs);
   sq_tensor_drop(g->dx), sq_tensor_drop(g->dh0), sq_tensor_drop(g->dc0);
-  sq_tensor_drop(g->scratch);
   for (int i = 0; i <= MAX_BLOCKS; i++) sq_tensor_drop(g->panels[i]);
 }
 
@@ -659,9 +657,6 @@ static sq_status make_grads(const sq_back *b, const seq *q, grads *g) {
   SQ_TRY(sq__contiguous_or_null(q->cell->has_c ? b->dy[CN] : NULL, &g->dcn));
   SQ_TRY(pack_back(q, sq__saved(b, SAVED_W_IH), sq__saved(b, SAVED_W_HH), sq__needs(b, IN_X),
                    g->panels));
-  const int64_t scratch =
-      sq_gemm_scratch(q->dtype, INT64_MAX, q->K) / (int64_t)q->size * sq_threads();
-  SQ_TRY(sq_tensor_new(q->dtype, 1, &scratch, &g->scratch));
   SQ_TRY(new_array(q, q->T, q->G, &g->dgates));
   SQ_TRY(new_array(q, 1, q->H, &g->dh));
   SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){q->slices, q->G, q->K}, &g->dweights));
@@ -681,7 +676,6 @@ static void point_backward(const sq_back *b, seq *q, const grads *g) {
   q->c = sq__data_or_null(sq__saved(b, SAVED_C));
   q->tanh_c = sq__data_or_null(sq__saved(b, SAVED_TANH_C));
   for (int i = 0; i <= MAX_BLOCKS; i++) q->panels[i] = sq__data_or_null(g->panels[i]);
-  q->scratch = sq_data(g->scratch);
   q->dy = sq__data_or_null(g->dy);
   q->dhn = sq__data_or_null(g->dhn);
   q->dcn = sq__data_or_null(g->dcn);
@@ -749,8 +743,8 @@ static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights) {
 static sq_status run_backward(sq_back *b, seq *q, grads *g) {
   SQ_TRY(make_grads(b, q, g));
   point_backward(b, q, g);
-  sq_parallel(q->slices, 2 * work_of(q), backward_slice, q);
-  SQ_TRY(sq_interrupt_check());
+  q->scratch.each = sq_gemm_scratch(q->dtype, INT64_MAX, q->K);
+  SQ_TRY(sq_parallel_scratch(&q->scratch, q->slices, 2 * work_of(q), backward_slice, q));
   SQ_TRY(give_weights(b, q, g->dweights));
   b->dx[IN_X] = sq_tensor_give(&g->dx);
   b->dx[IN_H0] = sq_tensor_give(&g->dh0);

@@ -22,6 +22,10 @@ SQ_CHECKED sq_status sq_alloc(int64_t n, void **out);
 /* The same, all bytes 0. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_alloc_zero(int64_t n, void **out);
 
+/* n bytes in whole lines of 64: what lies behind so many in a block is aligned as the block is.
+ * [any thread] */
+static inline int64_t sq_lines(int64_t n) { return (n + 63) / 64 * 64; }
+
 /* Gives a block back; NULL is allowed. [take | Lua thread] */
 void sq_free(void *block);
 

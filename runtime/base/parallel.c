@@ -2,7 +2,9 @@
 #include "base/parallel.h"
 
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/pool.h"
+#include "base/shape.h"
 
 #include <inttypes.h>
 #include <signal.h>
@@ -61,3 +63,17 @@ void sq_parallel_all(int64_t tiles, int64_t work, sq_tile_fn *tile, void *contex
   if (run_shared(tiles, work, false, tile, context)) return;
   for (int64_t i = 0; i < tiles; i++) tile(i, context);
 }
+
+sq_status sq_parallel_scratch(sq_scratch *s, int64_t tiles, int64_t work, sq_tile_fn *tile,
+                              void *context) {
+  int64_t all;
+  void *block;
+  SQ_TRY(sq_size_mul(sq_lines(s->each), sq_threads(), &all));
+  SQ_TRY(sq_alloc(all, &block));
+  s->at = block;
+  sq_parallel(tiles, work, tile, context);
+  sq_free(block);
+  return sq_interrupt_check();
+}
+
+char *sq_scratch_mine(const sq_scratch *s) { return s->at + sq_thread_index() * sq_lines(s->each); }

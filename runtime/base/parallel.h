@@ -29,6 +29,21 @@ void sq_parallel(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context);
  * [Lua thread] */
 void sq_parallel_all(int64_t tiles, int64_t work, sq_tile_fn *tile, void *context);
 
+/* Memory for tiles, which allocate none: `each` bytes of every thread, 64-byte aligned, content
+ * undefined. */
+typedef struct sq_scratch {
+  int64_t each;
+  char *at;
+} sq_scratch;
+
+/* sq_parallel with scratch: s->each is the caller's, s->at is there while tiles run. [fails: shape,
+ * over 2^63-1; nomem; intr | Lua thread] */
+SQ_CHECKED sq_status sq_parallel_scratch(sq_scratch *s, int64_t tiles, int64_t work,
+                                         sq_tile_fn *tile, void *context);
+
+/* The bytes of the thread that runs this tile. [borrow | any thread] */
+char *sq_scratch_mine(const sq_scratch *s);
+
 /* This thread's number within sq_parallel, 0..sq_threads()-1: it picks a scratch buffer, and never
  * a result. [any thread] */
 int sq_thread_index(void);

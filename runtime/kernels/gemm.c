@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/limits.h"
-#include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/blas.h"
 #include "kernels/kern_priv.h"
@@ -27,7 +26,7 @@ bool sq_gemm_portable(void) {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Whether the BLAS is faster: no side is short, and none of the products is small. */
+/* Whether the BLAS is faster: where no side is short. */
 static bool is_for_blas(const sq_gemm *g) {
   if (!sq_is_float(g->dtype) || g->k == 0 || sq_gemm_portable()) return false;
   return least(least(g->m, g->n), g->k) >= SQ_BLAS_SIDE;
@@ -74,8 +73,7 @@ typedef struct job {
   sq_gemm g;
   bool blas;
   int64_t tm, tn, rows, columns; /* tile size; tiles down and across */
-  char *scratch;                 /* of each thread */
-  int64_t each;                  /* bytes */
+  sq_scratch scratch;            /* panels */
 } job;
 
 /* The product that a tile is. */
@@ -100,7 +98,7 @@ static void run_tile(int64_t tile, void *context) {
     sq_blas_gemm(&g);
     if (g.bias) sq_kern_of(g.dtype)->add_row(g.m, g.n, g.ldc, g.bias, g.c);
   } else {
-    sq_gemm_tile(&g, j->scratch + sq_thread_index() * j->each);
+    sq_gemm_tile(&g, sq_scratch_mine(&j->scratch));
   }
 }
 
@@ -120,7 +118,7 @@ static int64_t part_of(int64_t size, int64_t parts) { /* in whole cache lines */
 static void cut_tiles(job *j) {
   const sq_gemm *g = &j->g;
   const double products = (double)g->m * (double)g->n * (double)g->k;
-  const int64_t tiles = worth(products * (double)g->batch) / (g->batch < 1 ? 1 : g->batch);
+  const int64_t tiles = worth(products * (double)g->batch) / g->batch;
   int64_t rows = 1, columns = 1;
   j->tm = g->m, j->tn = g->n;
   while (rows * columns < tiles &&
@@ -131,8 +129,8 @@ static void cut_tiles(job *j) {
       j->tm = part_of(g->m, rows *= 2);
     }
   }
-  j->rows = g->m > 0 ? sq_tiles(g->m, j->tm) : 0;
-  j->columns = g->n > 0 ? sq_tiles(g->n, j->tn) : 0;
+  j->rows = sq_tiles(g->m, j->tm);
+  j->columns = sq_tiles(g->n, j->tn);
 }
 
 static sq_status check_sizes(const sq_gemm *g) {
@@ -145,27 +143,15 @@ static sq_status check_sizes(const sq_gemm *g) {
   return SQ_OK;
 }
 
-/* What the threads need: the BLAS, or a buffer for each. [new: sq_free j->scratch] */
-static sq_status prepare(job *j) {
-  j->blas = is_for_blas(&j->g);
-  if (j->blas) return sq_blas_load();
-  if (!sq_is_float(j->g.dtype)) return SQ_OK;
-  void *scratch;
-  j->each = sq_gemm_scratch(j->g.dtype, j->g.k, j->g.n);
-  SQ_TRY(sq_alloc(j->each * sq_threads(), &scratch));
-  j->scratch = scratch;
-  return SQ_OK;
-}
-
 sq_status sq_gemm_run(const sq_gemm *g) {
-  job j = {.g = *g};
+  job j = {.g = *g, .blas = is_for_blas(g)};
   if (j.g.batch == 0) j.g.batch = 1;
   if (g->m == 0 || g->n == 0) return SQ_OK;
   SQ_TRY(check_sizes(g));
-  SQ_TRY(prepare(&j));
+  if (j.blas) SQ_TRY(sq_blas_load());
+  if (sq_is_float(g->dtype) && !j.blas) j.scratch.each = sq_gemm_scratch(g->dtype, g->k, g->n);
   cut_tiles(&j);
   const double flops = 2.0 * (double)g->m * (double)g->n * (double)(g->k + 1) * (double)j.g.batch;
-  sq_parallel(j.g.batch * j.rows * j.columns, (int64_t)(flops / 100), run_tile, &j);
-  sq_free(j.scratch);
-  return sq_interrupt_check();
+  return sq_parallel_scratch(&j.scratch, j.g.batch * j.rows * j.columns, (int64_t)(flops / 100),
+                             run_tile, &j);
 }

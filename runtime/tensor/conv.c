@@ -124,7 +124,7 @@ static int64_t pictures_at_once(const patches *p, int64_t B) {
 /* Bytes of n pictures laid out, a line behind them, in whole cache lines. */
 static sq_status staged_bytes(const patches *p, int64_t n, int64_t *out) {
   SQ_TRY(sq_size_mul(p->picture, n * (int64_t)p->size, out));
-  *out = (*out + SQ_PANEL_BYTES - 1) / SQ_PANEL_BYTES * SQ_PANEL_BYTES + SQ_PANEL_BYTES;
+  *out = sq_lines(*out) + SQ_PANEL_BYTES;
   return SQ_OK;
 }
 
@@ -145,8 +145,8 @@ typedef struct correlation {
   const char *x, *w;
   char *y;
   int64_t Y, X, y0, x0, SY, SX;
-  char *scratch; /* of each thread: pictures, panels, results */
-  int64_t each, panels, results;
+  sq_scratch scratch; /* pictures, and where behind them panels and results are */
+  int64_t panels, results;
 } correlation;
 
 /* Whether results lie in y as the product has them. */
@@ -207,7 +207,7 @@ static void correlate_tile(int64_t tile, void *context) {
   const patches *p = &c->p;
   const int64_t first = tile * c->pictures, pictures = sq_tile_size(c->B, c->pictures, tile);
   const int64_t all = pictures * positions_of(p), plain = p->stage.C * p->stage.Y * p->stage.X;
-  char *staged = c->scratch + sq_thread_index() * c->each, *results = staged + c->results;
+  char *staged = sq_scratch_mine(&c->scratch), *results = staged + c->results;
   stage_pictures(p, pixel_at(p, c->x, first * plain), pictures, staged);
   for (int64_t group = 0; group < c->groups; group++) {
     const int64_t plane = (first * c->groups + group) * c->M, area = c->Y * c->X;
@@ -234,19 +234,13 @@ static sq_status correlate(correlation *c) {
   const patches *p = &c->p;
   if (c->B * positions_of(p) * c->M == 0) return SQ_OK;
   c->pictures = pictures_at_once(p, c->B);
-  int64_t results, all;
+  int64_t results;
   SQ_TRY(staged_bytes(p, c->pictures, &c->panels));
   c->results = c->panels + sq_gemm_scratch(p->dtype, p->K, SQ_PRODUCT_COLUMNS) + SQ_PANEL_BYTES;
   SQ_TRY(sq_size_mul(c->M, is_direct(c) ? 0 : SQ_PRODUCT_COLUMNS * (int64_t)p->size, &results));
-  c->each = c->results + results;
-  SQ_TRY(sq_size_mul(c->each, sq_threads(), &all));
-  void *scratch;
-  SQ_TRY(sq_alloc(all, &scratch));
-  c->scratch = scratch;
-  sq_parallel(sq_tiles(c->B, c->pictures), work_of_pictures(p, c->B, c->M, c->groups),
-              correlate_tile, c);
-  sq_free(scratch);
-  return sq_interrupt_check();
+  c->scratch.each = c->results + results;
+  return sq_parallel_scratch(&c->scratch, sq_tiles(c->B, c->pictures),
+                             work_of_pictures(p, c->B, c->M, c->groups), correlate_tile, c);
 }
 
 /* --- kernels as large as the picture -------------------------------------------------------- */
@@ -335,35 +329,38 @@ static phase phase_of(int64_t size, int64_t taps, int64_t S, int64_t P, int64_t 
   return f;
 }
 
-/* The weights (O,C/groups,KY,KX) of a phase as (groups, C/groups, O/groups taps), in `to`; where
- * those taps read, in `at`. Returns how many taps a group has. */
-static int64_t turn_weights(const sq_conv *g, const patches *p, int64_t ry, int64_t rx, phase fy,
-                            phase fx, const char *w, char *to, int64_t *at) {
+/* The taps of a phase, by their places in a kernel (KY,KX), and where they read in the first
+ * channel. Returns how many they are. */
+static int64_t taps_of_phase(const sq_conv *g, const patches *p, int64_t ry, int64_t rx, phase fy,
+                             phase fx, int64_t *taps, int64_t *at) {
   const sq_window *v = &g->w;
-  const int64_t O = g->O / g->groups, C = v->C / g->groups, area = v->KY * v->KX;
-  int64_t K = 0;
-  for (int64_t o = 0; o < O; o++)
-    for (int64_t ky = 0; ky < v->KY; ky++)
-      for (int64_t kx = 0; kx < v->KX; kx++) {
-        if (!in_phase(ky, v->DY, v->SY, ry) || !in_phase(kx, v->DX, v->SX, rx)) continue;
-        at[K++] =
-            place_of(&p->stage, o, fy.reach - ky * v->DY / v->SY, fx.reach - kx * v->DX / v->SX);
-      }
-  for (int64_t c = 0; c < g->groups * C; c++)
-    for (int64_t o = 0; o < O; o++)
-      for (int64_t ky = 0; ky < v->KY; ky++)
-        for (int64_t kx = 0; kx < v->KX; kx++) {
-          if (!in_phase(ky, v->DY, v->SY, ry) || !in_phase(kx, v->DX, v->SX, rx)) continue;
-          const int64_t from = ((c / C * O + o) * C + c % C) * area + ky * v->KX + kx;
-          memcpy(to, pixel_at(p, w, from), p->size);
-          to += p->size;
-        }
-  return K;
+  int64_t n = 0;
+  for (int64_t ky = 0; ky < v->KY; ky++)
+    for (int64_t kx = 0; kx < v->KX; kx++) {
+      if (!in_phase(ky, v->DY, v->SY, ry) || !in_phase(kx, v->DX, v->SX, rx)) continue;
+      const int64_t y = fy.reach - ky * v->DY / v->SY, x = fx.reach - kx * v->DX / v->SX;
+      at[n] = place_of(&p->stage, 0, y, x);
+      taps[n++] = ky * v->KX + kx;
+    }
+  return n;
 }
 
+/* Those weights (O,C/groups,KY,KX), as (groups, C/groups, O/groups, n taps). */
+static void turn_weights(const sq_conv *g, const patches *p, const char *w, int64_t n,
+                         const int64_t *taps, char *to) {
+  const int64_t O = g->O / g->groups, C = g->w.C / g->groups, area = g->w.KY * g->w.KX;
+  for (int64_t c = 0; c < g->groups * C; c++)
+    for (int64_t o = 0; o < O; o++) {
+      const char *kernel = pixel_at(p, w, ((c / C * O + o) * C + c % C) * area);
+      for (int64_t i = 0; i < n; i++, to += p->size)
+        memcpy(to, pixel_at(p, kernel, taps[i]), p->size);
+    }
+}
+
+/* Room for a phase's weights, the places of its taps, and where all channels' taps read. */
 typedef struct turned {
   char *weights;
-  int64_t *taps;
+  int64_t *taps, *at;
 } turned;
 
 static sq_status correlate_phase(const sq_conv *g, correlation *c, int64_t ry, int64_t rx,
@@ -378,8 +375,11 @@ static sq_status correlate_phase(const sq_conv *g, correlation *c, int64_t ry, i
   p->stage.rows = fy.n + fy.reach, p->stage.columns = fx.n + fx.reach;
   p->OY = fy.n, p->OX = fx.n;
   SQ_TRY(set_patches(p, g->groups, 1));
-  p->K = turn_weights(g, p, ry, rx, fy, fx, w, t->weights, t->taps);
-  p->taps = t->taps, c->w = t->weights;
+  const int64_t n = taps_of_phase(g, p, ry, rx, fy, fx, t->taps, t->at);
+  p->K = g->O / g->groups * n;
+  for (int64_t i = n; i < p->K; i++) t->at[i] = t->at[i - n] + place_of(&p->stage, 1, 0, 0);
+  turn_weights(g, p, w, n, t->taps, t->weights);
+  p->taps = t->at, c->w = t->weights;
   c->y0 = fy.first * v->SY + ry - v->PY, c->x0 = fx.first * v->SX + rx - v->PX;
   return correlate(c);
 }
@@ -396,13 +396,15 @@ sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor
     return SQ_OK;
   }
   SQ_TRY(sq_tensor_new_like(wf, w->dtype, &weights));
-  SQ_TRY(sq_tensor_new(SQ_I64, 1, &w->numel, &taps));
+  const int64_t area = v->KY * v->KX, places = area + g->O / g->groups * area;
+  SQ_TRY(sq_tensor_new(SQ_I64, 1, &places, &taps));
   correlation c = {.B = g->B, .groups = g->groups, .M = v->C / g->groups, .Y = v->Y, .X = v->X};
   c.SY = v->SY, c.SX = v->SX;
   c.p = (patches){
       .kern = sq_kern_of(dy->dtype), .dtype = dy->dtype, .size = sq_dtype_size(dy->dtype)};
   c.x = sq_data(yf), c.y = sq_data(dx);
-  const turned t = {sq_data(weights), sq_data(taps)};
+  int64_t *list = sq_data(taps);
+  const turned t = {sq_data(weights), list, list + area};
   for (int64_t ry = 0; ry < v->SY; ry++)
     for (int64_t rx = 0; rx < v->SX; rx++) SQ_TRY(correlate_phase(g, &c, ry, rx, sq_data(wf), &t));
   *out = sq_tensor_give(&dx);
@@ -418,8 +420,8 @@ typedef struct weight_job {
   char *parts;              /* (slices, groups, K, O/groups) */
   int64_t slice, pictures;  /* pictures of a slice, and laid out at once */
   const int64_t *positions; /* where those of so many pictures are */
-  char *scratch;            /* of each thread: pictures, panels */
-  int64_t each, panels;
+  sq_scratch scratch;       /* pictures, and where behind them panels are */
+  int64_t panels;
 } weight_job;
 
 /* Columns j..j+n of dy^T at positions from..from+k, counted from picture b on. */
@@ -455,7 +457,7 @@ static void weight_tile(int64_t s, void *context) {
   const patches *p = &j->p;
   const int64_t end = s * j->slice + sq_tile_size(j->g->B, j->slice, s);
   const int64_t plain = p->stage.C * p->stage.Y * p->stage.X, O = j->g->O;
-  char *staged = j->scratch + sq_thread_index() * j->each;
+  char *staged = sq_scratch_mine(&j->scratch);
   for (int64_t b = s * j->slice, n; b < end; b += n) {
     n = end - b < j->pictures ? end - b : j->pictures;
     stage_pictures(p, pixel_at(p, j->x, b * plain), n, staged);
@@ -482,17 +484,11 @@ static sq_status positions_table(const patches *p, int64_t n, sq_tensor **out) {
 
 static sq_status run_weights(weight_job *j, int64_t slices) {
   const patches *p = &j->p;
-  int64_t all;
+  const int64_t groups = j->g->groups;
   SQ_TRY(staged_bytes(p, j->pictures, &j->panels));
-  j->each = j->panels + sq_gemm_scratch(p->dtype, SQ_PRODUCT_DEPTH, j->g->O);
-  SQ_TRY(sq_size_mul(j->each, sq_threads(), &all));
-  void *scratch;
-  SQ_TRY(sq_alloc(all, &scratch));
-  j->scratch = scratch;
-  sq_parallel(slices, work_of_pictures(p, j->g->B, j->g->O / j->g->groups, j->g->groups),
-              weight_tile, j);
-  sq_free(scratch);
-  return sq_interrupt_check();
+  j->scratch.each = j->panels + sq_gemm_scratch(p->dtype, SQ_PRODUCT_DEPTH, j->g->O);
+  return sq_parallel_scratch(
+      &j->scratch, slices, work_of_pictures(p, j->g->B, j->g->O / groups, groups), weight_tile, j);
 }
 
 /* (groups,K,O/groups), the slices' sums, as (O,C/groups,KY,KX). */
