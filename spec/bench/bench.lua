@@ -26,7 +26,6 @@ local NAMES = {
   mlp = "MLP 784-512-10, B 128", vae = "VAE 784-400-20, B 128", convnet = "MNIST convnet, 32-64 filters, B 64",
   dcgan = "DCGAN 32x32, f 32, B 64", characters = "char LSTM, 2 x 256, 50 x 50", gpt = "GPT, 4 x 128, 64 tokens, B 12",
 }
-local ORDER = {"lstm", "rnn", "gru", "written_out", "gan", "mlp", "vae", "convnet", "dcgan", "characters", "gpt"}
 
 -- --- sides: a command each; a turn of one is {key = {seconds, loss, floor}} ----------------------
 
@@ -46,7 +45,7 @@ local function theirs(environment)
     quote(options.models), options.seconds)
 end
 
--- One turn of a side, and what it says of itself; nil where it does not run.
+-- One turn of a side, with its keys in their order, and what it says of itself; nil where it does not run.
 local function turn_of(command)
   local found, version = {}, nil
   local pipe = assert(io.popen(command))
@@ -56,6 +55,7 @@ local function turn_of(command)
       version = rest
     elseif key then
       local time, loss, floor = rest:match "^(%S+) (%S+) ?(%S*)$"
+      found[#found + 1] = key
       found[key] = {time = tonumber(time), loss = tonumber(loss), floor = tonumber(floor)}
     end
   end
@@ -106,7 +106,7 @@ local function check_losses(key)
   assert(math.abs(a - b) <= 1e-4 * math.abs(b), ("%s: the loss is %.7g, PyTorch's %.7g"):format(key, a, b))
 end
 
-local function ratio(text, value) return value and text:format(value) or "-" end
+local function ratio(value) return value and ("%.2f times"):format(value) or "-" end
 local function times_of(a, b) return b.time / a.time end
 
 local figures = {version = by_name.seqrt.version, torch = by_name.torch and by_name.torch.version, models = {}}
@@ -116,22 +116,19 @@ for _, name in ipairs {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} do
   if os.getenv(name) then print(name .. " in the environment would hold the BLAS back: it is taken out for the steps") end
 end
 print(("%-36s %9s %8s %14s %14s"):format("a training step", "ms", "x floor", "PyTorch takes", "both by AVX2"))
-for _, key in ipairs(ORDER) do
-  local row = by_name.seqrt.turns[1][key]
-  if row then
-    check_losses(key)
-    local seqrt = by_name.seqrt
-    local figure = {
-      seconds = over_turns(key, function(a) return a.time end, seqrt, seqrt),
-      floor = over_turns(key, function(a) return a.time / a.floor end, seqrt, seqrt),
-      torch = over_turns(key, times_of, seqrt, by_name.torch),
-      avx2 = over_turns(key, times_of, by_name.seqrt_avx2, by_name.torch_avx2),
-      loss = row.loss,
-    }
-    figures.models[key] = figure
-    print(("%-36s %9.2f %8.2f %14s %14s"):format(NAMES[key], figure.seconds * 1e3, figure.floor,
-      ratio("%.2f times", figure.torch), ratio("%.2f times", figure.avx2)))
-  end
+local seqrt = by_name.seqrt
+for _, key in ipairs(seqrt.turns[1]) do
+  check_losses(key)
+  local figure = {
+    seconds = over_turns(key, function(a) return a.time end, seqrt, seqrt),
+    floor = over_turns(key, function(a) return a.time / a.floor end, seqrt, seqrt),
+    torch = over_turns(key, times_of, seqrt, by_name.torch),
+    avx2 = over_turns(key, times_of, by_name.seqrt_avx2, by_name.torch_avx2),
+    loss = seqrt.turns[1][key].loss,
+  }
+  figures.models[key] = figure
+  print(("%-36s %9.2f %8.2f %14s %14s"):format(NAMES[key], figure.seconds * 1e3, figure.floor,
+    ratio(figure.torch), ratio(figure.avx2)))
 end
 
 local file = assert(io.open(options.out, "w"))
