@@ -148,7 +148,7 @@ describe("a stop", function()
     assert.same({"checkpoint-00000002.safetensors"}, glob(dir, "checkpoint-*"))
   end)
 
-  it("that comes again after a second does not wait", function()
+  it("that comes again after a second does not wait", function() -- the second is what it is about: no marker can stand for it
     local out, err, status = run "checkpoint:step(1, {}) kill() os.execute 'sleep 1.1' kill() print 'not reached'"
     assert.equal("", out)
     assert.truthy(err:find("terminated!", 1, true))
