@@ -95,9 +95,10 @@ void bind_push_function(lua_State *L, const bind_fn *fn);
 typedef struct bind_entry {
   const char *name, *signature, *doc;
   int (*call)(lua_State *L, const sq_arg *arg);
+  const bind_fn *fn;       /* the row it was made from, NULL for an op */
   const sq_signature *sig; /* read at the first call */
   int op;                  /* -1: none */
-  int with_tensor;         /* the op where a Tensor stands behind the first argument, -1: none */
+  int with_tensor;         /* the op where a Tensor stands behind the first argument, 0: none */
   bool inplace;
   int most; /* arguments looked at, 0: all */
 } bind_entry;
@@ -105,8 +106,9 @@ typedef struct bind_entry {
 /* The entry of a function of ours, else NULL. [borrow] */
 const bind_entry *bind_entry_of(lua_State *L, int at);
 
-/* The name and the number of parameters of the function that runs. [borrow] */
+/* The name, the row and the number of parameters of the function that runs. [borrow] */
 const char *bind_running(lua_State *L);
+const bind_fn *bind_running_fn(lua_State *L);
 int bind_running_params(lua_State *L);
 
 /* Pushes an op of the menu, or its in-place form; takes at most `most` arguments and ignores the

@@ -8,14 +8,6 @@
 #include "bind/profile.h"
 #include "bind/registry.h"
 
-/* Ops that take a Tensor in the place of a dim or of numbers are another op then. */
-static int op_with_tensor(int op) {
-  return op == SQ_OP_max                         ? SQ_OP_maximum
-         : op == SQ_OP_min                       ? SQ_OP_minimum
-         : op == SQ_OP_clamp || op == SQ_OP_clip ? SQ_OP_clamp_between
-                                                 : -1;
-}
-
 /* True when an argument behind the first, or an option, is a Tensor. */
 static bool has_tensor(lua_State *L) {
   int n = lua_gettop(L);
@@ -66,7 +58,7 @@ static int bind_call(lua_State *L) {
   a.in_lua = false;
   if (a.plain) lua_settop(L, e->most);
   int op = e->op;
-  if (e->with_tensor >= 0 && has_tensor(L)) {
+  if (e->with_tensor && has_tensor(L)) {
     op = e->with_tensor;
     BIND_TRY(L, sq_signature_of(sq_op_at((sq_op_id)op)->signature, &a.sig));
   }
@@ -93,6 +85,11 @@ const char *bind_running(lua_State *L) {
   return e->name;
 }
 
+const bind_fn *bind_running_fn(lua_State *L) {
+  const bind_entry *e = lua_touserdata(L, lua_upvalueindex(1));
+  return e->fn;
+}
+
 int bind_running_params(lua_State *L) {
   const bind_entry *e = lua_touserdata(L, lua_upvalueindex(1));
   return e->sig->params;
@@ -111,7 +108,7 @@ void bind_push_argument(lua_State *L, const void *object) {
 static bind_entry *push_entry(lua_State *L) {
   bind_entry *e = lua_newuserdatauv(L, sizeof *e, 0);
   memset(e, 0, sizeof *e);
-  e->op = e->with_tensor = -1;
+  e->op = -1;
   lua_pushvalue(L, -1);
   lua_pushcclosure(L, bind_call, 1);
   lua_remove(L, -2);
@@ -124,6 +121,7 @@ void bind_push_function(lua_State *L, const bind_fn *fn) {
   e->signature = fn->signature;
   e->doc = fn->doc;
   e->call = fn->call;
+  e->fn = fn;
 }
 
 void bind_push_op(lua_State *L, int op, bool inplace, int most) {
@@ -133,7 +131,7 @@ void bind_push_op(lua_State *L, int op, bool inplace, int most) {
   e->signature = row->signature;
   e->doc = row->doc;
   e->op = op;
-  e->with_tensor = op_with_tensor(op);
+  e->with_tensor = sq_op_with_tensor(row);
   e->inplace = inplace;
   e->most = most;
 }

@@ -28,21 +28,13 @@ static void drop_layer(void *object) { sq_layer_drop(object); }
 
 static sq_layer *check_layer(lua_State *L, int at) { return bind_check(L, at, &layer_class); }
 
-static const bind_class *lua_class_of(const char *name) {
-  const bind_class *c = classes;
-  while (strcmp(c->name, name) != 0) c++;
-  return c;
-}
-
-/* nn.Linear(...) and the like: the running function's name tells which. */
+/* nn.Linear(...) and the like: the running function's row tells which. */
 static int construct_layer(lua_State *L, const sq_arg *arg) {
-  const char *name = bind_running(L);
-  const sq_layer_class *class;
-  BIND_TRY(L, sq_layer_class_of(name, &class));
+  int which = (int)(bind_running_fn(L) - constructors);
   part_require(L, "module"); /* gives the classes their methods, the first time */
-  bind_box *box = bind_new(L, lua_class_of(name), 0);
+  bind_box *box = bind_new(L, &classes[which], 0);
   sq_layer *l = NULL;
-  BIND_TRY(L, sq_layer_new(class, bind_running_params(L), arg, &l));
+  BIND_TRY(L, sq_layer_new(sq_layer_classes()[which], bind_running_params(L), arg, &l));
   box->object = l;
   return 1;
 }

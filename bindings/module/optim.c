@@ -27,12 +27,6 @@ static void drop_optim(void *object) { sq_optim_drop(object); }
 
 static sq_optim *check_optim(lua_State *L, int at) { return bind_check(L, at, &optim_class); }
 
-static int index_of(const char *name) {
-  int i = 0;
-  while (strcmp(classes[i].name, name) != 0) i++;
-  return i;
-}
-
 /* --- lists of tensors on the Lua side ------------------------------------------------------- */
 
 /* The tensors of the list at `at`, in a userdata that is pushed; they live as long as the list. */
@@ -216,9 +210,9 @@ static bool is_list_of_groups(lua_State *L, int at) {
   return groups;
 }
 
-/* optim.Adam(params, ...): the running function's name tells which. */
+/* optim.Adam(params, ...): the running function's row tells which. */
 static int construct_optim(lua_State *L, const sq_arg *arg) {
-  int which = index_of(bind_running(L)), list = arg[0].stack;
+  int which = (int)(bind_running_fn(L) - constructors), list = arg[0].stack;
   bind_box *box = bind_new(L, &classes[which], 0);
   sq_optim *o = NULL;
   BIND_TRY(L, sq_optim_new(sq_optim_classes()[which], bind_running_params(L), arg, &o));

@@ -39,6 +39,10 @@ bool sq_op_is_hidden(const sq_op *op);
 /* True for an op that stands for a layer or a loss: PyTorch's nn.functional has it. */
 bool sq_op_is_functional(const sq_op *op);
 
+/* The op that it is where a Tensor stands in the place of its dim or numbers, 0 where there is
+ * none: x:max(y) is maximum. */
+int sq_op_with_tensor(const sq_op *op);
+
 /* True for an op that is a method too: its first parameter is a Tensor. */
 bool sq_op_is_method(const sq_op *op);
 

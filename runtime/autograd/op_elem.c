@@ -405,13 +405,15 @@ const sq_op_impl sq__op_clamp = {.forward = clamp_forward,
                                  .into = clamp_into,
                                  .inplace = true,
                                  .promotes = SQ_ALL_INPUTS,
-                                 .numbers = true};
+                                 .numbers = true,
+                                 .with_tensor = SQ_OP_clamp_between};
 const sq_op_impl sq__op_clip = {.forward = clamp_forward,
                                 .backward = clamp_backward,
                                 .into = clamp_into,
                                 .inplace = true,
                                 .promotes = SQ_ALL_INPUTS,
-                                .numbers = true};
+                                .numbers = true,
+                                .with_tensor = SQ_OP_clamp_between};
 
 /* All inputs are kept, in the slots of their numbers.
  * y = min(max(x, low), high), a bound left out is NULL;  dy goes to where y came from, by halves

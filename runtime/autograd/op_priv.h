@@ -63,6 +63,8 @@ typedef struct sq_op_impl {
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
   bool hidden;                       /* the tape's own: scripts do not call it */
+  int with_tensor;                   /* the op that scripts get where they give a Tensor for its dim
+                                        or numbers; 0: none */
   bool functional;                   /* it stands for a layer or a loss: nn.functional has it too */
 } sq_op_impl;
 

@@ -149,8 +149,10 @@ static sq_status choose_backward(sq_back *b) {
 
 static sq_status max_forward(sq_call *c) { return choose_extreme(c, SQ_REDUCE_MAX); }
 static sq_status min_forward(sq_call *c) { return choose_extreme(c, SQ_REDUCE_MIN); }
-const sq_op_impl sq__op_max = {.forward = max_forward, .backward = choose_backward};
-const sq_op_impl sq__op_min = {.forward = min_forward, .backward = choose_backward};
+const sq_op_impl sq__op_max = {
+    .forward = max_forward, .backward = choose_backward, .with_tensor = SQ_OP_maximum};
+const sq_op_impl sq__op_min = {
+    .forward = min_forward, .backward = choose_backward, .with_tensor = SQ_OP_minimum};
 
 /* Of all: the place in row-major order. */
 static sq_status place_of_extreme(sq_call *c, sq_reduction kind) {
