@@ -72,12 +72,13 @@ static int info(lua_State *L, const sq_arg *arg) {
   (void)arg;
   sq_isa isa;
   BIND_TRY(L, sq_isa_select(&isa));
-  lua_createtable(L, 0, 6);
+  lua_createtable(L, 0, 7);
   bind_set_string(L, "version", SQ_VERSION);
   bind_set_string(L, "lua", LUA_RELEASE);
   bind_set_string(L, "isa", sq_isa_name(isa));
   bind_set_string(L, "cpu", sq_cpu_name());
   bind_set_string(L, "blas", sq_blas_name());
+  bind_set_string(L, "products", sq_gemm_engine());
   set_count_field(L, "threads", sq_threads());
   return 1;
 }
@@ -104,7 +105,8 @@ static const bind_fn functions[] = {
     {"set_num_threads", "(n: int)", "How many threads kernels use; results do not depend on it.",
      set_num_threads},
     {"get_num_threads", "() -> int", "How many threads kernels use.", get_num_threads},
-    {"info", "() -> table", "version, lua, isa, cpu, blas and threads.", info},
+    {"info", "() -> table",
+     "version, lua, isa, cpu, threads, and who has multiplied so far: products, blas.", info},
     {"fail_allocations", "(after: int, count: int = 1)",
      "For tests: lets `after` allocations through, then fails `count` (-1: all); after = -1 ends "
      "it.",

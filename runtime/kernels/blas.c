@@ -23,7 +23,7 @@ typedef void dgemm_fn(enum CBLAS_ORDER order, enum CBLAS_TRANSPOSE ta, enum CBLA
 
 static sgemm_fn *sgemm;
 static dgemm_fn *dgemm;
-static char name[96] = "not loaded yet";
+static char name[96] = "not loaded";
 
 /* Read by OpenBLAS (threads, kernels), MKL and BLIS as they load; a value set by the user stays,
  * but for threads. */

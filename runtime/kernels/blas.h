@@ -11,7 +11,7 @@ SQ_CHECKED sq_status sq_blas_load(void);
 /* What the load took, in nanoseconds; 0 before it. [any thread] */
 int64_t sq_blas_load_ns(void);
 
-/* "libopenblas.so.0 (SkylakeX)", or the library's name where it does not tell; "not loaded yet".
+/* "libopenblas.so.0 (SkylakeX)", or the library's name where it does not tell; "not loaded".
  * [borrow | Lua thread] */
 const char *sq_blas_name(void);
 

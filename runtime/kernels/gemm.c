@@ -5,9 +5,11 @@
 #include "kernels/gemm.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cpu.h"
 #include "base/limits.h"
 #include "base/parallel.h"
 #include "kernels/blas.h"
@@ -22,6 +24,19 @@ bool sq_gemm_portable(void) {
     portable = value && *value && strcmp(value, "0") != 0;
   }
   return portable;
+}
+
+static bool blas_had_part; /* in a product since the start */
+
+const char *sq_gemm_engine(void) {
+  static char text[160];
+  sq_isa isa;
+  if (sq_isa_select(&isa) != SQ_OK) return "none";
+  const char *rest = sq_gemm_portable() ? ", portable" : "";
+  if (blas_had_part) rest = ", large ones by ";
+  snprintf(text, sizeof text, "own panels (%s)%s%s", sq_isa_name(isa), rest,
+           blas_had_part ? sq_blas_name() : "");
+  return text;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -149,6 +164,7 @@ sq_status sq_gemm_run(const sq_gemm *g) {
   if (g->m == 0 || g->n == 0) return SQ_OK;
   SQ_TRY(check_sizes(g));
   if (j.blas) SQ_TRY(sq_blas_load());
+  blas_had_part |= j.blas;
   if (sq_is_float(g->dtype) && !j.blas) j.scratch.each = sq_gemm_scratch(g->dtype, g->k, g->n);
   cut_tiles(&j);
   const double flops = 2.0 * (double)g->m * (double)g->n * (double)(g->k + 1) * (double)j.g.batch;

@@ -37,4 +37,8 @@ int64_t sq_gemm_scratch(sq_dtype dtype, int64_t k, int64_t n);
  * in the environment, neither empty nor 0, as it was at the first question. [Lua thread] */
 bool sq_gemm_portable(void);
 
+/* Who has multiplied so far: "own panels (avx2)", and the BLAS by its name where a product was
+ * large; or that it is never asked. [borrow, until the next call | Lua thread] */
+const char *sq_gemm_engine(void);
+
 #endif

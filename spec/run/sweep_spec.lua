@@ -147,7 +147,8 @@ describe("sq.sweep", function()
     run(s, "--T", "2", "--cell", "b", "--jobs", "1")
     local facts = support.read(s.out .. "/b-T2/run.json")
     for _, text in ipairs {'"T": 2,', '"cell": "b",', '"lr": 0.5,', '"seed": 7,', '"seqrt": "' .. sq._VERSION .. '"',
-      '"lua": "Lua 5.4', '"isa": "' .. sq.info().isa .. '"', '"threads": ', '"blas": "', '"started": "20', '"seconds": '} do
+      '"lua": "Lua 5.4', '"isa": "' .. sq.info().isa .. '"', '"threads": ', '"blas": "',
+      '"products": "own panels (', '"started": "20', '"seconds": '} do
       assert.truthy(facts:find(text, 1, true), facts)
     end
     assert.truthy(facts:find(s.script .. " --out " .. s.out .. " --T 2 --cell b --jobs 1", 1, true), facts)

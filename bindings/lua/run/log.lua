@@ -105,7 +105,6 @@ local function begin_files(self)
   if self.begun then return end
   self.begun = true
   check(sys.write(self.path, ""))
-  record.ensure(self.dir)
 end
 
 -- --- methods ------------------------------------------------------------------------------------------------
@@ -153,6 +152,7 @@ method("write", "(step: any, values: table? = nil) -> Log",
     local fields = {}
     for i, name in ipairs(names) do fields[i] = json_field(name, row[name]) end
     begin_files(self)
+    record.ensure(self.dir)
     local line = "{" .. table.concat(fields, ",") .. "}\n"
     append(self.path, line)
     self.bytes = self.bytes + #line

@@ -9,7 +9,7 @@ local record = {
   options = nil, -- what sq.cli returned last
 }
 
-local written = {} -- folders that have one of this process
+local written = {} -- a folder's record, of those that have one of this process
 
 -- The script that runs, or nil at the prompt, in `-e` and from standard input.
 function record.script()
@@ -59,17 +59,19 @@ function record.make(options)
   return {
     command = record.command_line(), script = record.script(), options = plain_options(options),
     seed = math.type(options.seed) == "integer" and options.seed or nil, seqrt = info.version, lua = info.lua,
-    blas = info.blas, isa = info.isa, cpu = info.cpu, threads = info.threads,
+    isa = info.isa, cpu = info.cpu, threads = info.threads, products = info.products, blas = info.blas,
     started = os.date "!%Y-%m-%dT%H:%M:%SZ",
   }
 end
 
--- Writes `values`, a record, and a copy of the script. A run.lua that is not of an earlier run here is somebody's own
--- and stays. Raises where the folder takes no file.
+-- Writes `values`, a record, with who has multiplied by now, and a copy of the script. A run.lua that is not of an earlier
+-- run here is somebody's own and stays. Raises where the folder takes no file.
 function record.write(dir, values)
+  local info = sq.info()
   local facts, copy = sys.fs.join(dir, "run.json"), sys.fs.join(dir, "run.lua")
   local free = sys.fs.exists(facts) or not sys.fs.exists(copy)
-  written[dir] = true
+  values.products, values.blas = info.products, info.blas
+  written[dir] = values
   local ok, why = sys.write(facts, json.encode(values, "") .. "\n")
   local script = record.script()
   local text = ok and script and sys.read(script)
@@ -77,9 +79,10 @@ function record.write(dir, values)
   if not ok then require "seqrt.api".fail("[record] %s", why) end
 end
 
--- The same once for a folder and a process.
+-- The same once for a folder and a process, and once more where the BLAS has multiplied for the first time since.
 function record.ensure(dir)
-  if not written[dir] then record.write(dir, record.make()) end
+  local values = written[dir]
+  if not values or values.products ~= sq.info().products then record.write(dir, values or record.make()) end
 end
 
 return record

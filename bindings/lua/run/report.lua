@@ -168,12 +168,12 @@ local function sorted_names(t)
   return names
 end
 
--- What ran the sweep: a run's own record, for its BLAS, and the threads of all runs.
+-- What ran the sweep: a run's own record, for who multiplied, and the threads of all runs.
 local function environment(r)
   local facts = record.make(r.results.options)
   for _, run in ipairs(r.results.runs) do
     if run.record then
-      for _, name in ipairs {"blas", "isa", "cpu", "lua", "seqrt", "started"} do facts[name] = run.record[name] end
+      for _, name in ipairs {"products", "blas", "isa", "cpu", "lua", "seqrt", "started"} do facts[name] = run.record[name] end
       facts["threads of a run"] = run.record.threads
       break
     end
@@ -223,7 +223,7 @@ local function page(r)
   add_curves(out, r)
   out[#out + 1] = '<div class="pair">'
   add_facts(out, "Settings", r.results.options, sorted_names(r.results.options))
-  add_facts(out, "Environment", facts, {"seqrt", "lua", "blas", "isa", "cpu", "threads of a run", "seed", "started"})
+  add_facts(out, "Environment", facts, {"seqrt", "lua", "products", "isa", "cpu", "threads of a run", "seed", "started"})
   out[#out + 1] = "</div></main></body></html>\n"
   return table.concat(out, "\n")
 end

@@ -160,7 +160,7 @@ local function perform(run, call, mark)
   if value == nil then value = {} end
   if type(value) ~= "table" then fail("run returned a %s: it must return a table of results", type(value)) end
   local seconds = sq.clock() - start
-  facts.seconds, facts.blas = seconds, sq.info().blas -- it was not known before the first product
+  facts.seconds = seconds
   record.write(run.dir, facts)
   facts.options = nil
   files.save(join(run.dir, RESULT), {result = value, seconds = seconds, record = facts}, {run = run.key, script = mark})
