@@ -158,7 +158,7 @@ $(OUT)/obj/lua_parts.o: $(OUT)/lua_parts.c $(OUT)/obj/flags
 # --- what must be on the machine --------------------------------------------------------------------
 BUILD_PKGS := pkg-config liblua5.4-dev libopenblas-dev libpng-dev zlib1g-dev libcairo2-dev libjansson-dev \
               $(if $(filter yes,$(READLINE)),libreadline-dev)
-TEST_PKGS  := lua5.4 curl lua-busted lua-check clang-format
+TEST_PKGS  := lua5.4 curl lua-busted lua-check clang-format valgrind
 
 # $(call install,packages): only those that are missing, by apt-get; elsewhere they are named.
 define install
@@ -219,6 +219,12 @@ bench-peers:
 	$(call install,python3 python3-venv)
 	python3 -m venv $(PEERS)
 	$(PEERS)/bin/pip install torch numpy
+
+# What a training step executes, for instructions_spec.lua: see spec/bench/count.lua.
+.PHONY: counts
+counts: all
+	$(call install,valgrind)
+	SEQRT=$(OUT)/seqrt $(OUT)/seqrt -e 'require "spec.bench.count".record()'
 
 debug:
 	@$(MAKE) --no-print-directory DEBUG=yes all
@@ -345,6 +351,7 @@ help:
 	@echo "make types          build/types/seqrt.lua, for editors with lua-language-server"
 	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
 	@echo "make bench-peers    install PyTorch for it, in build/peers"
+	@echo "make counts         record how many instructions training steps execute; make test holds them to that"
 	@echo "make new-op         the places of a new op, and what is missing there (NAME=atan FAMILY=elem)"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"
 	@echo "make debug          build/debug: no optimisation, our own assertions on"

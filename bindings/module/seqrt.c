@@ -68,13 +68,20 @@ static int get_num_threads(lua_State *L, const sq_arg *arg) {
   return 1;
 }
 
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
 static int info(lua_State *L, const sq_arg *arg) {
   (void)arg;
   sq_isa isa;
   BIND_TRY(L, sq_isa_select(&isa));
-  lua_createtable(L, 0, 7);
+  lua_createtable(L, 0, 8);
   bind_set_string(L, "version", SQ_VERSION);
   bind_set_string(L, "lua", LUA_RELEASE);
+  bind_set_string(L, "compiler", COMPILER);
   bind_set_string(L, "isa", sq_isa_name(isa));
   bind_set_string(L, "cpu", sq_cpu_name());
   bind_set_string(L, "blas", sq_blas_name());
@@ -106,7 +113,8 @@ static const bind_fn functions[] = {
      set_num_threads},
     {"get_num_threads", "() -> int", "How many threads kernels use.", get_num_threads},
     {"info", "() -> table",
-     "version, lua, isa, cpu, threads, and who has multiplied so far: products, blas.", info},
+     "version, lua, compiler, isa, cpu, threads, and who has multiplied so far: products, blas.",
+     info},
     {"fail_allocations", "(after: int, count: int = 1)",
      "For tests: lets `after` allocations through, then fails `count` (-1: all); after = -1 ends "
      "it.",

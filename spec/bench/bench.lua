@@ -1,4 +1,4 @@
--- bench.lua: what `make bench` runs: training steps of usual models (steps.lua) against their floor, against PyTorch where a
+-- bench.lua: what `make bench` runs: training steps of usual models (models.lua) against their floor, against PyTorch where a
 -- python3 with torch is found (--python names one; `make bench-peers` installs one), and by AVX2 where the machine has more.
 --
 -- Every side runs each model first to three losses, which must be PyTorch's, then for a while; all sides in turns, so that a
@@ -20,6 +20,9 @@ local options = sq.cli {
 if options.threads > 0 then sq.set_num_threads(options.threads) end
 local threads = sq.get_num_threads()
 
+local models = dofile(folder .. "models.lua")
+local keys = options.models ~= "" and options.models or table.concat(models.order, ",")
+
 local NAMES = {
   lstm = "LSTM, T 30, B 128, H 128", rnn = "RNN, the same", gru = "GRU, the same", written_out = "LSTM written in the script",
   gan = "GAN iteration, B 64",
@@ -36,13 +39,13 @@ local free = "env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE SEQRT_THREADS=" .. th
 local slower = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2"
 
 local function ours(environment)
-  return ("%s %s %s %ssteps.lua %s %g"):format(free, environment, quote(program), folder, quote(options.models),
+  return ("%s %s %s %ssteps.lua %s %g"):format(free, environment, quote(program), folder, quote(keys),
     options.seconds)
 end
 
 local function theirs(environment)
   return ("%s %s -W ignore %ssteps_torch.py %d %s %g 2>/dev/null"):format(environment, quote(options.python), folder, threads,
-    quote(options.models), options.seconds)
+    quote(keys), options.seconds)
 end
 
 -- One turn of a side, with its keys in their order, and what it says of itself; nil where it does not run.

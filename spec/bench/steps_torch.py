@@ -1,4 +1,4 @@
-# steps_torch.py: PyTorch's side of bench.lua: the models of steps.lua, eager, on the CPU.
+# steps_torch.py: PyTorch's side of bench.lua: the models of models.lua, eager, on the CPU.
 #
 # steps_torch.py THREADS KEYS SECONDS prints "version TEXT", then key, seconds of a step and loss after three of each model.
 import sys

@@ -317,7 +317,9 @@ end)
 describe("the module", function()
   it("tells about itself", function()
     local info = sq.info()
-    for _, key in ipairs {"version", "lua", "isa", "cpu", "blas", "products"} do assert.is_string(info[key], key) end
+    for _, key in ipairs {"version", "lua", "compiler", "isa", "cpu", "blas", "products"} do
+      assert.is_string(info[key], key)
+    end
     assert.equal(sq.get_num_threads(), info.threads)
     local before = sq.get_num_threads()
     sq.set_num_threads(1)
