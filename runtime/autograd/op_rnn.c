@@ -248,6 +248,18 @@ static void multiply_back(const seq *q, int64_t s, int64_t t, char *dh) {
   }
 }
 
+/* The gradient of a block's weights, (rows, columns), as a product of `depth`; pointers apart. */
+static sq_gemm weights_product(const seq *q, int64_t rows, int64_t columns, int64_t depth) {
+  return (sq_gemm){.dtype = q->dtype,
+                   .ta = true,
+                   .m = rows,
+                   .n = columns,
+                   .k = depth,
+                   .lda = q->G,
+                   .ldb = q->ld,
+                   .ldc = q->K};
+}
+
 /* dweights of a slice (G,K) = dgates^T [h | 1 | x] over all its steps. */
 static void multiply_weights(const seq *q, int64_t s) {
   char *dgates = at_step(q, q->dgates, s, q->T, 0, q->G),
@@ -257,10 +269,10 @@ static void multiply_weights(const seq *q, int64_t s) {
     const block *b = &q->cell->block[i];
     int64_t first, k, from = b->from * q->H, width = (b->to - b->from) * q->H;
     columns_of(q, b, &first, &k);
-    sq_gemm g = {.dtype = q->dtype, .ta = true, .m = width, .n = k, .k = q->T * rows_of(q, s)};
-    g.a = dgates + (size_t)from * q->size, g.lda = q->G;
-    g.b = xh + (size_t)first * q->size, g.ldb = q->ld;
-    g.c = to + (size_t)(from * q->K + first) * q->size, g.ldc = q->K;
+    sq_gemm g = weights_product(q, width, k, q->T * rows_of(q, s));
+    g.a = dgates + (size_t)from * q->size;
+    g.b = xh + (size_t)first * q->size;
+    g.c = to + (size_t)(from * q->K + first) * q->size;
     sq_gemm_tile(&g, sq_scratch_mine(&q->scratch));
   }
 }
@@ -743,7 +755,8 @@ static sq_status give_weights(sq_back *b, const seq *q, sq_tensor *dweights) {
 static sq_status run_backward(sq_back *b, seq *q, grads *g) {
   SQ_TRY(make_grads(b, q, g));
   point_backward(b, q, g);
-  q->scratch.each = sq_gemm_scratch(q->dtype, INT64_MAX, q->K);
+  const sq_gemm most = weights_product(q, q->G, q->K, INT64_MAX);
+  q->scratch.each = sq_gemm_scratch(&most);
   SQ_TRY(sq_parallel_scratch(&q->scratch, q->slices, 2 * work_of(q), backward_slice, q));
   SQ_TRY(give_weights(b, q, g->dweights));
   b->dx[IN_X] = sq_tensor_give(&g->dx);

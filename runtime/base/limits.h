@@ -31,6 +31,8 @@ enum {
   CUT(PRODUCT_COLUMNS, 64, 16)        /* of B that are packed at once; whole panels */
   CUT(PRODUCT_DEPTH, 384, 5)          /* k of a product: a piece of a panel stays in L1 */
   CUT(PRODUCT_ROWS, 240, 7)           /* rows of A: a block of it stays in L2 */
+  CUT(TURNED_ROWS, 96, 5)             /* the same where they are laid out anew, as B is */
+  CUT(TURNED_COLUMNS, 256, 16)        /* of B that meet such a block; whole panels */
   CUT(GEMM_WORK, 1000000, 2)          /* multiplications from which a product is cut */
   CUT(GEMM_TILE, 64 * 64, 4)          /* results of each part of a product cut in two, at least */
   CUT(GEMM_WIDE, 128 * 128, 6)        /* the same of one cut in more */
@@ -69,6 +71,10 @@ enum {
 /* clang-format on */
 #undef CUT
 
-enum { SQ_PANEL_BYTES = 64 }; /* of a row of a packed panel: a cache line, which no build changes */
+/* What no build changes. */
+enum {
+  SQ_PANEL_BYTES = 64, /* of a row of a packed panel: a cache line */
+  SQ_TILE_ROWS = 16    /* no instruction set's tile of a product is higher */
+};
 
 #endif

@@ -49,37 +49,78 @@ static bool is_for_blas(const sq_gemm *g) {
 
 /* --- one product by panels ------------------------------------------------------------------ */
 
-int64_t sq_gemm_scratch(sq_dtype dtype, int64_t k, int64_t n) {
+/* Bytes of the panels of B (k,n), cut at so many columns and at SQ_PRODUCT_DEPTH. */
+static int64_t panels_bytes(sq_dtype dtype, int64_t k, int64_t n, int64_t most) {
   const int64_t columns = SQ_PANEL_BYTES / (int64_t)sq_dtype_size(dtype);
-  const int64_t panels = sq_tiles(least(n, SQ_PRODUCT_COLUMNS), columns);
-  return panels * SQ_PANEL_BYTES * least(k, SQ_PRODUCT_DEPTH);
+  return sq_tiles(least(n, most), columns) * SQ_PANEL_BYTES * least(k, SQ_PRODUCT_DEPTH);
 }
 
-static const char *element(const sq_gemm *g, const void *base, int64_t i) {
-  return (const char *)base + i * (int64_t)sq_dtype_size(g->dtype);
+int64_t sq_piece_bytes(sq_dtype dtype, int64_t k, int64_t n) {
+  return panels_bytes(dtype, k, n, SQ_PRODUCT_COLUMNS);
 }
 
-/* Columns j..j+n of the piece of k from `from` on. */
-static void multiply_piece(const sq_gemm *g, int64_t from, int64_t k, int64_t j, int64_t n,
-                           void *scratch) {
-  const sq_kern *kern = sq_kern_of(g->dtype);
+/* Bytes of a block of a transposed A: its last tile has room for as many rows as any ISA's. */
+static int64_t turned_bytes(const sq_gemm *g) {
+  const int64_t rows = least(g->m, SQ_TURNED_ROWS) + SQ_TILE_ROWS;
+  return rows * least(g->k, SQ_PRODUCT_DEPTH) * (int64_t)sq_dtype_size(g->dtype);
+}
+
+int64_t sq_gemm_scratch(const sq_gemm *g) {
+  if (!g->ta) return sq_piece_bytes(g->dtype, g->k, g->n);
+  return turned_bytes(g) + panels_bytes(g->dtype, g->k, g->n, SQ_TURNED_COLUMNS);
+}
+
+static void *element(const sq_gemm *g, const void *base, int64_t i) {
+  return (char *)base + i * (int64_t)sq_dtype_size(g->dtype);
+}
+
+/* Packs n columns of B from column j on, of the piece of k that begins at `from`. */
+static void pack_piece(const sq_gemm *g, int64_t from, int64_t k, int64_t j, int64_t n,
+                       void *panels) {
   const int64_t rs = g->tb ? 1 : g->ldb, cs = g->tb ? g->ldb : 1;
-  sq_product p = {.m = g->m, .n = n, .k = k, .panels = scratch, .ldc = g->ldc};
-  p.rs = g->ta ? 1 : g->lda, p.cs = g->ta ? g->lda : 1;
-  p.a = element(g, g->a, from * p.cs);
-  p.c = (char *)g->c + j * (int64_t)sq_dtype_size(g->dtype);
-  p.add = g->add || from > 0;
-  kern->pack(k, n, element(g, g->b, from * rs + j * cs), rs, cs, scratch, k);
-  kern->product(&p);
-  if (g->bias && from + k == g->k) kern->add_row(g->m, n, g->ldc, element(g, g->bias, j), p.c);
+  sq_kern_of(g->dtype)->pack(k, n, element(g, g->b, from * rs + j * cs), rs, cs, panels, k);
+}
+
+/* A piece of k where A lies by rows: a few columns of C at a time. */
+static void multiply_piece(const sq_gemm *g, sq_product p, int64_t from, void *panels) {
+  p.a = element(g, g->a, from), p.rs = g->lda, p.cs = 1;
+  p.m = g->m, p.panels = panels;
+  for (int64_t j = 0; j < g->n; j += SQ_PRODUCT_COLUMNS) {
+    p.n = least(g->n - j, SQ_PRODUCT_COLUMNS);
+    p.c = element(g, g->c, j);
+    pack_piece(g, from, p.k, j, p.n, panels);
+    sq_kern_of(g->dtype)->product(&p);
+  }
+}
+
+/* The same where A lies by columns: many columns of C at a time, and a block of rows. */
+static void multiply_turned(const sq_gemm *g, sq_product p, int64_t from, char *scratch) {
+  const sq_kern *kern = sq_kern_of(g->dtype);
+  char *panels = scratch + turned_bytes(g);
+  p.turned = true, p.a = scratch, p.panels = panels;
+  for (int64_t j = 0; j < g->n; j += SQ_TURNED_COLUMNS) {
+    p.n = least(g->n - j, SQ_TURNED_COLUMNS);
+    pack_piece(g, from, p.k, j, p.n, panels);
+    for (int64_t i = 0; i < g->m; i += SQ_TURNED_ROWS) {
+      p.m = least(g->m - i, SQ_TURNED_ROWS);
+      p.c = element(g, g->c, i * g->ldc + j);
+      kern->pack_turned(p.m, p.k, element(g, g->a, from * g->lda + i), g->lda, scratch);
+      kern->product(&p);
+    }
+  }
 }
 
 void sq_gemm_tile(const sq_gemm *g, void *scratch) {
   for (int64_t from = 0; from == 0 || from < g->k; from += SQ_PRODUCT_DEPTH) {
-    const int64_t k = least(g->k - from, SQ_PRODUCT_DEPTH);
-    for (int64_t j = 0; j < g->n; j += SQ_PRODUCT_COLUMNS)
-      multiply_piece(g, from, k, j, least(g->n - j, SQ_PRODUCT_COLUMNS), scratch);
+    sq_product p = {.k = least(g->k - from, SQ_PRODUCT_DEPTH), .ldc = g->ldc};
+    p.add = g->add || from > 0;
+    if (g->ta) {
+      multiply_turned(g, p, from, scratch);
+    } else {
+      multiply_piece(g, p, from, scratch);
+    }
   }
+  if (g->bias) sq_kern_of(g->dtype)->add_row(g->m, g->n, g->ldc, g->bias, g->c);
 }
 
 /* --- tiles ---------------------------------------------------------------------------------- */
@@ -99,7 +140,7 @@ static sq_gemm tile_of(const job *j, int64_t tile) {
   g.m = least(j->tm, g.m - row), g.n = least(j->tn, g.n - column);
   g.a = element(&g, g.a, item * g.sa + (g.ta ? row : row * g.lda));
   g.b = element(&g, g.b, item * g.sb + (g.tb ? column * g.ldb : column));
-  g.c = (char *)g.c + (item * g.sc + row * g.ldc + column) * (int64_t)sq_dtype_size(g.dtype);
+  g.c = element(&g, g.c, item * g.sc + row * g.ldc + column);
   if (g.bias) g.bias = element(&g, g.bias, column);
   return g;
 }
@@ -165,7 +206,7 @@ sq_status sq_gemm_run(const sq_gemm *g) {
   SQ_TRY(check_sizes(g));
   if (j.blas) SQ_TRY(sq_blas_load());
   blas_had_part |= j.blas;
-  if (sq_is_float(g->dtype) && !j.blas) j.scratch.each = sq_gemm_scratch(g->dtype, g->k, g->n);
+  if (sq_is_float(g->dtype) && !j.blas) j.scratch.each = sq_gemm_scratch(g);
   cut_tiles(&j);
   const double flops = 2.0 * (double)g->m * (double)g->n * (double)(g->k + 1) * (double)j.g.batch;
   return sq_parallel_scratch(&j.scratch, j.g.batch * j.rows * j.columns, (int64_t)(flops / 100),

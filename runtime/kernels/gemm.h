@@ -28,10 +28,14 @@ typedef struct sq_gemm {
  * intr | Lua thread] */
 SQ_CHECKED sq_status sq_gemm_run(const sq_gemm *g);
 
-/* One product on this thread by our own panels: for tiles. `scratch` has sq_gemm_scratch(dtype, k,
- * n) bytes or more, 64-byte aligned; float32 and float64. [any thread] */
+/* One product on this thread by our own panels: for tiles. `scratch` has sq_gemm_scratch(g) bytes
+ * or more, 64-byte aligned; float32 and float64. [any thread] */
 void sq_gemm_tile(const sq_gemm *g, void *scratch);
-int64_t sq_gemm_scratch(sq_dtype dtype, int64_t k, int64_t n);
+int64_t sq_gemm_scratch(const sq_gemm *g);
+
+/* Bytes of the panels that are packed at once of B (k,n): at most SQ_PRODUCT_DEPTH by
+ * SQ_PRODUCT_COLUMNS of it. */
+int64_t sq_piece_bytes(sq_dtype dtype, int64_t k, int64_t n);
 
 /* Whether every product is our own, however large, so that bits depend on no BLAS: SEQRT_PORTABLE
  * in the environment, neither empty nor 0, as it was at the first question. [Lua thread] */

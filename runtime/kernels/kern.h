@@ -140,12 +140,13 @@ typedef struct sq_adadelta {
 } sq_adadelta;
 
 /* A product by a packed B: C = A B, or C += A B where `add`. Element (i,k) of A is at i rs + k cs,
- * or, where tables are given, at rows[i] + columns[k]. C has rows of ldc elements and overlaps
- * neither. k = 0 gives 0. */
+ * or, where tables are given, at rows[i] + columns[k], or A is as pack_turned laid it out. C has
+ * rows of ldc elements and overlaps neither. k = 0 gives 0. */
 typedef struct sq_product {
   int64_t m, n, k;
   const void *a;
   int64_t rs, cs;
+  bool turned; /* m <= SQ_TURNED_ROWS and k <= SQ_PRODUCT_DEPTH then; rs and cs are not read */
   const int64_t *rows, *columns; /* both or none */
   const void *panels;            /* of B (k,n), as pack makes them */
   void *c;

@@ -3,7 +3,9 @@
  * Packing lays B (k,n) out in panels of one cache line of columns, so that what the inner loop
  * reads next always lies next; the last panel is filled up with zeros. A is read where it lies, in
  * any order: its numbers are broadcast one at a time. So whoever multiplies by the same B again, a
- * recurrent layer at every step, packs it once.
+ * recurrent layer at every step, packs it once. Only a transposed A, whose next column is a whole
+ * row of memory further on, is packed too: lines that far apart drive each other out of the first
+ * cache.
  *
  * The inner loop holds a tile of C in registers, `rows` rows of one or two panels, and adds one
  * column of A times one row of B at a time. Each element of C is one sum, added up by fused
@@ -30,9 +32,16 @@ enum {
   S(VECTORS) = SQ_PANEL_BYTES / STAMP_VECTOR
 };
 
+/* How many rows of memory ahead of a copy are asked for: they lie too far apart for the processor
+ * to see where it goes. */
+#define AHEAD 6
+
 /* A piece of B whose rows lie side by side: whole lines of panels, k rows of them. */
 static void S(pack_lines)(int64_t k, const T *from, int64_t rs, T *to) {
-  for (int64_t i = 0; i < k; i++) memcpy(to + i * S(IN_PANEL), from + i * rs, SQ_PANEL_BYTES);
+  for (int64_t i = 0; i < k; i++) {
+    __builtin_prefetch(from + (i + AHEAD) * rs);
+    memcpy(to + i * S(IN_PANEL), from + i * rs, SQ_PANEL_BYTES);
+  }
 }
 
 /* Any piece, element by element; columns that B has not are 0. */
@@ -86,7 +95,7 @@ INLINE void S(turn)(const T *from, int64_t cs, T *to) {
 }
 
 /* A piece of B whose columns lie side by side, `cs` apart. */
-static void S(pack_turned)(int64_t k, const T *from, int64_t cs, T *to) {
+static void S(pack_columns)(int64_t k, const T *from, int64_t cs, T *to) {
   int64_t i = 0;
   for (; k - i >= S(IN_VECTOR); i += S(IN_VECTOR))
     for (int v = 0; v < S(VECTORS); v++)
@@ -104,16 +113,34 @@ static void S(pack)(int64_t k, int64_t n, const void *b, int64_t rs, int64_t cs,
     } else if (cs == 1) {
       S(pack_lines)(k, from, rs, to);
     } else if (rs == 1) {
-      S(pack_turned)(k, from, cs, to);
+      S(pack_columns)(k, from, cs, to);
     } else {
       S(pack_plain)(k, S(IN_PANEL), from, rs, cs, to);
     }
   }
 }
 
+/* The rows of a tile lie side by side; those of the next tile follow when all k of these are
+ * through. */
+static void S(pack_turned)(int64_t m, int64_t k, const void *a, int64_t cs, void *to) {
+  const T *from = a;
+  for (int64_t j = 0; j < k; j++, from += cs) {
+    T *at = (T *)to + j * STAMP_ROWS;
+    int64_t i = 0;
+    for (int64_t r = 0; r < m; r += S(IN_PANEL)) __builtin_prefetch(from + AHEAD * cs + r);
+    for (; m - i >= STAMP_ROWS; i += STAMP_ROWS, at += k * STAMP_ROWS)
+      memcpy(at, from + i, STAMP_ROWS * sizeof(T));
+    for (int64_t r = 0; r < m - i; r++) at[r] = from[i + r];
+  }
+}
+
+_Static_assert(STAMP_ROWS <= SQ_TILE_ROWS, "a tile is higher than its scratch");
+_Static_assert(SQ_TURNED_ROWS <= SQ_PRODUCT_ROWS, "a block laid out anew is cut again");
+
 /* What a walk over the rows of a block needs: a piece of A, of one or two panels, and of C. */
 typedef struct S(strip) {
   const sq_product *p;
+  int64_t rs, cs, group;          /* of A: from row to row, from k to k, from tile to tile */
   int64_t rows, depth, next, ldc; /* next: elements from one panel to the next */
   const T *a, *b;
   const int64_t *row, *column; /* the tables, from this piece on */
@@ -121,11 +148,15 @@ typedef struct S(strip) {
   bool add;
 } S(strip);
 
+INLINE const T *S(row_of_a)(const S(strip) * s, int64_t i) {
+  return s->a + i / STAMP_ROWS * s->group + i % STAMP_ROWS * s->rs;
+}
+
 /* One tile: `rows` rows from row i on, of `panels` whole panels; table: whether A is read by it. */
 INLINE void S(tile)(const S(strip) * s, int64_t i, int rows, int panels, bool table) {
   const int vectors = panels * S(VECTORS);
-  const int64_t rs = s->p->rs, cs = s->p->cs, ldc = s->ldc;
-  const T *a = table ? s->a : s->a + i * rs, *b = s->b, *row[STAMP_ROWS];
+  const int64_t rs = s->rs, cs = s->cs, ldc = s->ldc;
+  const T *a = table ? s->a : S(row_of_a)(s, i), *b = s->b, *row[STAMP_ROWS];
   T *c = s->c + i * ldc;
   S(vector) sum[STAMP_ROWS][2 * S(VECTORS)];
 #pragma GCC unroll 16
@@ -194,7 +225,7 @@ static void S(walk_edge)(const S(strip) * s, int64_t columns) {
   one.ldc = S(IN_PANEL);
   for (int64_t i = 0; i < s->rows; i += STAMP_ROWS) {
     one.rows = s->rows - i < STAMP_ROWS ? s->rows - i : STAMP_ROWS;
-    one.a = s->row ? s->a : s->a + i * s->p->rs;
+    one.a = s->row ? s->a : S(row_of_a)(s, i);
     one.row = s->row ? s->row + i : NULL;
     for (int64_t r = 0; r < one.rows; r++)
       for (int64_t v = 0; v < S(IN_PANEL); v++)
@@ -229,9 +260,11 @@ static void S(product)(const sq_product *p) {
   for (int64_t k = 0; k == 0 || k < p->k; k += SQ_PRODUCT_DEPTH) {
     S(strip) s = {.p = p, .next = p->k * S(IN_PANEL), .ldc = p->ldc, .add = p->add || k > 0};
     s.depth = p->k - k < SQ_PRODUCT_DEPTH ? p->k - k : SQ_PRODUCT_DEPTH;
+    s.rs = p->turned ? 1 : p->rs, s.cs = p->turned ? STAMP_ROWS : p->cs;
+    s.group = p->turned ? s.depth * STAMP_ROWS : STAMP_ROWS * p->rs;
     for (int64_t i = 0; i < p->m; i += SQ_PRODUCT_ROWS) {
       s.rows = p->m - i < SQ_PRODUCT_ROWS ? p->m - i : SQ_PRODUCT_ROWS;
-      s.a = p->rows ? a : a + i * p->rs + k * p->cs;
+      s.a = p->rows ? a : a + i * s.rs + k * s.cs;
       s.row = p->rows ? p->rows + i : NULL;
       s.column = p->rows ? p->columns + k : NULL;
       s.b = b + k * S(IN_PANEL);
@@ -243,6 +276,7 @@ static void S(product)(const sq_product *p) {
 #undef PAIR
 #undef PAIRS
 #undef DEAL
+#undef AHEAD
 #if !defined(__clang__)
 #pragma GCC pop_options
 #endif

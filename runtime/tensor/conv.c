@@ -236,7 +236,7 @@ static sq_status correlate(correlation *c) {
   c->pictures = pictures_at_once(p, c->B);
   int64_t results;
   SQ_TRY(staged_bytes(p, c->pictures, &c->panels));
-  c->results = c->panels + sq_gemm_scratch(p->dtype, p->K, SQ_PRODUCT_COLUMNS) + SQ_PANEL_BYTES;
+  c->results = c->panels + sq_piece_bytes(p->dtype, p->K, SQ_PRODUCT_COLUMNS) + SQ_PANEL_BYTES;
   SQ_TRY(sq_size_mul(c->M, is_direct(c) ? 0 : SQ_PRODUCT_COLUMNS * (int64_t)p->size, &results));
   c->scratch.each = c->results + results;
   return sq_parallel_scratch(&c->scratch, sq_tiles(c->B, c->pictures),
@@ -486,7 +486,7 @@ static sq_status run_weights(weight_job *j, int64_t slices) {
   const patches *p = &j->p;
   const int64_t groups = j->g->groups;
   SQ_TRY(staged_bytes(p, j->pictures, &j->panels));
-  j->scratch.each = j->panels + sq_gemm_scratch(p->dtype, SQ_PRODUCT_DEPTH, j->g->O);
+  j->scratch.each = j->panels + sq_piece_bytes(p->dtype, SQ_PRODUCT_DEPTH, j->g->O);
   return sq_parallel_scratch(
       &j->scratch, slices, work_of_pictures(p, j->g->B, j->g->O / groups, groups), weight_tile, j);
 }

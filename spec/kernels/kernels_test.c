@@ -317,7 +317,8 @@ static void test_gemm(sq_dtype t) {
   static const int64_t shapes[][3] = {{1, 1, 1},    {2, 3, 4},     {1, 10, 128},   {10, 1, 7},
                                       {17, 33, 65}, {129, 5, 31},  {64, 64, 0},    {0, 5, 3},
                                       {5, 0, 3},    {3, 130, 200}, {150, 40, 9},   {1, 1, 600},
-                                      {40, 300, 2}, {130, 257, 3}, {65, 130, 128}, {130, 65, 128}};
+                                      {40, 300, 2}, {130, 257, 3}, {65, 130, 128}, {130, 65, 128},
+                                      {101, 40, 390}, {20, 260, 30}};
   snprintf(context, sizeof context, "gemm %s", sq_dtype_name(t));
   for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
     for (int mode = 0; mode < 4; mode++) {

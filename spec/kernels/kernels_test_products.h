@@ -73,6 +73,32 @@ static void test_by_tables(const sq_kern *kern, sq_dtype t, const sq_product *sh
   test_one_product(kern, t, &p);
 }
 
+/* The same A, laid out anew: the same bits as from where it lies, and nothing behind it is written. */
+static void test_pack_turned(const sq_kern *kern, sq_dtype t) {
+  static const int64_t sizes[] = {1, 2, 3, 5, 6, 7, 11, 12, 13, 24, 31, SQ_TURNED_ROWS};
+  for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+    if (sizes[i] > SQ_TURNED_ROWS) continue;
+    for (int64_t k = 0; k <= SQ_PRODUCT_DEPTH; k += k < 3 ? 1 : SQ_PRODUCT_DEPTH - 3) {
+      const int64_t m = sizes[i], n = 1 + (m * 5 + k) % 40;
+      const int64_t size = (int64_t)sq_dtype_size(t), bytes = (m + SQ_TILE_ROWS) * k * size;
+      if (bytes >= ROOM) continue;
+      sq_product p = {.m = m, .n = n, .k = k, .a = IN(0), .rs = 1, .cs = m + 2, .ldc = n};
+      fill(t, IN(0), k * (m + 2) + 1, -1, 1);
+      fill(t, IN(1), k * n + 1, -1, 1);
+      kern->pack(k, n, IN(1), n, 1, OUT(2), k);
+      p.panels = OUT(2), p.c = OUT(0);
+      kern->product(&p);
+      memset(OUT(3), CANARY, ROOM);
+      kern->pack_turned(m, k, IN(0), m + 2, OUT(3));
+      check(((unsigned char *)OUT(3))[bytes] == CANARY, "(%" PRId64 ",%" PRId64 ") writes more than its tiles", m, k);
+      p.turned = true, p.a = OUT(3), p.c = OUT(1);
+      kern->product(&p);
+      check(memcmp(OUT(0), OUT(1), (size_t)(m * n * size)) == 0, "(%" PRId64 ",%" PRId64 ",%" PRId64
+            ") other bits", m, n, k);
+    }
+  }
+}
+
 static void test_product(const sq_kern *kern, sq_dtype t) {
   static const int64_t depths[] = {0, 1, 2, 7, 30, SQ_PRODUCT_DEPTH, SQ_PRODUCT_DEPTH + 3};
   for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
