@@ -1,7 +1,7 @@
 -- classify.lua: which digit is it? A small convolutional network learns the ten classes of 28x28 pictures.
 --
 -- Two convolutions and two linear layers, 106,000 weights. Expected on MNIST after 3 epochs: about 99 % of the test
--- pictures right, in half a minute on two cores; on FashionMNIST about 89 %; on drawn digits nearly all. The wide network,
+-- pictures right, in about a minute on two cores; on FashionMNIST about 89 %; on drawn digits nearly all. The wide network,
 -- 1,200,000 weights, gets 98.65 to 98.73 % of MNIST right after one epoch of 80 s (seeds 0 to 2), in 215 MB.
 --
 --   seqrt scripts/classify.lua

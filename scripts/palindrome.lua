@@ -2,7 +2,7 @@
 --
 -- A palindrome of T digits ends with the digit it began with. The network sees the first T-1 digits, one after the other,
 -- and predicts the last. Expected: the LSTM learns every T up to 30, accuracy 1.0; the vanilla RNN learns T = 5 and stays
--- at chance, 0.1, at T = 30. Half a minute on two cores; a second time only what has not been finished is run:
+-- at chance, 0.1, at T = 30. One to two minutes on two cores; a second time only what has not been finished is run:
 --
 --   seqrt scripts/palindrome.lua
 --   seqrt scripts/palindrome.lua --T 5,10 --hidden 64 --lr 5e-4
