@@ -55,11 +55,13 @@ static void add_row(lua_State *L, const char *kind, const char *owner, const cha
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-/* Sets has_backward, lo and hi of the last row: what a check of gradients goes by. */
+/* Sets has_backward, has_second, lo and hi of the last row: what a check of gradients goes by. */
 static void set_checked_range(lua_State *L, const sq_op *op) {
   lua_rawgeti(L, -1, (lua_Integer)lua_rawlen(L, -1));
   lua_pushboolean(L, sq_op_has_backward(op));
   lua_setfield(L, -2, "has_backward");
+  lua_pushboolean(L, sq_op_has_second(op));
+  lua_setfield(L, -2, "has_second");
   lua_pushnumber(L, op->lo);
   lua_setfield(L, -2, "lo");
   lua_pushnumber(L, op->hi);
@@ -132,8 +134,8 @@ static void load_parts(lua_State *L) {
 }
 
 /* list() -> rows {kind, owner, name, signature, doc, example, params, returns, type}; an op's also
- * has has_backward, lo, hi. kind is op, function, class, call (of an object of that class), method
- * or field. */
+ * has has_backward, has_second, lo, hi. kind is op, function, class, call (of an object of that
+ * class), method or field. */
 static int api_list(lua_State *L) {
   load_parts(L);
   lua_newtable(L);

@@ -51,8 +51,13 @@ static int profile(lua_State *L, const sq_arg *arg) { return guard_with(L, arg, 
 
 /* --- gradients ------------------------------------------------------------------------------ */
 
+unsigned autograd_flags(const sq_arg *retain, const sq_arg *create) {
+  bool kept = retain->kind == SQ_ARG_NIL ? create->flag : retain->flag;
+  return (kept ? SQ_RETAIN_GRAPH : 0u) | (create->flag ? SQ_CREATE_GRAPH : 0u);
+}
+
 static int grad(lua_State *L, const sq_arg *arg) {
-  enum { OUTPUTS, INPUTS, GRAD_OUTPUTS, RETAIN_GRAPH, ALLOW_UNUSED };
+  enum { OUTPUTS, INPUTS, GRAD_OUTPUTS, RETAIN_GRAPH, CREATE_GRAPH, ALLOW_UNUSED };
   int outputs = arg[OUTPUTS].tensors.n, inputs = arg[INPUTS].tensors.n;
   bool seeded = arg[GRAD_OUTPUTS].kind != SQ_ARG_NIL;
   if (seeded && arg[GRAD_OUTPUTS].tensors.n != outputs)
@@ -65,9 +70,11 @@ static int grad(lua_State *L, const sq_arg *arg) {
   memset(out, 0, room * sizeof(sq_tensor *));
   for (int i = 0; i < inputs; i++) slot[i] = bind_new_tensor(L);
   int first = lua_gettop(L) - inputs + 1;
-  sq_status st = sq_gradients(
-      outputs, arg[OUTPUTS].tensors.v, seeded ? arg[GRAD_OUTPUTS].tensors.v : NULL, inputs,
-      arg[INPUTS].tensors.v, arg[RETAIN_GRAPH].flag, arg[ALLOW_UNUSED].flag, out);
+  unsigned flags = autograd_flags(&arg[RETAIN_GRAPH], &arg[CREATE_GRAPH]);
+  if (arg[ALLOW_UNUSED].flag) flags |= SQ_ALLOW_UNUSED;
+  sq_status st =
+      sq_gradients(outputs, arg[OUTPUTS].tensors.v, seeded ? arg[GRAD_OUTPUTS].tensors.v : NULL,
+                   inputs, arg[INPUTS].tensors.v, flags, out);
   if (st != SQ_OK) return bind_raise(L, st);
   for (int i = 0; i < inputs; i++) *slot[i] = out[i];
   for (int i = 0; i < inputs; i++) {
@@ -111,10 +118,11 @@ static const bind_fn functions[] = {
 
 static const bind_fn autograd[] = {
     {"grad",
-     "(outputs: Tensor[], inputs: Tensor[], grad_outputs: Tensor[]? = nil, retain_graph: bool = "
-     "false, allow_unused: bool = false) -> Tensor",
+     "(outputs: Tensor[], inputs: Tensor[], grad_outputs: Tensor[]? = nil, retain_graph: bool? = "
+     "nil, create_graph: bool = false, allow_unused: bool = false) -> Tensor",
      "The gradient of the sum of outputs for each input, one result each; leaves' .grad stay as "
-     "they are.",
+     "they are. With create_graph the gradients are recorded and have gradients themselves, to any "
+     "order; retain_graph is what create_graph is, unless given.",
      grad},
     {NULL, NULL, NULL, NULL}};
 

@@ -36,6 +36,9 @@ int luaopen_seqrt_store(lua_State *L);
 /* Classes that others derive from or look for. */
 extern const bind_class layer_class, optim_class;
 
+/* What two arguments retain_graph (nil: as create_graph) and create_graph ask of backward. */
+unsigned autograd_flags(const sq_arg *retain, const sq_arg *create);
+
 /* Indexing, for the class Tensor. */
 int tensor_index(lua_State *L);    /* x[key]: pushes one result */
 int tensor_newindex(lua_State *L); /* x[key] = value */

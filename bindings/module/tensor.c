@@ -269,10 +269,11 @@ static int tensor_retain_grad(lua_State *L, const sq_arg *arg) {
 }
 
 static int tensor_backward(lua_State *L, const sq_arg *arg) {
-  enum { X, GRADIENT, RETAIN_GRAPH };
+  enum { X, GRADIENT, RETAIN_GRAPH, CREATE_GRAPH };
   sq_tensor *gradient = arg[GRADIENT].kind == SQ_ARG_NIL ? NULL : arg[GRADIENT].tensor;
   /* not tried again without memory: what is done is done */
-  sq_status st = sq_backward(arg[X].tensor, gradient, arg[RETAIN_GRAPH].flag);
+  sq_status st =
+      sq_backward(arg[X].tensor, gradient, autograd_flags(&arg[RETAIN_GRAPH], &arg[CREATE_GRAPH]));
   return st == SQ_OK ? 0 : bind_raise(L, st);
 }
 
@@ -438,10 +439,12 @@ static const bind_fn methods[] = {
      "Makes it a leaf that collects its gradient.", tensor_requires_grad_},
     {"retain_grad", "(x: Tensor) -> Tensor", "Asks that a result keep its gradient too.",
      tensor_retain_grad},
-    {"backward", "(x: Tensor, gradient: Tensor? = nil, retain_graph: bool = false)",
+    {"backward",
+     "(x: Tensor, gradient: Tensor? = nil, retain_graph: bool? = nil, create_graph: bool = "
+     "false)",
      "Adds dx/dleaf to the .grad of every leaf behind x; `gradient` is what comes from above, 1 "
-     "for "
-     "one element.",
+     "for one element. With create_graph the gradients are recorded and have gradients "
+     "themselves; retain_graph is what create_graph is, unless given.",
      tensor_backward},
     {"detach", "(x: Tensor) -> Tensor", "The same elements without the graph.", tensor_detach},
     {"detach_", "(x: Tensor) -> Tensor", "Takes x out of the graph: a leaf without gradient.",

@@ -1,57 +1,33 @@
-/* backward.c: gradients from results to leaves: a heap of nodes by age, so that no depth of graph
- * needs a stack. */
+/* backward.c: gradients from results to leaves, or to some inputs only; recorded, where they are to
+ * have gradients themselves. */
 #include <stdio.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/tape_priv.h"
+#include "autograd/walk_priv.h"
 #include "base/mem.h"
 #include "base/parallel.h"
 #include "tensor/map.h"
 
-/* Nodes with a gradient waiting, youngest on top: all that use a node's results are younger than
- * it. */
-typedef struct heap {
-  sq_node **node;
-  int64_t n, room;
-} heap;
-
-static sq_status heap_push(heap *h, sq_node *n) {
-  if (h->n == h->room) {
-    int64_t room = h->room ? 2 * h->room : 64;
-    void *block = h->node;
-    SQ_TRY(sq_realloc(room * (int64_t)sizeof *h->node, &block));
-    h->node = block;
-    h->room = room;
-  }
-  int64_t at = h->n++;
-  for (; at > 0 && h->node[(at - 1) / 2]->seq < n->seq; at = (at - 1) / 2)
-    h->node[at] = h->node[(at - 1) / 2];
-  h->node[at] = sq__node_keep(n);
-  return SQ_OK;
-}
-
-static sq_node *heap_pop(heap *h) {
-  sq_node *top = h->node[0], *last = h->node[--h->n];
-  int64_t at = 0;
-  for (;;) {
-    int64_t child = 2 * at + 1;
-    if (child >= h->n) break;
-    if (child + 1 < h->n && h->node[child + 1]->seq > h->node[child]->seq) child++;
-    if (h->node[child]->seq <= last->seq) break;
-    h->node[at] = h->node[child];
-    at = child;
-  }
-  if (h->n > 0) h->node[at] = last;
-  return top;
-}
+/* What one run of backward carries. */
+typedef struct run {
+  sq_nodes waiting;
+  bool retain, create;
+  int captures; /* sq_gradients: where gradients go instead of the leaves */
+  sq_tensor *const *input;
+  sq_tensor **captured;
+  uint8_t lane; /* the bit of those that lead to them; 0: all nodes */
+} run;
 
 /* *sum = *sum + value; the first value is taken over. [take value] */
-static sq_status add_to_sum(sq_tensor **sum, sq_tensor *value) {
+static sq_status add_to_sum(const run *r, sq_tensor **sum, sq_tensor *value) {
   if (!*sum) {
     *sum = value;
     return SQ_OK;
   }
-  sq_tensor *total;
-  sq_status st = sq_map("backward", SQ_ELEM_add, (sq_tensor *[]){*sum, value}, NULL, &total);
+  sq_tensor *total, *in[] = {*sum, value};
+  sq_status st = r->create ? SQ_APPLY(add, &total, SQ_T(in[0]), SQ_T(in[1]))
+                           : sq_map("backward", SQ_ELEM_add, in, NULL, &total);
   sq_tensor_drop(value);
   if (st != SQ_OK) return st;
   sq_tensor_drop(*sum);
@@ -59,34 +35,43 @@ static sq_status add_to_sum(sq_tensor **sum, sq_tensor *value) {
   return SQ_OK;
 }
 
-/* A leaf's gradient owns its memory: scripts may change it in place. [take value] */
-static sq_status accumulate_leaf(sq_slot *slot, sq_tensor *value) {
-  if (slot->grad && sq_tensor_shared_dim(slot->grad) >= 0) return add_to_sum(&slot->grad, value);
-  if (slot->grad) {
-    sq_tensor *sum = slot->grad;
-    sq_status st = sq_map_into(SQ_ELEM_add, (sq_tensor *[]){sum, value}, NULL, sum);
-    sq_tensor_changed(sum);
-    sq_tensor_drop(value);
-    return st;
-  }
+/* *grad = a tensor of value's own memory. [take value] */
+static sq_status take_apart(const run *r, sq_tensor *value, sq_tensor **grad) {
   bool alone = value->refs == 1 && value->storage->refs == 1 && sq_tensor_is_contiguous(value);
   if (alone) {
-    slot->grad = value;
+    *grad = value;
     return SQ_OK;
   }
-  sq_status st = sq_tensor_clone(value, &slot->grad);
+  sq_status st = r->create ? SQ_APPLY(clone, grad, SQ_T(value)) : sq_tensor_clone(value, grad);
   sq_tensor_drop(value);
   return st;
 }
 
-/* What one run of backward carries. */
-typedef struct run {
-  heap waiting;
-  bool retain;
-  int captures; /* sq_gradients: where gradients go instead of the leaves */
-  sq_tensor *const *input;
-  sq_tensor **captured;
-} run;
+/* A recorded gradient in place of what was there. [take value] */
+static sq_status accumulate_recorded(const run *r, sq_slot *slot, sq_tensor *value) {
+  SQ_OWN sq_tensor *sum = sq_tensor_keep(slot->grad);
+  if (sum) {
+    SQ_TRY(add_to_sum(r, &sum, value));
+  } else {
+    SQ_TRY(take_apart(r, value, &sum));
+  }
+  SQ_TRY(sq__let_go_of_leaves(sum));
+  sq_tensor_drop(slot->grad);
+  slot->grad = sq_tensor_give(&sum);
+  return SQ_OK;
+}
+
+/* A leaf's gradient owns its memory: scripts may change it in place. [take value] */
+static sq_status accumulate_leaf(const run *r, sq_slot *slot, sq_tensor *value) {
+  if (r->create) return accumulate_recorded(r, slot, value);
+  if (!slot->grad) return take_apart(r, value, &slot->grad);
+  if (sq_tensor_shared_dim(slot->grad) >= 0) return add_to_sum(r, &slot->grad, value);
+  sq_tensor *sum = slot->grad;
+  sq_status st = sq_map_into(SQ_ELEM_add, (sq_tensor *[]){sum, value}, NULL, sum);
+  sq_tensor_changed(sum);
+  sq_tensor_drop(value);
+  return st;
+}
 
 /* Sends a gradient along an edge. [take value] */
 static sq_status send_gradient(run *r, const sq_edge *e, sq_tensor *value) {
@@ -95,23 +80,23 @@ static sq_status send_gradient(run *r, const sq_edge *e, sq_tensor *value) {
     for (int i = 0; i < r->captures && st == SQ_OK; i++) {
       const sq_meta *m = sq__meta_of(r->input[i]);
       if (m && !m->node && m->slot == e->slot)
-        st = add_to_sum(&r->captured[i], sq_tensor_keep(value));
+        st = add_to_sum(r, &r->captured[i], sq_tensor_keep(value));
     }
     sq_tensor_drop(value);
     return st;
   }
-  if (e->slot) return accumulate_leaf(e->slot, value);
+  if (e->slot) return accumulate_leaf(r, e->slot, value);
   sq_node *n = e->node;
   bool fresh = true;
   for (int k = 0; k < SQ_MAX_OUT; k++) fresh = fresh && !n->dy[k];
   if (fresh) {
-    sq_status st = heap_push(&r->waiting, n);
+    sq_status st = sq__heap_push(&r->waiting, n);
     if (st != SQ_OK) {
       sq_tensor_drop(value);
       return st;
     }
   }
-  return add_to_sum(&n->dy[e->index], value);
+  return add_to_sum(r, &n->dy[e->index], value);
 }
 
 /* Fails when an input of the node has got another dtype or shape: it can't take this gradient. */
@@ -157,7 +142,8 @@ static sq_status check_saved(const sq_node *n) {
 static sq_status serve_results(run *r, sq_node *n) {
   for (int k = 0; k < SQ_MAX_OUT; k++) {
     if (!n->dy[k]) continue;
-    if (n->slot[k] && !r->captured) SQ_TRY(accumulate_leaf(n->slot[k], sq_tensor_keep(n->dy[k])));
+    if (n->slot[k] && !r->captured)
+      SQ_TRY(accumulate_leaf(r, n->slot[k], sq_tensor_keep(n->dy[k])));
     for (int i = 0; i < r->captures; i++) {
       const sq_meta *m = sq__meta_of(r->input[i]);
       if (m && m->node == n && m->index == k) r->captured[i] = sq_tensor_keep(n->dy[k]);
@@ -166,16 +152,103 @@ static sq_status serve_results(run *r, sq_node *n) {
   return SQ_OK;
 }
 
+/* --- running a rule ------------------------------------------------------------------------- */
+
+static void drop_made(sq_again *r) {
+  for (int64_t i = r->n - 1; i >= 0; i--) sq_tensor_drop(r->made[i]);
+  sq_free(r->made);
+}
+
+/* The results that got a gradient, and the inputs that were asked for. */
+typedef struct ends {
+  int outputs, inputs;
+  sq_tensor *y[SQ_MAX_OUT], *dy[SQ_MAX_OUT];
+  sq_tensor **in, **dx;
+  int *number;
+} ends;
+
+static void choose_ends(const sq_again *r, sq_tensor *const *y, ends *e) {
+  for (int k = 0; k < SQ_MAX_OUT; k++) {
+    if (!r->b->dy[k] || !y[k] || !sq_requires_grad(y[k])) continue;
+    e->y[e->outputs] = y[k];
+    e->dy[e->outputs++] = r->b->dy[k];
+  }
+  for (int i = 0; i < sq__inputs(r->b); i++) {
+    if (!r->in[i] || !sq_requires_grad(r->in[i])) continue;
+    e->number[e->inputs] = i;
+    e->in[e->inputs++] = r->in[i];
+  }
+}
+
+/* Records the composition and goes back through it. */
+static void go_through(sq_again *r, ends *e) {
+  sq_tensor *y[SQ_MAX_OUT] = {0};
+  r->b->node->op->impl->compose(r, y);
+  if (r->st != SQ_OK) return;
+  choose_ends(r, y, e);
+  if (!e->outputs || !e->inputs) return;
+  const unsigned flags = SQ_CREATE_GRAPH | SQ_RETAIN_GRAPH | SQ_ALLOW_UNUSED;
+  if (sq__failed(r, sq_gradients(e->outputs, e->y, e->dy, e->inputs, e->in, flags, e->dx))) return;
+  for (int i = 0; i < e->inputs; i++) r->b->dx[e->number[i]] = e->dx[i];
+}
+
+/* One block for the three lists of a composition. */
+static void run_composition(sq_again *r) {
+  int64_t n = sq__inputs(r->b);
+  void *block;
+  if (sq__failed(r, sq_alloc_zero(n * (int64_t)(3 * sizeof(sq_tensor *) + sizeof(int)), &block)))
+    return;
+  r->in = block;
+  ends e = {.in = r->in + n, .dx = r->in + 2 * n, .number = (int *)(void *)(r->in + 3 * n)};
+  go_through(r, &e);
+  sq_free(block);
+}
+
+static sq_status back_again(sq_back *b) {
+  sq_again r = {.b = b};
+  const sq_op_impl *impl = b->node->op->impl;
+  if (impl->again) {
+    impl->again(&r);
+  } else if (impl->compose) {
+    run_composition(&r);
+  } else {
+    sq__has_none(&r);
+  }
+  drop_made(&r);
+  return r.st;
+}
+
+/* --- the run ---------------------------------------------------------------------------------- */
+
+/* Whether an input of the node is on the way to what is asked for. */
+static bool leads_on(const run *r, const sq_node *n) {
+  sq_back b = {.node = (sq_node *)n, .lane = r->lane};
+  for (int i = 0; i < n->nin; i++)
+    if (sq__needs(&b, i)) return true;
+  return false;
+}
+
+/* dx of the node, recorded as if the script stood where the node does. */
+static sq_status go_back(const run *r, sq_back *b) {
+  sq_status (*backward)(sq_back *) = r->create ? back_again : b->node->op->impl->backward;
+  const sq_node *was = r->create ? sq__stand_at(b->node) : NULL;
+  sq_status st = sq__watching ? sq__watch_backward(b, backward) : backward(b);
+  if (r->create) sq__stand_at(was);
+  return st;
+}
+
 /* Runs a node's backward and sends on what it gives. */
 static sq_status run_node(run *r, sq_node *n) {
-  SQ_TRY(check_inputs(n));
-  SQ_TRY(check_saved(n));
+  bool on = !r->lane || leads_on(r, n);
+  if (on) SQ_TRY(check_inputs(n));
+  if (on) SQ_TRY(check_saved(n));
   SQ_TRY(serve_results(r, n));
+  if (!on) return SQ_OK;
   sq_tensor *few[SQ_FEW_INPUTS] = {0};
   void *many = NULL;
   if (n->nin > SQ_FEW_INPUTS) SQ_TRY(sq_alloc_zero(n->nin * (int64_t)sizeof(sq_tensor *), &many));
-  sq_back b = {n, n->dy, many ? many : few};
-  sq_status st = sq__watching ? sq__watch_backward(&b) : n->op->impl->backward(&b);
+  sq_back b = {n, n->dy, many ? many : few, r->lane};
+  sq_status st = go_back(r, &b);
   if (st == SQ_OK && !r->retain) sq__release_saved(n);
   for (int k = 0; k < SQ_MAX_OUT; k++) {
     sq_tensor_drop(n->dy[k]);
@@ -193,10 +266,10 @@ static sq_status run_node(run *r, sq_node *n) {
   return st;
 }
 
-static sq_status run_all(run *r) {
-  sq_status st = SQ_OK;
+/* Runs what waits, or only clears it away after a failure. */
+static sq_status run_all(run *r, sq_status st) {
   while (r->waiting.n > 0) {
-    sq_node *n = heap_pop(&r->waiting);
+    sq_node *n = sq__heap_pop(&r->waiting);
     if (st == SQ_OK) st = run_node(r, n);
     if (st == SQ_OK) st = sq_interrupt_check();
     for (int k = 0; k < SQ_MAX_OUT; k++) { /* left over only after a failure */
@@ -209,8 +282,9 @@ static sq_status run_all(run *r) {
   return st;
 }
 
-/* The gradient that backward starts from. */
-static sq_status make_seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
+/* The gradient that backward starts from; where the run is recorded, the one given as it is, with
+ * its own graph. */
+static sq_status make_seed(const run *r, sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
   if (!sq_requires_grad(t)) {
     return sq_fail(SQ_ESTATE,
                    "[backward] x requires no gradient: no tensor it was made from does, or it was "
@@ -228,6 +302,10 @@ static sq_status make_seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
     return sq_fail(SQ_ESHAPE, "[backward] x is %s, gradient is %s: they must be equal",
                    sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_tensor_shape_text(grad, SQ_SHAPE_BUF));
   }
+  if (r->create) {
+    const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = t->dtype};
+    return SQ_APPLY(to, out, SQ_T(grad), dtype);
+  }
   if (grad->dtype != t->dtype) return sq_tensor_cast(grad, t->dtype, out);
   return sq_tensor_clone(grad, out);
 }
@@ -235,7 +313,7 @@ static sq_status make_seed(sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
 /* Puts the seed of one output on the heap. */
 static sq_status start_output(run *r, sq_tensor *t, sq_tensor *grad) {
   sq_tensor *first;
-  SQ_TRY(make_seed(t, grad, &first));
+  SQ_TRY(make_seed(r, t, grad, &first));
   sq_edge e;
   sq_status st = sq__edge_to(t, &e);
   if (st == SQ_OK) {
@@ -248,11 +326,60 @@ static sq_status start_output(run *r, sq_tensor *t, sq_tensor *grad) {
   return st;
 }
 
-sq_status sq_backward(sq_tensor *t, sq_tensor *grad, bool retain) {
-  run r = {.retain = retain};
-  sq_status st = start_output(&r, t, grad);
-  sq_status ran = run_all(&r);
-  return st != SQ_OK ? st : ran;
+/* Seeds the outputs, then the rest; a recorded run records even under no_grad. */
+static sq_status seed_outputs(run *r, int n, sq_tensor *const *output, sq_tensor *const *grads) {
+  sq_status st = SQ_OK;
+  for (int k = 0; k < n && st == SQ_OK; k++)
+    st = start_output(r, output[k], grads ? grads[k] : NULL);
+  return st;
+}
+
+sq_status sq_backward(sq_tensor *t, sq_tensor *grad, unsigned flags) {
+  run r = {.retain = flags & SQ_RETAIN_GRAPH, .create = flags & SQ_CREATE_GRAPH};
+  bool was = r.create && sq_grad_enable(true);
+  sq_status st = seed_outputs(&r, 1, &t, &grad);
+  st = run_all(&r, st);
+  if (r.create) sq_grad_enable(was);
+  return st;
+}
+
+/* --- gradients of some inputs --------------------------------------------------------------- */
+
+/* Puts the mark of the lane on the inputs; the age of the oldest node that may lead to one. */
+static uint64_t mark_inputs(const run *r) {
+  uint64_t oldest = UINT64_MAX;
+  for (int i = 0; i < r->captures; i++) {
+    const sq_meta *m = sq__meta_of(r->input[i]);
+    if (m->node) {
+      m->node->wanted |= r->lane;
+      if (m->node->seq < oldest) oldest = m->node->seq;
+    } else {
+      if (m->slot) m->slot->wanted |= r->lane;
+      oldest = 0;
+    }
+  }
+  return oldest;
+}
+
+static void unmark_inputs(const run *r) {
+  for (int i = 0; i < r->captures; i++) {
+    const sq_meta *m = sq__meta_of(r->input[i]);
+    if (m->node) m->node->wanted &= (uint8_t)~r->lane;
+    if (m->slot) m->slot->wanted &= (uint8_t)~r->lane;
+  }
+}
+
+/* Marks the nodes that lead from what waits to an input: only those go back. */
+static sq_status mark_ways(const run *r, sq_nodes *all) {
+  sq_nodes h = {0};
+  uint64_t oldest = mark_inputs(r);
+  sq_status st = SQ_OK;
+  for (int64_t i = 0; i < r->waiting.n && st == SQ_OK; i++)
+    st = sq__come_by(&h, r->waiting.node[i], r->lane);
+  sq_status gathered = sq__gather(&h, r->lane, oldest, false, all);
+  for (int64_t i = all->n - 1; i >= 0; i--)
+    if (leads_on(r, all->node[i])) all->node[i]->wanted |= r->lane;
+  return st != SQ_OK ? st : gathered;
 }
 
 static sq_status check_captured(const run *r, bool allow_unused) {
@@ -268,20 +395,29 @@ static sq_status check_captured(const run *r, bool allow_unused) {
 }
 
 sq_status sq_gradients(int outputs, sq_tensor *const *output, sq_tensor *const *grads, int inputs,
-                       sq_tensor *const *input, bool retain, bool allow_unused, sq_tensor **out) {
+                       sq_tensor *const *input, unsigned flags, sq_tensor **out) {
   for (int i = 0; i < inputs; i++) {
     out[i] = NULL;
     if (!sq_requires_grad(input[i]))
       return sq_fail(SQ_ESTATE, "[grad] input %d requires no gradient", i + 1);
     SQ_TRY(sq__refresh_view(input[i]));
   }
-  run r = {.retain = retain, .captures = inputs, .input = input, .captured = out};
-  sq_status st = SQ_OK;
-  for (int k = 0; k < outputs && st == SQ_OK; k++)
-    st = start_output(&r, output[k], grads ? grads[k] : NULL);
-  sq_status ran = run_all(&r);
-  if (st == SQ_OK) st = ran;
-  if (st == SQ_OK) st = check_captured(&r, allow_unused);
+  run r = {.retain = flags & SQ_RETAIN_GRAPH,
+           .create = flags & SQ_CREATE_GRAPH,
+           .captures = inputs,
+           .input = input,
+           .captured = out,
+           .lane = sq__take_lane()};
+  sq_nodes ways = {0};
+  bool was = r.create && sq_grad_enable(true);
+  sq_status st = seed_outputs(&r, outputs, output, grads);
+  if (st == SQ_OK && r.lane) st = mark_ways(&r, &ways);
+  st = run_all(&r, st);
+  sq__forget(&ways, r.lane);
+  unmark_inputs(&r);
+  sq__give_lane(r.lane);
+  if (r.create) sq_grad_enable(was);
+  if (st == SQ_OK) st = check_captured(&r, flags & SQ_ALLOW_UNUSED);
   for (int i = 0; i < inputs && st != SQ_OK; i++) {
     sq_tensor_drop(out[i]);
     out[i] = NULL;

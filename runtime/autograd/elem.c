@@ -2,6 +2,7 @@
  * and backward, driven by the rule in its block. */
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/tape_priv.h"
 #include "tensor/map.h"
 #include "tensor/view.h"
@@ -103,4 +104,45 @@ sq_status sq__elem_backward(sq_back *b) {
     SQ_TRY(sq__give(b, i, value));
   }
   return SQ_OK;
+}
+
+/* --- backward of recorded ops --------------------------------------------------------------- */
+
+sq_tensor *sq__elem_y(sq_again *r) { return sq__result(r, 0, sq__saved(r->b, Y)); }
+sq_tensor *sq__elem_a(sq_again *r) { return sq__input(r, 0, sq__saved(r->b, A)); }
+sq_tensor *sq__elem_b(sq_again *r) { return sq__input(r, 1, sq__saved(r->b, A + 1)); }
+sq_tensor *sq__elem_c(sq_again *r) { return sq__input(r, 2, sq__saved(r->b, A + 2)); }
+
+double sq__elem_number(const sq_again *r, int k) {
+  return ((const numbers *)sq__values(r->b))->p[k];
+}
+
+sq_tensor *sq__flat(sq_again *r) {
+  const sq_op *op = r->b->node->op;
+  const numbers *v = sq__values(r->b);
+  const char *letters = op->impl->elem.grad[r->input].operands;
+  sq_tensor *operand[MAX_OPERANDS], *slope = NULL, *one = sq__number(r, 1);
+  for (int k = 0; letters[k]; k++) {
+    char l = letters[k];
+    operand[k] = l == 'g' ? one : sq__saved(r->b, l == 'y' ? Y : A + l - 'a');
+  }
+  if (r->st != SQ_OK) return NULL;
+  sq_status st = sq_map(op->name, op->impl->elem.grad[r->input].kernel, operand, v->p, &slope);
+  return sq__own(r, st, slope);
+}
+
+/* dx = dy slope */
+void sq__elem_again(sq_again *r) {
+  const sq_elem_rule *rule = &r->b->node->op->impl->elem;
+  for (int i = 0; i < sq__inputs(r->b); i++) {
+    if (!sq__needs(r->b, i) || !rule->grad[i].operands) continue;
+    r->input = i;
+    if (rule->grad[i].kernel == SQ_ELEM_copy) {
+      sq__gives(r, i, sq__dy(r, 0));
+    } else if (rule->grad[i].slope) {
+      sq__gives(r, i, sq__mul(r, sq__dy(r, 0), rule->grad[i].slope(r)));
+    } else {
+      sq__has_none(r);
+    }
+  }
 }

@@ -22,6 +22,8 @@ sq_status sq_op_signature(const sq_op *op, const sq_signature **out) {
 
 bool sq_op_has_inplace(const sq_op *op) { return op->impl->inplace; }
 bool sq_op_has_backward(const sq_op *op) { return op->impl->backward != NULL; }
+
+bool sq_op_has_second(const sq_op *op) { return op->impl->again || op->impl->compose; }
 bool sq_op_is_hidden(const sq_op *op) { return op->impl->hidden; }
 int sq_op_with_tensor(const sq_op *op) { return op->impl->with_tensor; }
 

@@ -33,6 +33,9 @@ bool sq_op_has_inplace(const sq_op *op);
 /* True when the op has a backward. */
 bool sq_op_has_backward(const sq_op *op);
 
+/* True when the backward can itself be recorded, for gradients of gradients. */
+bool sq_op_has_second(const sq_op *op);
+
 /* True for an op of the tape's own, which scripts do not call. */
 bool sq_op_is_hidden(const sq_op *op);
 

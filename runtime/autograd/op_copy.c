@@ -1,6 +1,7 @@
 /* op_copy.c: copies, conversions, joins, and other orders of elements. */
 #include <inttypes.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"
@@ -14,7 +15,11 @@ static sq_status clone_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_keep(b->dy[0]);
   return SQ_OK;
 }
-const sq_op_impl sq__op_clone = {.forward = clone_forward, .backward = clone_backward};
+
+/* sq__gives converts to the input's dtype. */
+static void passed_on_again(sq_again *r) { sq__gives(r, IN_X, sq__dy(r, 0)); }
+const sq_op_impl sq__op_clone = {
+    .forward = clone_forward, .backward = clone_backward, .again = passed_on_again};
 
 /* y = x in another dtype; x's own is a window on it.  dx = dy in x's dtype. */
 static sq_status to_forward(sq_call *c) {
@@ -25,7 +30,8 @@ static sq_status to_forward(sq_call *c) {
 static sq_status to_backward(sq_back *b) {
   return sq_tensor_cast(b->dy[0], sq__in_dtype(b, IN_X), &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_to = {.forward = to_forward, .backward = to_backward, .view = true};
+const sq_op_impl sq__op_to = {
+    .forward = to_forward, .backward = to_backward, .again = passed_on_again, .view = true};
 
 /* y = src in x's shape and dtype.  dx = 0, dsrc = dy summed to src's shape. */
 static sq_status copy_forward(sq_call *c) {
@@ -49,14 +55,19 @@ static sq_status copy_backward(sq_back *b) {
   SQ_TRY(sq_tensor_cast(b->dy[0], sq__in_dtype(b, IN_COPY_SRC), &dy));
   return sq__give(b, IN_COPY_SRC, dy);
 }
+
+static void copy_again(sq_again *r) { sq__gives(r, IN_COPY_SRC, sq__dy(r, 0)); }
 const sq_op_impl sq__op_copy = {.forward = copy_forward,
                                 .backward = copy_backward,
+                                .again = copy_again,
                                 .into = copy_into,
                                 .inplace = true,
                                 .mixed = true};
 
 /* y = value everywhere;  dx = 0 */
 static sq_status nothing_backward(sq_back *b) { return sq__zeros(b, IN_X, &b->dx[IN_X]); }
+
+static void nothing_again(sq_again *r) { r->st = nothing_backward(r->b); }
 
 static sq_status fill_forward(sq_call *c) {
   SQ_OWN sq_tensor *y = NULL;
@@ -69,8 +80,11 @@ static sq_status fill_forward(sq_call *c) {
 static sq_status fill_into(sq_call *c) {
   return sq_fail_in(sq_tensor_fill_number(c->in[IN_X], c->arg[FILL_VALUE].value), "[fill_] ");
 }
-const sq_op_impl sq__op_fill = {
-    .forward = fill_forward, .backward = nothing_backward, .into = fill_into, .inplace = true};
+const sq_op_impl sq__op_fill = {.forward = fill_forward,
+                                .backward = nothing_backward,
+                                .again = nothing_again,
+                                .into = fill_into,
+                                .inplace = true};
 
 static sq_status zero_forward(sq_call *c) {
   const sq_tensor *x = c->in[IN_X];
@@ -78,8 +92,11 @@ static sq_status zero_forward(sq_call *c) {
 }
 
 static sq_status zero_into(sq_call *c) { return sq_tensor_fill(c->in[IN_X], 0); }
-const sq_op_impl sq__op_zero = {
-    .forward = zero_forward, .backward = nothing_backward, .into = zero_into, .inplace = true};
+const sq_op_impl sq__op_zero = {.forward = zero_forward,
+                                .backward = nothing_backward,
+                                .again = nothing_again,
+                                .into = zero_into,
+                                .inplace = true};
 
 /* --- joins ---------------------------------------------------------------------------------- */
 
@@ -140,19 +157,40 @@ static sq_status cat_forward(sq_call *c) {
   return SQ_OK;
 }
 
+/* How many positions tensor k took. */
+static int64_t length_of_part(const sq_back *b, int k, int dim) {
+  bool nothing = sq__in_ndim(b, k) == 1 && sq__in_shape(b, k)[0] == 0;
+  return nothing ? 0 : sq__in_shape(b, k)[dim];
+}
+
+static bool is_given_part(const sq_back *b, int k) {
+  return sq__needs(b, k) && !(sq__in_ndim(b, k) == 1 && sq__in_shape(b, k)[0] == 0);
+}
+
 static sq_status cat_backward(sq_back *b) {
   int dim = ((const joined *)sq__values(b))->dim;
   int64_t at = 0;
   for (int k = 0; k < sq__inputs(b); k++) {
-    bool nothing = sq__in_ndim(b, k) == 1 && sq__in_shape(b, k)[0] == 0;
-    int64_t n = nothing ? 0 : sq__in_shape(b, k)[dim];
-    if (sq__needs(b, k) && !nothing) SQ_TRY(sq_narrow(b->dy[0], dim, at, n, 1, &b->dx[k]));
+    int64_t n = length_of_part(b, k, dim);
+    if (is_given_part(b, k)) SQ_TRY(sq_narrow(b->dy[0], dim, at, n, 1, &b->dx[k]));
     at += n;
   }
   return SQ_OK;
 }
-const sq_op_impl sq__op_cat = {
-    .forward = cat_forward, .backward = cat_backward, .promotes = SQ_ALL_INPUTS};
+
+static void cat_again(sq_again *r) {
+  int dim = ((const joined *)sq__values(r->b))->dim;
+  int64_t at = 0;
+  for (int k = 0; k < sq__inputs(r->b); k++) {
+    int64_t n = length_of_part(r->b, k, dim);
+    if (is_given_part(r->b, k)) sq__gives(r, k, sq__part(r, sq__dy(r, 0), dim, at, n));
+    at += n;
+  }
+}
+const sq_op_impl sq__op_cat = {.forward = cat_forward,
+                               .backward = cat_backward,
+                               .again = cat_again,
+                               .promotes = SQ_ALL_INPUTS};
 
 /* y[..,k,..] = tensor k.  dx_k = dy[..,k,..]. */
 static sq_status stack_forward(sq_call *c) {
@@ -190,8 +228,16 @@ static sq_status stack_backward(sq_back *b) {
   }
   return SQ_OK;
 }
-const sq_op_impl sq__op_stack = {
-    .forward = stack_forward, .backward = stack_backward, .promotes = SQ_ALL_INPUTS};
+
+static void stack_again(sq_again *r) {
+  int dim = ((const joined *)sq__values(r->b))->dim;
+  for (int k = 0; k < sq__inputs(r->b); k++)
+    if (sq__needs(r->b, k)) sq__gives(r, k, sq__at(r, sq__dy(r, 0), dim, k));
+}
+const sq_op_impl sq__op_stack = {.forward = stack_forward,
+                                 .backward = stack_backward,
+                                 .again = stack_again,
+                                 .promotes = SQ_ALL_INPUTS};
 
 /* --- orders --------------------------------------------------------------------------------- */
 
@@ -211,7 +257,17 @@ static sq_status flip_backward(sq_back *b) {
   const flipped *v = sq__values(b);
   return sq_flip(b->dy[0], v->mask, &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_flip = {.forward = flip_forward, .backward = flip_backward};
+
+static void flip_again(sq_again *r) {
+  const flipped *v = sq__values(r->b);
+  int64_t dims[SQ_MAX_DIMS];
+  int n = 0;
+  for (int d = 0; d < SQ_MAX_DIMS; d++)
+    if (v->mask >> d & 1) dims[n++] = d;
+  sq__gives(r, IN_X, SQ_DO(flip, sq__arg(sq__dy(r, 0)), sq__ints(SQ_ARG_DIMS, n, dims)));
+}
+const sq_op_impl sq__op_flip = {
+    .forward = flip_forward, .backward = flip_backward, .again = flip_again};
 
 /* What roll does, and keeps: n times by shift[i] along dim[i]; all of x as one row where dim[0] is
  * -1. */
@@ -264,7 +320,22 @@ static sq_status roll_backward(sq_back *b) {
   if (b->dy[0]->numel == 0) return sq_tensor_clone(b->dy[0], &b->dx[IN_X]);
   return roll_all(b->dy[0], sq__values(b), -1, &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_roll = {.forward = roll_forward, .backward = roll_backward};
+
+static void roll_again(sq_again *r) {
+  const rolls *v = sq__values(r->b);
+  int64_t shift[SQ_MAX_DIMS];
+  sq_tensor *dy = sq__dy(r, 0);
+  if (dy->numel == 0) {
+    sq__gives(r, IN_X, dy);
+    return;
+  }
+  for (int i = 0; i < v->n; i++) shift[i] = -v->shift[i];
+  bool whole = v->dim[0] < 0;
+  sq_arg dims = whole ? (sq_arg){0} : sq__ints(SQ_ARG_DIMS, v->n, v->dim);
+  sq__gives(r, IN_X, SQ_DO(roll, sq__arg(dy), sq__ints(SQ_ARG_INTS, v->n, shift), dims));
+}
+const sq_op_impl sq__op_roll = {
+    .forward = roll_forward, .backward = roll_backward, .again = roll_again};
 
 typedef struct side {
   int64_t diagonal;
@@ -290,5 +361,13 @@ static sq_status triangle_backward(sq_back *b) {
   const side *v = sq__values(b);
   return sq_triangle(b->dy[0], v->upper, v->diagonal, &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_tril = {.forward = tril_forward, .backward = triangle_backward};
-const sq_op_impl sq__op_triu = {.forward = triu_forward, .backward = triangle_backward};
+
+static void triangle_again(sq_again *r) {
+  const side *v = sq__values(r->b);
+  sq_arg arg[] = {sq__arg(sq__dy(r, 0)), SQ_I(v->diagonal)};
+  sq__gives(r, IN_X, sq__do(r, v->upper ? SQ_OP_triu : SQ_OP_tril, 2, arg));
+}
+const sq_op_impl sq__op_tril = {
+    .forward = tril_forward, .backward = triangle_backward, .again = triangle_again};
+const sq_op_impl sq__op_triu = {
+    .forward = triu_forward, .backward = triangle_backward, .again = triangle_again};

@@ -1,4 +1,5 @@
 /* op_dropout.c: elements dropped by chance. */
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/draw.h"
 #include "tensor/map.h"
@@ -44,5 +45,12 @@ static sq_status dropout_backward(sq_back *b) {
   }
   return sq_map("dropout", SQ_ELEM_mul, (sq_tensor *[]){b->dy[0], noise}, NULL, &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_dropout = {
-    .forward = dropout_forward, .backward = dropout_backward, .functional = true};
+
+static void dropout_again(sq_again *r) {
+  sq_tensor *noise = sq__saved(r->b, NOISE), *dy = sq__dy(r, 0);
+  sq__gives(r, IN_X, noise ? sq__mul(r, dy, noise) : dy);
+}
+const sq_op_impl sq__op_dropout = {.forward = dropout_forward,
+                                   .backward = dropout_backward,
+                                   .again = dropout_again,
+                                   .functional = true};

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/map.h"
 #include "tensor/reduce.h"
@@ -98,19 +99,29 @@ static sq_status add_sub_backward(sq_back *b) {
   return sq__give(b, IN_ADD_OTHER, scaled);
 }
 
+static void add_sub_again(sq_again *r) {
+  sq__gives(r, IN_X, sq__dy(r, 0));
+  if (!sq__needs(r->b, IN_ADD_OTHER)) return;
+  double factor = ((const sum_factor *)sq__values(r->b))->b;
+  sq__gives(r, IN_ADD_OTHER, sq__scale(r, sq__dy(r, 0), factor));
+}
+
 const sq_op_impl sq__op_add = {.forward = add_forward,
                                .backward = add_sub_backward,
+                               .again = add_sub_again,
                                .into = add_into,
                                .inplace = true,
                                .promotes = SQ_ALL_INPUTS};
 const sq_op_impl sq__op_sub = {.forward = sub_forward,
                                .backward = add_sub_backward,
+                               .again = add_sub_again,
                                .into = sub_into,
                                .inplace = true,
                                .promotes = SQ_ALL_INPUTS};
 
-SQ_ELEMENTWISE(mul, SQ_ELEM_mul, .grad = {{SQ_ELEM_mul, "gb"}, {SQ_ELEM_mul, "ga"}});
-SQ_ELEMENTWISE(neg, SQ_ELEM_neg, .grad = {{SQ_ELEM_neg, "g"}});
+SQ_ELEMENTWISE(mul, SQ_ELEM_mul,
+               .grad = {{SQ_ELEM_mul, "gb", sq__elem_b}, {SQ_ELEM_mul, "ga", sq__elem_a}});
+SQ_ELEMENTWISE(neg, SQ_ELEM_neg, .grad = {{SQ_ELEM_neg, "g", sq__flat}});
 
 /* --- quotients ------------------------------------------------------------------------------- */
 
@@ -157,6 +168,7 @@ static sq_status quotient_into(sq_call *c) {
 #define SQ_QUOTIENT(op, back, ...)                             \
   const sq_op_impl sq__op_##op = {.forward = quotient_forward, \
                                   .backward = back,            \
+                                  .again = sq__elem_again,     \
                                   .into = quotient_into,       \
                                   .inplace = true,             \
                                   .promotes = SQ_ALL_INPUTS,   \
@@ -164,9 +176,9 @@ static sq_status quotient_into(sq_call *c) {
 
 /* da = dy, db = -dy times the rounded quotient */
 SQ_QUOTIENT(remainder, sq__elem_backward, SQ_ELEM_remainder,
-            .grad = {{SQ_ELEM_copy, "g"}, {SQ_ELEM_remainder_back_b, "gab"}});
+            .grad = {{SQ_ELEM_copy, "g"}, {SQ_ELEM_remainder_back_b, "gab", sq__flat}});
 SQ_QUOTIENT(fmod, sq__elem_backward, SQ_ELEM_fmod,
-            .grad = {{SQ_ELEM_copy, "g"}, {SQ_ELEM_fmod_back_b, "gab"}});
+            .grad = {{SQ_ELEM_copy, "g"}, {SQ_ELEM_fmod_back_b, "gab", sq__flat}});
 
 static sq_status floor_divide_backward(sq_back *b) {
   (void)b;
@@ -235,13 +247,30 @@ static sq_status div_backward(sq_back *b) {
   }
   return SQ_OK;
 }
+/* 1 / b and -y / b. */
+static sq_tensor *div_slope_a(sq_again *r) { return sq__of(r, SQ_OP_reciprocal, sq__elem_b(r)); }
+static sq_tensor *div_slope_b(sq_again *r) {
+  return sq__of(r, SQ_OP_neg, sq__div(r, sq__elem_y(r), sq__elem_b(r)));
+}
+
+static void div_again(sq_again *r) {
+  const quotient *v = sq__values(r->b);
+  if (!v->rounded) {
+    sq__elem_again(r);
+    return;
+  }
+  for (int i = 0; i < sq__inputs(r->b); i++)
+    sq__gives(r, i, sq__filled(r, sq__in_ndim(r->b, i), sq__in_shape(r->b, i), 0));
+}
 const sq_op_impl sq__op_div = {
     .forward = div_forward,
     .backward = div_backward,
+    .again = div_again,
     .into = div_into,
     .inplace = true,
     .promotes = SQ_ALL_INPUTS,
-    .elem = {SQ_ELEM_div, .grad = {{SQ_ELEM_div, "gb"}, {SQ_ELEM_div_back_b, "gby"}}}};
+    .elem = {SQ_ELEM_div,
+             .grad = {{SQ_ELEM_div, "gb", div_slope_a}, {SQ_ELEM_div_back_b, "gby", div_slope_b}}}};
 
 /* --- powers ---------------------------------------------------------------------------------- */
 
@@ -297,25 +326,88 @@ static sq_status pow_backward(sq_back *b) {
   SQ_TRY(sq_map("pow", SQ_ELEM_pow_back_b, in, NULL, &value));
   return sq__give(b, IN_POW_EXPONENT, value);
 }
+/* p a^(p-1), but 0 for p = 0, as b. */
+static void power_of_number_again(sq_again *r, double p) {
+  sq_tensor *x = sq__input(r, IN_X, sq__saved(r->b, POW_SAVED_A));
+  sq_tensor *slope = p == 0 ? sq__number(r, 0) : sq__scale(r, sq__power(r, x, p - 1), p);
+  sq__gives(r, IN_X, sq__mul(r, sq__dy(r, 0), slope));
+}
+
+/* b a^(b-1), 0 where b is: there a is taken for 1, so that no infinity lies behind the 0. */
+static sq_tensor *pow_slope_a(sq_again *r, sq_tensor *a, sq_tensor *b) {
+  sq_tensor *none = sq__of(r, SQ_OP_logical_not, b), *base;
+  base = sq__choose(r, none, sq__number(r, 1), a);
+  sq_tensor *slope = sq__mul(r, b, SQ_DO(pow, sq__arg(base), sq__arg(sq__shift(r, b, -1))));
+  return sq__choose(r, none, sq__number(r, 0), slope);
+}
+
+/* y ln a, 0 where a is and b >= 0. */
+static sq_tensor *pow_slope_b(sq_again *r, sq_tensor *a, sq_tensor *b) {
+  sq_tensor *y = sq__result(r, 0, sq__saved(r->b, POW_SAVED_Y));
+  sq_tensor *rises = SQ_DO(ge, sq__arg(b), SQ_N(0));
+  sq_tensor *zero = SQ_DO(logical_and, sq__arg(sq__of(r, SQ_OP_logical_not, a)), sq__arg(rises));
+  return sq__mul(r, y, sq__of(r, SQ_OP_log, sq__choose(r, zero, sq__number(r, 1), a)));
+}
+
+static void pow_again(sq_again *r) {
+  const power *v = sq__values(r->b);
+  if (v->scalar) {
+    power_of_number_again(r, v->p);
+    return;
+  }
+  sq_tensor *a = sq__input(r, IN_X, sq__saved(r->b, POW_SAVED_A));
+  sq_tensor *b = sq__input(r, IN_POW_EXPONENT, sq__saved(r->b, POW_SAVED_B));
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, sq__mul(r, sq__dy(r, 0), pow_slope_a(r, a, b)));
+  if (sq__needs(r->b, IN_POW_EXPONENT))
+    sq__gives(r, IN_POW_EXPONENT, sq__mul(r, sq__dy(r, 0), pow_slope_b(r, a, b)));
+}
 const sq_op_impl sq__op_pow = {.forward = pow_forward,
                                .backward = pow_backward,
+                               .again = pow_again,
                                .into = pow_into,
                                .inplace = true,
                                .promotes = SQ_ALL_INPUTS};
 
 /* --- functions of one number ---------------------------------------------------------------- */
 
-SQ_ELEMENTWISE(exp, SQ_ELEM_exp, true, .grad = {{SQ_ELEM_mul, "gy"}});
-SQ_ELEMENTWISE(log, SQ_ELEM_log, true, .grad = {{SQ_ELEM_div, "ga"}});
-SQ_ELEMENTWISE(log1p, SQ_ELEM_log1p, true, .grad = {{SQ_ELEM_log1p_back, "ga"}});
-SQ_ELEMENTWISE(expm1, SQ_ELEM_expm1, true, .grad = {{SQ_ELEM_expm1_back, "gy"}});
-SQ_ELEMENTWISE(sqrt, SQ_ELEM_sqrt, true, .grad = {{SQ_ELEM_sqrt_back, "gy"}});
-SQ_ELEMENTWISE(rsqrt, SQ_ELEM_rsqrt, true, .grad = {{SQ_ELEM_rsqrt_back, "gy"}});
-SQ_ELEMENTWISE(abs, SQ_ELEM_abs, false, .grad = {{SQ_ELEM_abs_back, "ga"}});
-SQ_ELEMENTWISE(sign, SQ_ELEM_sign, false, .grad = {{SQ_ELEM_zero, "g"}});
-SQ_ELEMENTWISE(sin, SQ_ELEM_sin, true, .grad = {{SQ_ELEM_sin_back, "ga"}});
-SQ_ELEMENTWISE(cos, SQ_ELEM_cos, true, .grad = {{SQ_ELEM_cos_back, "ga"}});
-SQ_ELEMENTWISE(atan, SQ_ELEM_atan, true, .grad = {{SQ_ELEM_atan_back, "ga"}});
+/* The slopes of those whose kernel's is not flat. */
+static sq_tensor *one_over(sq_again *r, sq_tensor *t) { return sq__of(r, SQ_OP_reciprocal, t); }
+static sq_tensor *log_slope(sq_again *r) { return one_over(r, sq__elem_a(r)); }
+static sq_tensor *log1p_slope(sq_again *r) { return one_over(r, sq__shift(r, sq__elem_a(r), 1)); }
+static sq_tensor *expm1_slope(sq_again *r) { return sq__shift(r, sq__elem_y(r), 1); }
+static sq_tensor *sqrt_slope(sq_again *r) { return one_over(r, sq__scale(r, sq__elem_y(r), 2)); }
+static sq_tensor *rsqrt_slope(sq_again *r) {
+  return sq__scale(r, sq__power(r, sq__elem_y(r), 3), -0.5);
+}
+static sq_tensor *sin_slope(sq_again *r) { return sq__of(r, SQ_OP_cos, sq__elem_a(r)); }
+static sq_tensor *cos_slope(sq_again *r) {
+  return sq__of(r, SQ_OP_neg, sq__of(r, SQ_OP_sin, sq__elem_a(r)));
+}
+static sq_tensor *atan_slope(sq_again *r) {
+  return one_over(r, sq__shift(r, sq__of(r, SQ_OP_square, sq__elem_a(r)), 1));
+}
+static sq_tensor *square_slope(sq_again *r) { return sq__scale(r, sq__elem_a(r), 2); }
+static sq_tensor *reciprocal_slope(sq_again *r) {
+  return sq__of(r, SQ_OP_neg, sq__of(r, SQ_OP_square, sq__elem_y(r)));
+}
+
+/* 2 / sqrt(pi) e^-x^2 */
+static sq_tensor *erf_slope(sq_again *r) {
+  sq_tensor *e = sq__of(r, SQ_OP_neg, sq__of(r, SQ_OP_square, sq__elem_a(r)));
+  return sq__scale(r, sq__of(r, SQ_OP_exp, e), 1.12837916709551257390);
+}
+
+SQ_ELEMENTWISE(exp, SQ_ELEM_exp, true, .grad = {{SQ_ELEM_mul, "gy", sq__elem_y}});
+SQ_ELEMENTWISE(log, SQ_ELEM_log, true, .grad = {{SQ_ELEM_div, "ga", log_slope}});
+SQ_ELEMENTWISE(log1p, SQ_ELEM_log1p, true, .grad = {{SQ_ELEM_log1p_back, "ga", log1p_slope}});
+SQ_ELEMENTWISE(expm1, SQ_ELEM_expm1, true, .grad = {{SQ_ELEM_expm1_back, "gy", expm1_slope}});
+SQ_ELEMENTWISE(sqrt, SQ_ELEM_sqrt, true, .grad = {{SQ_ELEM_sqrt_back, "gy", sqrt_slope}});
+SQ_ELEMENTWISE(rsqrt, SQ_ELEM_rsqrt, true, .grad = {{SQ_ELEM_rsqrt_back, "gy", rsqrt_slope}});
+SQ_ELEMENTWISE(abs, SQ_ELEM_abs, false, .grad = {{SQ_ELEM_abs_back, "ga", sq__flat}});
+SQ_ELEMENTWISE(sign, SQ_ELEM_sign, false, .grad = {{SQ_ELEM_zero, "g", sq__flat}});
+SQ_ELEMENTWISE(sin, SQ_ELEM_sin, true, .grad = {{SQ_ELEM_sin_back, "ga", sin_slope}});
+SQ_ELEMENTWISE(cos, SQ_ELEM_cos, true, .grad = {{SQ_ELEM_cos_back, "ga", cos_slope}});
+SQ_ELEMENTWISE(atan, SQ_ELEM_atan, true, .grad = {{SQ_ELEM_atan_back, "ga", atan_slope}});
 
 /* y = x^2, of bool as int64;  dx = 2 x dy */
 static sq_status square_forward(sq_call *c) {
@@ -324,16 +416,19 @@ static sq_status square_forward(sq_call *c) {
   SQ_TRY(sq_tensor_cast(c->in[IN_X], SQ_I64, &whole));
   return sq_map("square", SQ_ELEM_square, &whole, NULL, &c->out[0]);
 }
-const sq_op_impl sq__op_square = {.forward = square_forward,
-                                  .backward = sq__elem_backward,
-                                  .into = sq__elem_inplace,
-                                  .inplace = true,
-                                  .elem = {SQ_ELEM_square, .grad = {{SQ_ELEM_square_back, "ga"}}}};
-SQ_ELEMENTWISE(reciprocal, SQ_ELEM_reciprocal, true, .grad = {{SQ_ELEM_reciprocal_back, "gy"}});
-SQ_ELEMENTWISE(erf, SQ_ELEM_erf, true, .grad = {{SQ_ELEM_erf_back, "ga"}});
-SQ_ELEMENTWISE(floor, SQ_ELEM_floor, false, .grad = {{SQ_ELEM_zero, "g"}});
-SQ_ELEMENTWISE(ceil, SQ_ELEM_ceil, false, .grad = {{SQ_ELEM_zero, "g"}});
-SQ_ELEMENTWISE(round, SQ_ELEM_round, false, .grad = {{SQ_ELEM_zero, "g"}});
+const sq_op_impl sq__op_square = {
+    .forward = square_forward,
+    .backward = sq__elem_backward,
+    .again = sq__elem_again,
+    .into = sq__elem_inplace,
+    .inplace = true,
+    .elem = {SQ_ELEM_square, .grad = {{SQ_ELEM_square_back, "ga", square_slope}}}};
+SQ_ELEMENTWISE(reciprocal, SQ_ELEM_reciprocal, true,
+               .grad = {{SQ_ELEM_reciprocal_back, "gy", reciprocal_slope}});
+SQ_ELEMENTWISE(erf, SQ_ELEM_erf, true, .grad = {{SQ_ELEM_erf_back, "ga", erf_slope}});
+SQ_ELEMENTWISE(floor, SQ_ELEM_floor, false, .grad = {{SQ_ELEM_zero, "g", sq__flat}});
+SQ_ELEMENTWISE(ceil, SQ_ELEM_ceil, false, .grad = {{SQ_ELEM_zero, "g", sq__flat}});
+SQ_ELEMENTWISE(round, SQ_ELEM_round, false, .grad = {{SQ_ELEM_zero, "g", sq__flat}});
 
 /* What clamp keeps: x, and the bounds. */
 enum { CLAMP_SAVED_X };
@@ -395,13 +490,24 @@ static sq_status clamp_into(sq_call *c) {
   return sq__elem_into(c, SQ_ELEM_clamp, v.p);
 }
 
-static sq_status clamp_backward(sq_back *b) {
+/* dx for dy = g. */
+static sq_status clamp_part(const sq_back *b, sq_tensor *g, sq_tensor **dx) {
   const bounds *v = sq__values(b);
-  sq_tensor *in[] = {b->dy[0], sq__saved(b, CLAMP_SAVED_X)};
-  return sq_map("clamp", SQ_ELEM_clamp_back, in, v->p, &b->dx[IN_X]);
+  sq_tensor *in[] = {g, sq__saved(b, CLAMP_SAVED_X)};
+  return sq_map("clamp", SQ_ELEM_clamp_back, in, v->p, dx);
+}
+
+static sq_status clamp_backward(sq_back *b) { return clamp_part(b, b->dy[0], &b->dx[IN_X]); }
+
+static void clamp_again(sq_again *r) {
+  sq_tensor *one = sq__number(r, 1), *slope = NULL;
+  if (!one) return;
+  sq_status st = clamp_part(r->b, one, &slope);
+  sq__gives(r, IN_X, sq__mul(r, sq__dy(r, 0), sq__own(r, st, slope)));
 }
 const sq_op_impl sq__op_clamp = {.forward = clamp_forward,
                                  .backward = clamp_backward,
+                                 .again = clamp_again,
                                  .into = clamp_into,
                                  .inplace = true,
                                  .promotes = SQ_ALL_INPUTS,
@@ -409,6 +515,7 @@ const sq_op_impl sq__op_clamp = {.forward = clamp_forward,
                                  .with_tensor = SQ_OP_clamp_between};
 const sq_op_impl sq__op_clip = {.forward = clamp_forward,
                                 .backward = clamp_backward,
+                                .again = clamp_again,
                                 .into = clamp_into,
                                 .inplace = true,
                                 .promotes = SQ_ALL_INPUTS,
@@ -432,14 +539,14 @@ static sq_status clamp_between_forward(sq_call *c) {
   return sq_map("clamp", SQ_ELEM_minimum, in, NULL, &c->out[0]);
 }
 
-/* The kernel and the operands of input i's gradient. */
-static sq_status clamp_between_give(sq_back *b, int i) {
+/* The gradient of input i for dy = g. */
+static sq_status clamp_between_part(const sq_back *b, int i, sq_tensor *g, sq_tensor **value) {
   static const sq_elem both[] = {[IN_X] = SQ_ELEM_between_back_x,
                                  [IN_CLAMP_BETWEEN_MIN] = SQ_ELEM_between_back_low,
                                  [IN_CLAMP_BETWEEN_MAX] = SQ_ELEM_between_back_high};
-  sq_tensor *g = b->dy[0], *x = sq__saved(b, IN_X);
+  sq_tensor *x = sq__saved(b, IN_X);
   sq_tensor *low = sq__saved(b, IN_CLAMP_BETWEEN_MIN), *high = sq__saved(b, IN_CLAMP_BETWEEN_MAX);
-  sq_tensor *in[] = {g, x, low, high}, *value;
+  sq_tensor *in[] = {g, x, low, high};
   sq_tensor *bound = low ? low : high;
   sq_elem kernel = both[i];
   if (!low || !high) {
@@ -447,17 +554,31 @@ static sq_status clamp_between_give(sq_back *b, int i) {
     in[1] = i == IN_X ? x : bound;
     in[2] = i == IN_X ? bound : x;
   }
-  SQ_TRY(sq_map("clamp", kernel, in, NULL, &value));
-  return sq__give(b, i, value);
+  return sq_map("clamp", kernel, in, NULL, value);
 }
 
 static sq_status clamp_between_backward(sq_back *b) {
-  for (int i = 0; i < sq__inputs(b); i++)
-    if (sq__needs(b, i)) SQ_TRY(clamp_between_give(b, i));
+  for (int i = 0; i < sq__inputs(b); i++) {
+    sq_tensor *value;
+    if (!sq__needs(b, i)) continue;
+    SQ_TRY(clamp_between_part(b, i, b->dy[0], &value));
+    SQ_TRY(sq__give(b, i, value));
+  }
   return SQ_OK;
+}
+
+static void clamp_between_again(sq_again *r) {
+  sq_tensor *one = sq__number(r, 1);
+  for (int i = 0; one && i < sq__inputs(r->b); i++) {
+    sq_tensor *slope = NULL;
+    if (!sq__needs(r->b, i) || r->st != SQ_OK) continue;
+    sq_status st = clamp_between_part(r->b, i, one, &slope);
+    sq__gives(r, i, sq__mul(r, sq__dy(r, 0), sq__own(r, st, slope)));
+  }
 }
 const sq_op_impl sq__op_clamp_between = {.forward = clamp_between_forward,
                                          .backward = clamp_between_backward,
+                                         .again = clamp_between_again,
                                          .inplace = true,
                                          .promotes = SQ_ALL_INPUTS,
                                          .hidden = true};
@@ -465,18 +586,25 @@ const sq_op_impl sq__op_clamp_between = {.forward = clamp_between_forward,
 /* --- choices between two -------------------------------------------------------------------- */
 
 SQ_ELEMENTWISE(maximum, SQ_ELEM_maximum,
-               .grad = {{SQ_ELEM_maximum_back, "gab"}, {SQ_ELEM_maximum_back, "gba"}});
+               .grad = {{SQ_ELEM_maximum_back, "gab", sq__flat},
+                        {SQ_ELEM_maximum_back, "gba", sq__flat}});
 SQ_ELEMENTWISE(minimum, SQ_ELEM_minimum,
-               .grad = {{SQ_ELEM_minimum_back, "gab"}, {SQ_ELEM_minimum_back, "gba"}});
+               .grad = {{SQ_ELEM_minimum_back, "gab", sq__flat},
+                        {SQ_ELEM_minimum_back, "gba", sq__flat}});
+
+static sq_tensor *lerp_slope_a(sq_again *r) { return sq__sub(r, sq__number(r, 1), sq__elem_c(r)); }
+static sq_tensor *lerp_slope_c(sq_again *r) { return sq__sub(r, sq__elem_b(r), sq__elem_a(r)); }
 
 /* y = a + c (b - a);  da = dy (1 - c), db = dy c, dc = dy (b - a).  Only c promotes, to a. */
-const sq_op_impl sq__op_lerp = {.forward = sq__elem_forward,
-                                .backward = sq__elem_backward,
-                                .inplace = true,
-                                .promotes = 1u << IN_LERP_X | 1u << IN_LERP_WEIGHT,
-                                .elem = {SQ_ELEM_lerp, .grad = {{SQ_ELEM_lerp_back_a, "gc"},
-                                                                {SQ_ELEM_mul, "gc"},
-                                                                {SQ_ELEM_lerp_back_c, "gab"}}}};
+const sq_op_impl sq__op_lerp = {
+    .forward = sq__elem_forward,
+    .backward = sq__elem_backward,
+    .again = sq__elem_again,
+    .inplace = true,
+    .promotes = 1u << IN_LERP_X | 1u << IN_LERP_WEIGHT,
+    .elem = {SQ_ELEM_lerp, .grad = {{SQ_ELEM_lerp_back_a, "gc", lerp_slope_a},
+                                    {SQ_ELEM_mul, "gc", sq__elem_c},
+                                    {SQ_ELEM_lerp_back_c, "gab", lerp_slope_c}}}};
 
 /* What where keeps. */
 enum { WHERE_SAVED_CONDITION };
@@ -499,8 +627,16 @@ static sq_status where_backward(sq_back *b) {
   SQ_TRY(sq_where(mask, zero, b->dy[0], &value));
   return sq__give(b, IN_WHERE_Y, value);
 }
+static void where_again(sq_again *r) {
+  sq_tensor *mask = sq__saved(r->b, WHERE_SAVED_CONDITION), *zero = sq__number(r, 0);
+  if (sq__needs(r->b, IN_WHERE_X))
+    sq__gives(r, IN_WHERE_X, sq__choose(r, mask, sq__dy(r, 0), zero));
+  if (sq__needs(r->b, IN_WHERE_Y))
+    sq__gives(r, IN_WHERE_Y, sq__choose(r, mask, zero, sq__dy(r, 0)));
+}
 const sq_op_impl sq__op_where = {.forward = where_forward,
                                  .backward = where_backward,
+                                 .again = where_again,
                                  .promotes = ~(1u << IN_WHERE_CONDITION),
                                  .mixed = true};
 

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"
@@ -64,8 +65,17 @@ static sq_status index_select_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
-const sq_op_impl sq__op_index_select = {
-    .forward = index_select_forward, .backward = index_select_backward, .mixed = true};
+
+static void index_select_again(sq_again *r) {
+  const sq_back *b = r->b;
+  sq__gives(r, IN_X,
+            sq__placed(r, sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), saved_dim(b),
+                       sq__saved(b, INDEX), sq__dy(r, 0)));
+}
+const sq_op_impl sq__op_index_select = {.forward = index_select_forward,
+                                        .backward = index_select_backward,
+                                        .again = index_select_again,
+                                        .mixed = true};
 
 /* Fails unless source is x with index's length in dim. */
 static sq_status check_source(const sq_call *c, int dim, const sq_tensor *index) {
@@ -130,10 +140,39 @@ static sq_status index_add_backward(sq_back *b) {
   SQ_TRY(sq_index_select(b->dy[0], saved_dim(b), index->numel, sq_data(index), &picked));
   return sq_map("index_add", SQ_ELEM_scale, &picked, &alpha, &b->dx[IN_INDEX_ADD_SOURCE]);
 }
-const sq_op_impl sq__op_index_copy = {
-    .forward = index_copy_forward, .backward = index_copy_backward, .inplace = true, .mixed = true};
-const sq_op_impl sq__op_index_add = {
-    .forward = index_add_forward, .backward = index_add_backward, .inplace = true, .mixed = true};
+
+/* dy at the positions, recorded; and dy but 0 there. */
+static sq_tensor *dy_at_positions(sq_again *r) {
+  sq_arg index = sq__arg(sq__saved(r->b, INDEX));
+  return SQ_DO(index_select, sq__arg(sq__dy(r, 0)), SQ_D(saved_dim(r->b)), index);
+}
+
+static sq_tensor *dy_elsewhere(sq_again *r) {
+  sq_arg index = sq__arg(sq__saved(r->b, INDEX));
+  return SQ_DO(index_fill, sq__arg(sq__dy(r, 0)), SQ_D(saved_dim(r->b)), index, SQ_N(0));
+}
+
+static void index_copy_again(sq_again *r) {
+  if (sq__needs(r->b, IN_INDEX_COPY_SOURCE)) sq__gives(r, IN_INDEX_COPY_SOURCE, dy_at_positions(r));
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, dy_elsewhere(r));
+}
+
+static void index_add_again(sq_again *r) {
+  double alpha = ((const positions *)sq__values(r->b))->alpha;
+  sq__gives(r, IN_X, sq__dy(r, 0));
+  if (sq__needs(r->b, IN_INDEX_ADD_SOURCE))
+    sq__gives(r, IN_INDEX_ADD_SOURCE, sq__scale(r, dy_at_positions(r), alpha));
+}
+const sq_op_impl sq__op_index_copy = {.forward = index_copy_forward,
+                                      .backward = index_copy_backward,
+                                      .again = index_copy_again,
+                                      .inplace = true,
+                                      .mixed = true};
+const sq_op_impl sq__op_index_add = {.forward = index_add_forward,
+                                     .backward = index_add_backward,
+                                     .again = index_add_again,
+                                     .inplace = true,
+                                     .mixed = true};
 
 /* x with the positions of dim set to a value without dims. */
 static sq_status fill_positions(sq_tensor *x, int dim, const sq_tensor *index, sq_tensor *value,
@@ -189,8 +228,25 @@ static sq_status index_fill_backward(sq_back *b) {
   SQ_TRY(sq_sum(picked, 0, false, &sum));
   return sq_tensor_cast(sum, sq__in_dtype(b, IN_INDEX_FILL_VALUE), &b->dx[IN_INDEX_FILL_VALUE]);
 }
-const sq_op_impl sq__op_index_fill = {
-    .forward = index_fill_forward, .backward = index_fill_backward, .inplace = true, .mixed = true};
+
+/* 1 at the positions, 0 elsewhere. */
+static sq_tensor *positions_mask(sq_again *r) {
+  sq_tensor *dy = sq__dy(r, 0), *none = sq__filled(r, dy->ndim, dy->shape, 0);
+  sq_arg index = sq__arg(sq__saved(r->b, INDEX));
+  return SQ_DO(index_fill, sq__arg(none), SQ_D(saved_dim(r->b)), index, SQ_N(1));
+}
+
+static void index_fill_again(sq_again *r) {
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, dy_elsewhere(r));
+  if (!sq__needs(r->b, IN_INDEX_FILL_VALUE)) return;
+  sq_tensor *there = sq__mul(r, sq__dy(r, 0), positions_mask(r));
+  sq__gives(r, IN_INDEX_FILL_VALUE, sq__sum_dims(r, there, 0, false));
+}
+const sq_op_impl sq__op_index_fill = {.forward = index_fill_forward,
+                                      .backward = index_fill_backward,
+                                      .again = index_fill_again,
+                                      .inplace = true,
+                                      .mixed = true};
 
 /* --- places that several tensors pick -------------------------------------------------------- */
 
@@ -300,8 +356,29 @@ static sq_status index_put_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
-const sq_op_impl sq__op_index_put = {
-    .forward = index_put_forward, .backward = index_put_backward, .inplace = true, .mixed = true};
+
+/* The same on dy with its first dims laid flat: places are positions of dim 1. */
+static void index_put_again(sq_again *r) {
+  const placement *v = sq__values(r->b);
+  sq_tensor *dy = sq__dy(r, 0);
+  sq_arg places = sq__arg(sq__saved(r->b, PLACES));
+  int values = values_input(sq__inputs(r->b));
+  int64_t size[2];
+  as_rows(dy, v->dims, size);
+  sq_tensor *flat = sq__shaped(r, dy, 2, size);
+  if (sq__needs(r->b, values)) {
+    sq_tensor *rows = SQ_DO(index_select, sq__arg(flat), SQ_D(0), places);
+    sq__gives(r, values, sq__shaped(r, rows, v->ndim, v->shape));
+  }
+  if (!sq__needs(r->b, IN_X)) return;
+  sq_tensor *rest = v->add ? flat : SQ_DO(index_fill, sq__arg(flat), SQ_D(0), places, SQ_N(0));
+  sq__gives(r, IN_X, sq__shaped(r, rest, dy->ndim, dy->shape));
+}
+const sq_op_impl sq__op_index_put = {.forward = index_put_forward,
+                                     .backward = index_put_backward,
+                                     .again = index_put_again,
+                                     .inplace = true,
+                                     .mixed = true};
 
 /* --- single elements along a dim ------------------------------------------------------------ */
 
@@ -334,8 +411,14 @@ static sq_status gather_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
+
+static void gather_again(sq_again *r) {
+  sq_tensor *zeros = sq__filled(r, sq__in_ndim(r->b, IN_X), sq__in_shape(r->b, IN_X), 0);
+  sq_arg index = sq__arg(sq__saved(r->b, INDEX)), dy = sq__arg(sq__dy(r, 0));
+  sq__gives(r, IN_X, SQ_DO(scatter_add, sq__arg(zeros), SQ_D(saved_dim(r->b)), index, dy));
+}
 const sq_op_impl sq__op_gather = {
-    .forward = gather_forward, .backward = gather_backward, .mixed = true};
+    .forward = gather_forward, .backward = gather_backward, .again = gather_again, .mixed = true};
 
 /* y = x but y[index[i][j]][j] = or += src[i][j]; src may be a number. */
 static sq_status scatter_into(sq_call *c, bool add) {
@@ -387,10 +470,49 @@ static sq_status scatter_add_backward(sq_back *b) {
   if (sq__needs(b, IN_X)) b->dx[IN_X] = sq_tensor_keep(b->dy[0]);
   return sq__needs(b, IN_SCATTER_ADD_SRC) ? scatter_back_src(b) : SQ_OK;
 }
-const sq_op_impl sq__op_scatter = {
-    .forward = scatter_forward, .backward = scatter_backward, .inplace = true, .mixed = true};
+
+/* t with zeros behind it in every dim, in the shape of input i. */
+static sq_tensor *padded_to(sq_again *r, int i, sq_tensor *t, const int64_t *have) {
+  const int64_t *want = sq__in_shape(r->b, i);
+  int ndim = sq__in_ndim(r->b, i);
+  int64_t shape[SQ_MAX_DIMS];
+  memcpy(shape, have, (size_t)ndim * sizeof *shape);
+  for (int d = 0; d < ndim; d++) {
+    shape[d] = want[d] - have[d];
+    sq_tensor *parts[] = {t, sq__filled(r, ndim, shape, 0)};
+    if (want[d] > have[d]) t = sq__joined(r, 2, parts, d);
+    shape[d] = want[d];
+  }
+  return t;
+}
+
+static void scatter_src_again(sq_again *r) {
+  sq_tensor *index = sq__saved(r->b, INDEX);
+  if (!sq__needs(r->b, IN_SCATTER_SRC)) return;
+  sq_tensor *g = SQ_DO(gather, sq__arg(sq__dy(r, 0)), SQ_D(saved_dim(r->b)), sq__arg(index));
+  if (sq__in_ndim(r->b, IN_SCATTER_SRC) > 0) g = padded_to(r, IN_SCATTER_SRC, g, index->shape);
+  sq__gives(r, IN_SCATTER_SRC, g);
+}
+
+static void scatter_again(sq_again *r) {
+  sq_arg index = sq__arg(sq__saved(r->b, INDEX));
+  scatter_src_again(r);
+  if (!sq__needs(r->b, IN_X)) return;
+  sq__gives(r, IN_X, SQ_DO(scatter, sq__arg(sq__dy(r, 0)), SQ_D(saved_dim(r->b)), index, SQ_N(0)));
+}
+
+static void scatter_add_again(sq_again *r) {
+  sq__gives(r, IN_X, sq__dy(r, 0));
+  scatter_src_again(r);
+}
+const sq_op_impl sq__op_scatter = {.forward = scatter_forward,
+                                   .backward = scatter_backward,
+                                   .again = scatter_again,
+                                   .inplace = true,
+                                   .mixed = true};
 const sq_op_impl sq__op_scatter_add = {.forward = scatter_add_forward,
                                        .backward = scatter_add_backward,
+                                       .again = scatter_add_again,
                                        .inplace = true,
                                        .mixed = true};
 
@@ -438,8 +560,16 @@ static sq_status masked_fill_backward(sq_back *b) {
   if (st == SQ_OK) st = sq_tensor_cast(sum, sq__in_dtype(b, into), &b->dx[into]);
   return st;
 }
+
+static void masked_fill_again(sq_again *r) {
+  sq_tensor *mask = sq__saved(r->b, MASK), *zero = sq__number(r, 0), *dy = sq__dy(r, 0);
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, sq__choose(r, mask, zero, dy));
+  if (sq__needs(r->b, IN_MASKED_FILL_VALUE))
+    sq__gives(r, IN_MASKED_FILL_VALUE, sq__sum_dims(r, sq__choose(r, mask, dy, zero), 0, false));
+}
 const sq_op_impl sq__op_masked_fill = {.forward = masked_fill_forward,
                                        .backward = masked_fill_backward,
+                                       .again = masked_fill_again,
                                        .inplace = true,
                                        .mixed = true};
 
@@ -481,8 +611,18 @@ static sq_status masked_select_backward(sq_back *b) {
   SQ_TRY(sq_index_put(flat, 0, places->numel, sq_data(places), b->dy[0], false));
   return sq__give(b, IN_X, sq_tensor_give(&wide));
 }
-const sq_op_impl sq__op_masked_select = {
-    .forward = masked_select_forward, .backward = masked_select_backward, .mixed = true};
+
+static void masked_select_again(sq_again *r) {
+  const meeting *v = sq__values(r->b);
+  int64_t size = 1;
+  for (int i = 0; i < v->ndim; i++) size *= v->shape[i];
+  sq_tensor *flat = sq__placed(r, 1, &size, 0, sq__saved(r->b, PLACES), sq__dy(r, 0));
+  sq__gives(r, IN_X, sq__shaped(r, flat, v->ndim, v->shape));
+}
+const sq_op_impl sq__op_masked_select = {.forward = masked_select_forward,
+                                         .backward = masked_select_backward,
+                                         .again = masked_select_again,
+                                         .mixed = true};
 
 /* y = x but source's elements, in order, where mask, both broadcast;  dx = dy, 0 there;
  * dsource = dy from there */
@@ -533,8 +673,25 @@ static sq_status masked_scatter_backward(sq_back *b) {
   b->dx[IN_MASKED_SCATTER_SOURCE] = sq_tensor_give(&dsource);
   return SQ_OK;
 }
+
+static void masked_scatter_again(sq_again *r) {
+  sq_tensor *places = sq__saved(r->b, PLACES), *dy = sq__dy(r, 0);
+  sq_tensor *flat = sq__shaped(r, dy, 1, &dy->numel);
+  if (sq__needs(r->b, IN_X)) {
+    sq_tensor *rest = SQ_DO(index_fill, sq__arg(flat), SQ_D(0), sq__arg(places), SQ_N(0));
+    sq__gives(r, IN_X, sq__shaped(r, rest, dy->ndim, dy->shape));
+  }
+  if (!sq__needs(r->b, IN_MASKED_SCATTER_SOURCE)) return;
+  const int64_t *shape = sq__in_shape(r->b, IN_MASKED_SCATTER_SOURCE);
+  int64_t size = 1;
+  for (int i = 0; i < sq__in_ndim(r->b, IN_MASKED_SCATTER_SOURCE); i++) size *= shape[i];
+  sq_tensor *picked = SQ_DO(index_select, sq__arg(flat), SQ_D(0), sq__arg(places));
+  sq_tensor *row = sq__placed(r, 1, &size, 0, sq__positions(r, 0, places->numel, 1), picked);
+  sq__gives(r, IN_MASKED_SCATTER_SOURCE, sq__like_input(r, row, IN_MASKED_SCATTER_SOURCE));
+}
 const sq_op_impl sq__op_masked_scatter = {.forward = masked_scatter_forward,
                                           .backward = masked_scatter_backward,
+                                          .again = masked_scatter_again,
                                           .inplace = true,
                                           .mixed = true};
 
@@ -629,7 +786,19 @@ static sq_status embedding_backward(sq_back *b) {
   b->dx[IN_EMBEDDING_WEIGHT] = sq_tensor_give(&dw);
   return SQ_OK;
 }
+
+static void embedding_again(sq_again *r) {
+  sq_tensor *index = sq__saved(r->b, INDEX);
+  const int64_t *shape = sq__in_shape(r->b, IN_EMBEDDING_WEIGHT);
+  int64_t pad = ((const looked_up *)sq__values(r->b))->padding;
+  sq_tensor *rows = sq__shaped(r, sq__dy(r, 0), 2, (int64_t[]){index->numel, shape[1]});
+  sq_tensor *dw = sq__placed(r, 2, shape, 0, sq__shaped(r, index, 1, &index->numel), rows);
+  sq_arg padding = sq__arg(sq__positions(r, pad, 1, 1));
+  if (pad >= 0) dw = SQ_DO(index_fill, sq__arg(dw), SQ_D(0), padding, SQ_N(0));
+  sq__gives(r, IN_EMBEDDING_WEIGHT, dw);
+}
 const sq_op_impl sq__op_embedding = {.forward = embedding_forward,
                                      .backward = embedding_backward,
+                                     .again = embedding_again,
                                      .mixed = true,
                                      .functional = true};

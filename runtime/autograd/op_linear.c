@@ -1,4 +1,5 @@
 /* op_linear.c: the affine map, fused with its bias. */
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "kernels/gemm.h"
 #include "tensor/reduce.h"
@@ -85,5 +86,24 @@ static sq_status linear_backward(sq_back *b) {
   return SQ_OK;
 }
 
-const sq_op_impl sq__op_linear = {
-    .forward = linear_forward, .backward = linear_backward, .functional = true};
+static void linear_again(sq_again *r) {
+  sq_tensor *kept = sq__saved(r->b, X), *dy = sq__dy(r, 0);
+  sq_tensor *x = sq__input(r, IN_X, kept);
+  sq_tensor *w = sq__input(r, IN_LINEAR_WEIGHT, sq__saved(r->b, WEIGHT));
+  const int64_t *shape = sq__in_shape(r->b, IN_LINEAR_WEIGHT);
+  int64_t rows = 1;
+  for (int i = 0; i < kept->ndim - 1; i++) rows *= kept->shape[i];
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, sq__matmul(r, dy, w));
+  if (!sq__needs(r->b, IN_LINEAR_WEIGHT) && !sq__needs(r->b, IN_LINEAR_BIAS)) return;
+  sq_tensor *g = sq__shaped(r, dy, 2, (int64_t[]){rows, shape[0]});
+  if (sq__needs(r->b, IN_LINEAR_WEIGHT)) {
+    sq_tensor *flat = sq__shaped(r, x, 2, (int64_t[]){rows, shape[1]});
+    sq__gives(r, IN_LINEAR_WEIGHT, sq__matmul(r, sq__swapped(r, g, 0, 1), flat));
+  }
+  if (sq__needs(r->b, IN_LINEAR_BIAS)) sq__gives(r, IN_LINEAR_BIAS, sq__sum_dims(r, g, 1, false));
+}
+
+const sq_op_impl sq__op_linear = {.forward = linear_forward,
+                                  .backward = linear_backward,
+                                  .again = linear_again,
+                                  .functional = true};

@@ -1,6 +1,7 @@
 /* op_matmul.c: products of vectors, matrices and batches of them. */
 #include <math.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/map.h"
 #include "tensor/product.h"
@@ -65,7 +66,24 @@ static sq_status matmul_backward(sq_back *b) {
   }
   return SQ_OK;
 }
-const sq_op_impl sq__op_matmul = {.forward = matmul_forward, .backward = matmul_backward};
+
+/* The same of recorded products; what vectors lack is put in and left out again. */
+static void matmul_again(sq_again *r) {
+  sq_tensor *a = sq__saved(r->b, A), *m = sq__saved(r->b, B), *g = sq__dy(r, 0);
+  bool row = a->ndim == 1, column = m->ndim == 1;
+  sq_tensor *x = sq__input(r, IN_X, a), *y = sq__input(r, IN_MATMUL_OTHER, m);
+  if (row) x = SQ_DO(unsqueeze, sq__arg(x), SQ_D(0));
+  if (column) y = SQ_DO(unsqueeze, sq__arg(y), SQ_D(1));
+  if (column) g = SQ_DO(unsqueeze, sq__arg(g), SQ_D(-1));
+  if (row) g = SQ_DO(unsqueeze, sq__arg(g), SQ_D(-2));
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, sq__matmul(r, g, sq__swapped(r, y, -2, -1)));
+  if (!sq__needs(r->b, IN_MATMUL_OTHER)) return;
+  sq_tensor *dy = sq__matmul(r, sq__swapped(r, x, -2, -1), g);
+  if (column) dy = SQ_DO(squeeze, sq__arg(dy), sq__ints(SQ_ARG_DIMS, 1, (int64_t[]){-1}));
+  sq__gives(r, IN_MATMUL_OTHER, dy);
+}
+const sq_op_impl sq__op_matmul = {
+    .forward = matmul_forward, .backward = matmul_backward, .again = matmul_again};
 
 /* The same for operands of fixed dims. */
 static sq_status multiply_fixed(sq_call *c, int xdim, int ydim) {
@@ -83,10 +101,14 @@ static sq_status mm_forward(sq_call *c) { return multiply_fixed(c, 2, 2); }
 static sq_status bmm_forward(sq_call *c) { return multiply_fixed(c, 3, 3); }
 static sq_status mv_forward(sq_call *c) { return multiply_fixed(c, 2, 1); }
 static sq_status dot_forward(sq_call *c) { return multiply_fixed(c, 1, 1); }
-const sq_op_impl sq__op_mm = {.forward = mm_forward, .backward = matmul_backward};
-const sq_op_impl sq__op_bmm = {.forward = bmm_forward, .backward = matmul_backward};
-const sq_op_impl sq__op_mv = {.forward = mv_forward, .backward = matmul_backward};
-const sq_op_impl sq__op_dot = {.forward = dot_forward, .backward = matmul_backward};
+
+#define SQ_PRODUCT(op)             \
+  const sq_op_impl sq__op_##op = { \
+      .forward = op##_forward, .backward = matmul_backward, .again = matmul_again}
+SQ_PRODUCT(mm);
+SQ_PRODUCT(bmm);
+SQ_PRODUCT(mv);
+SQ_PRODUCT(dot);
 
 /* What addmm keeps besides a and b. */
 typedef struct factors {
@@ -132,7 +154,21 @@ static sq_status addmm_backward(sq_back *b) {
     SQ_TRY(sq_matmul_t("addmm", sq__saved(b, A), true, g, false, &b->dx[IN_ADDMM_MAT2]));
   return SQ_OK;
 }
-const sq_op_impl sq__op_addmm = {.forward = addmm_forward, .backward = addmm_backward};
+
+static void addmm_again(sq_again *r) {
+  const factors *v = sq__values(r->b);
+  sq_tensor *g = sq__scale(r, sq__dy(r, 0), v->alpha);
+  sq_tensor *a = sq__input(r, IN_ADDMM_MAT1, sq__saved(r->b, A));
+  sq_tensor *m = sq__input(r, IN_ADDMM_MAT2, sq__saved(r->b, B));
+  if (sq__needs(r->b, IN_ADDMM_INPUT))
+    sq__gives(r, IN_ADDMM_INPUT, sq__scale(r, sq__dy(r, 0), v->beta));
+  if (sq__needs(r->b, IN_ADDMM_MAT1))
+    sq__gives(r, IN_ADDMM_MAT1, sq__matmul(r, g, sq__swapped(r, m, 0, 1)));
+  if (sq__needs(r->b, IN_ADDMM_MAT2))
+    sq__gives(r, IN_ADDMM_MAT2, sq__matmul(r, sq__swapped(r, a, 0, 1), g));
+}
+const sq_op_impl sq__op_addmm = {
+    .forward = addmm_forward, .backward = addmm_backward, .again = addmm_again};
 
 /* y[i][j] = a[i] b[j];  da = dy b, db = dy^T a */
 static sq_status outer_forward(sq_call *c) {
@@ -156,5 +192,15 @@ static sq_status outer_backward(sq_back *b) {
     SQ_TRY(sq_matmul("outer", turned, sq__saved(b, A), &b->dx[IN_OUTER_VEC2]));
   return SQ_OK;
 }
-const sq_op_impl sq__op_outer = {
-    .forward = outer_forward, .backward = outer_backward, .promotes = SQ_ALL_INPUTS};
+
+static void outer_again(sq_again *r) {
+  sq_tensor *a = sq__input(r, IN_X, sq__saved(r->b, A)), *g = sq__dy(r, 0);
+  sq_tensor *v = sq__input(r, IN_OUTER_VEC2, sq__saved(r->b, B));
+  if (sq__needs(r->b, IN_X)) sq__gives(r, IN_X, sq__matmul(r, g, v));
+  if (sq__needs(r->b, IN_OUTER_VEC2))
+    sq__gives(r, IN_OUTER_VEC2, sq__matmul(r, sq__swapped(r, g, 0, 1), a));
+}
+const sq_op_impl sq__op_outer = {.forward = outer_forward,
+                                 .backward = outer_backward,
+                                 .again = outer_again,
+                                 .promotes = SQ_ALL_INPUTS};

@@ -33,7 +33,16 @@ typedef struct sq_call {
 typedef struct sq_back {
   sq_node *node;
   sq_tensor **dy, **dx;
+  uint8_t lane; /* of a run that goes to some inputs only: the bit that leads there; 0: all */
 } sq_back;
+
+/* A backward that is itself recorded, on its way (again_priv.h). */
+typedef struct sq_again sq_again;
+
+/* dy/dx of one input of an elementwise op, of recorded ops; sq__flat: what its kernel makes of
+ * dy = 1, a constant, for slopes that do not change. */
+typedef sq_tensor *sq_slope(sq_again *r);
+sq_tensor *sq__flat(sq_again *r);
 
 /* How an elementwise op is made of kernels. `grad[i]` gives the gradient of input i: the kernel and
  * its operands by letter: g = dy, y = the output, a b c d = the inputs. SQ_ELEM_copy of "g" passes
@@ -44,28 +53,31 @@ typedef struct sq_elem_rule {
   struct {
     sq_elem kernel;
     const char *operands; /* NULL: no gradient */
+    sq_slope *slope;      /* for a backward that is recorded */
   } grad[4];
 } sq_elem_rule;
 
 /* An op's block: forward, backward, and what the engine must know. */
 typedef struct sq_op_impl {
   sq_status (*forward)(sq_call *c);
-  sq_status (*backward)(sq_back *b); /* NULL: results never require a gradient */
-  sq_elem_rule elem;                 /* for sq__elem_forward */
-  sq_status (*into)(sq_call *c);     /* name_ when nothing is recorded: writes into in[0], all or
+  sq_status (*backward)(sq_back *b);           /* NULL: results never require a gradient */
+  void (*again)(sq_again *r);                  /* backward of recorded ops, or instead of it: */
+  void (*compose)(sq_again *r, sq_tensor **y); /* forward of recorded ops */
+  sq_elem_rule elem;                           /* for sq__elem_forward */
+  sq_status (*into)(sq_call *c); /* name_ when nothing is recorded: writes into in[0], all or
                                         nothing; NULL: forward, then a copy */
-  bool inplace;                      /* name_ exists */
-  unsigned promotes;                 /* bit i: input i is taken in the dtype all of these meet in
+  bool inplace;                  /* name_ exists */
+  unsigned promotes;             /* bit i: input i is taken in the dtype all of these meet in
                                         (bit 31: all from 31 on); the others, and all where it is 0,
                                         must have one dtype */
-  bool in_dtype;                     /* input 0 is taken in its argument `dtype`, where given */
-  bool numbers;                      /* its numbers, such as bounds, take part in promotes */
-  bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
-  bool view;                         /* the result is a window on input 0 */
-  bool hidden;                       /* the tape's own: scripts do not call it */
-  int with_tensor;                   /* the op that scripts get where they give a Tensor for its dim
+  bool in_dtype;                 /* input 0 is taken in its argument `dtype`, where given */
+  bool numbers;                  /* its numbers, such as bounds, take part in promotes */
+  bool mixed;                    /* inputs may differ in dtype: the op checks for itself */
+  bool view;                     /* the result is a window on input 0 */
+  bool hidden;                   /* the tape's own: scripts do not call it */
+  int with_tensor;               /* the op that scripts get where they give a Tensor for its dim
                                         or numbers; 0: none */
-  bool functional;                   /* it stands for a layer or a loss: nn.functional has it too */
+  bool functional;               /* it stands for a layer or a loss: nn.functional has it too */
 } sq_op_impl;
 
 #define SQ_ALL_INPUTS ~0u /* for promotes */
@@ -83,8 +95,8 @@ extern bool sq__watching;
  * [fails: as forward, state on NaN and Inf] */
 SQ_CHECKED sq_status sq__watch_forward(sq_call *c, sq_status (*forward)(sq_call *c));
 
-/* The node's backward, looked at likewise. [fails: as backward, state] */
-SQ_CHECKED sq_status sq__watch_backward(sq_back *b);
+/* backward(b), looked at likewise. [fails: as backward, state] */
+SQ_CHECKED sq_status sq__watch_backward(sq_back *b, sq_status (*backward)(sq_back *b));
 
 /* --- forward: what is kept for backward (all do nothing when nothing is recorded) ----------- */
 
@@ -133,18 +145,28 @@ SQ_CHECKED sq_status sq__give(sq_back *b, int i, sq_tensor *value);
 SQ_CHECKED sq_status sq__elem_forward(sq_call *c);
 SQ_CHECKED sq_status sq__elem_backward(sq_back *b);
 SQ_CHECKED sq_status sq__elem_inplace(sq_call *c); /* as forward, written into in[0] */
+void sq__elem_again(sq_again *r);
+
+/* For a slope: the result and the inputs, as the rule's operands keep them, and number k.
+ * [borrow] */
+sq_tensor *sq__elem_y(sq_again *r);
+sq_tensor *sq__elem_a(sq_again *r);
+sq_tensor *sq__elem_b(sq_again *r);
+sq_tensor *sq__elem_c(sq_again *r);
+double sq__elem_number(const sq_again *r, int k);
 
 /* in[0] = kernel(in...; p), the others broadcast to it: an `into`.
  * [fails: shape, type, nomem, intr] */
 SQ_CHECKED sq_status sq__elem_into(sq_call *c, sq_elem kernel, const double *p);
 
 /* An elementwise op's block in one line: its kernel, then the gradient of each input as {kernel,
- * operands}. An activation is one that nn.functional has. */
+ * operands, slope}. An activation is one that nn.functional has. */
 #define SQ_ELEMENTWISE(op, ...) SQ__ELEMENTWISE(op, false, __VA_ARGS__)
 #define SQ_ACTIVATION(op, ...) SQ__ELEMENTWISE(op, true, __VA_ARGS__)
 #define SQ__ELEMENTWISE(op, in_functional, ...)                  \
   const sq_op_impl sq__op_##op = {.forward = sq__elem_forward,   \
                                   .backward = sq__elem_backward, \
+                                  .again = sq__elem_again,       \
                                   .inplace = true,               \
                                   .promotes = SQ_ALL_INPUTS,     \
                                   .functional = in_functional,   \

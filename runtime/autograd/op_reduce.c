@@ -1,6 +1,7 @@
 /* op_reduce.c: reductions over any dims, and what runs along one. */
 #include <math.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/gather.h"
 #include "tensor/map.h"
@@ -38,6 +39,13 @@ static sq_status spread_gradient(sq_back *b, sq_tensor *dy, sq_tensor **out) {
   return sq_expand(narrow, sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), out);
 }
 
+/* The same, recorded: g over the kept dims, spread over x. */
+static sq_tensor *spread_again(sq_again *r, sq_tensor *g) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *narrow = sq__spread(r, IN_X, g, v->mask);
+  return sq__expanded(r, narrow, sq__in_ndim(r->b, IN_X), sq__in_shape(r->b, IN_X));
+}
+
 /* The result in a dtype. */
 static sq_status give_in(sq_call *c, sq_dtype dtype) {
   if (c->out[0]->dtype == dtype) return SQ_OK;
@@ -63,7 +71,9 @@ static sq_status sum_forward(sq_call *c) {
 }
 
 static sq_status sum_backward(sq_back *b) { return spread_gradient(b, b->dy[0], &b->dx[IN_X]); }
-const sq_op_impl sq__op_sum = {.forward = sum_forward, .backward = sum_backward, .in_dtype = true};
+static void sum_again(sq_again *r) { sq__gives(r, IN_X, spread_again(r, sq__dy(r, 0))); }
+const sq_op_impl sq__op_sum = {
+    .forward = sum_forward, .backward = sum_backward, .again = sum_again, .in_dtype = true};
 
 /* y = sum x / N;  dx = dy / N */
 static sq_status mean_forward(sq_call *c) {
@@ -82,15 +92,24 @@ static sq_status mean_forward(sq_call *c) {
   return divide_by(real, (double)count_reduced(x->ndim, x->shape, mask), &c->out[0]);
 }
 
+/* How many elements became one. */
+static double count_summed(const sq_back *b) {
+  const reduced *v = sq__values(b);
+  return (double)count_reduced(sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), v->mask);
+}
+
 static sq_status mean_backward(sq_back *b) {
   SQ_OWN sq_tensor *part = NULL;
-  const reduced *v = sq__values(b);
-  double n = (double)count_reduced(sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), v->mask);
-  SQ_TRY(divide_by(b->dy[0], n, &part));
+  SQ_TRY(divide_by(b->dy[0], count_summed(b), &part));
   return spread_gradient(b, part, &b->dx[IN_X]);
 }
+
+static void mean_again(sq_again *r) {
+  sq_tensor *n = sq__number(r, count_summed(r->b));
+  sq__gives(r, IN_X, spread_again(r, sq__div(r, sq__dy(r, 0), n)));
+}
 const sq_op_impl sq__op_mean = {
-    .forward = mean_forward, .backward = mean_backward, .in_dtype = true};
+    .forward = mean_forward, .backward = mean_backward, .again = mean_again, .in_dtype = true};
 
 /* --- choices -------------------------------------------------------------------------------- */
 
@@ -121,7 +140,8 @@ static sq_status choose_extreme(sq_call *c, sq_reduction kind) {
   return sq__save(c, CHOSEN_PLACES, c->out[PLACES]);
 }
 
-static sq_status choose_all_backward(sq_back *b) {
+/* dx of the greatest of all for dy = g. */
+static sq_status share_evenly(const sq_back *b, sq_tensor *g, sq_tensor **dx) {
   SQ_OWN sq_tensor *equal = NULL, *number = NULL, *part = NULL, *zero = NULL;
   sq_tensor *x = sq__saved(b, CHOSEN_X), *y = sq__saved(b, CHOSEN_Y);
   double n;
@@ -129,14 +149,14 @@ static sq_status choose_all_backward(sq_back *b) {
                 (sq_tensor *[]){x, y}, NULL, &equal));
   SQ_TRY(sq_sum(equal, 0, false, &number));
   SQ_TRY(sq_tensor_item(number, &n));
-  SQ_TRY(divide_by(b->dy[0], n, &part));
+  SQ_TRY(divide_by(g, n, &part));
   SQ_TRY(sq_tensor_scalar(x->dtype, 0, &zero));
-  return sq_where(equal, part, zero, &b->dx[IN_X]);
+  return sq_where(equal, part, zero, dx);
 }
 
 static sq_status choose_backward(sq_back *b) {
   if (!b->dy[VALUES]) return SQ_OK;
-  if (sq__saved(b, CHOSEN_X)) return choose_all_backward(b);
+  if (sq__saved(b, CHOSEN_X)) return share_evenly(b, b->dy[VALUES], &b->dx[IN_X]);
   const reduced *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *where = NULL, *dy = NULL;
   SQ_TRY(sq__zeros(b, IN_X, &dx));
@@ -147,12 +167,38 @@ static sq_status choose_backward(sq_back *b) {
   return SQ_OK;
 }
 
+/* dy, along dim, at the places in zeros of x's shape. */
+static sq_tensor *put_at_places(sq_again *r, sq_tensor *places, sq_tensor *dy) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *zeros = sq__filled(r, sq__in_ndim(r->b, IN_X), sq__in_shape(r->b, IN_X), 0);
+  return SQ_DO(scatter, sq__arg(zeros), SQ_D(v->dim), sq__arg(places), sq__arg(dy));
+}
+
+static void choose_again(sq_again *r) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *dy = sq__dy(r, VALUES), *share = NULL;
+  if (!dy) return;
+  if (!sq__saved(r->b, CHOSEN_X)) {
+    sq_tensor *places = sq__spread(r, IN_X, sq__saved(r->b, CHOSEN_PLACES), v->mask);
+    sq__gives(r, IN_X, put_at_places(r, places, sq__spread(r, IN_X, dy, v->mask)));
+    return;
+  }
+  sq_tensor *one = sq__number(r, 1);
+  if (!one) return;
+  sq_status st = share_evenly(r->b, one, &share);
+  sq__gives(r, IN_X, sq__mul(r, dy, sq__own(r, st, share)));
+}
+
 static sq_status max_forward(sq_call *c) { return choose_extreme(c, SQ_REDUCE_MAX); }
 static sq_status min_forward(sq_call *c) { return choose_extreme(c, SQ_REDUCE_MIN); }
-const sq_op_impl sq__op_max = {
-    .forward = max_forward, .backward = choose_backward, .with_tensor = SQ_OP_maximum};
-const sq_op_impl sq__op_min = {
-    .forward = min_forward, .backward = choose_backward, .with_tensor = SQ_OP_minimum};
+const sq_op_impl sq__op_max = {.forward = max_forward,
+                               .backward = choose_backward,
+                               .again = choose_again,
+                               .with_tensor = SQ_OP_maximum};
+const sq_op_impl sq__op_min = {.forward = min_forward,
+                               .backward = choose_backward,
+                               .again = choose_again,
+                               .with_tensor = SQ_OP_minimum};
 
 /* Of all: the place in row-major order. */
 static sq_status place_of_extreme(sq_call *c, sq_reduction kind) {
@@ -203,8 +249,32 @@ static sq_status prod_backward(sq_back *b) {
   SQ_TRY(sq__unreduce(b, IN_X, b->dy[0], v->mask, &dy));
   return sq_map("prod", SQ_ELEM_mul, (sq_tensor *[]){shaped, dy}, NULL, &b->dx[IN_X]);
 }
+
+/* The product over `size` positions of a dim, by halves: so zeros have slopes too. */
+static sq_tensor *multiply_halves(sq_again *r, sq_tensor *t, int dim, int64_t size) {
+  while (size > 1 && r->st == SQ_OK) {
+    int64_t half = size / 2;
+    sq_tensor *parts[2] = {
+        sq__mul(r, sq__part(r, t, dim, 0, half), sq__part(r, t, dim, half, half))};
+    if (size % 2) parts[1] = sq__part(r, t, dim, size - 1, 1);
+    t = size % 2 ? sq__joined(r, 2, parts, dim) : parts[0];
+    size = half + size % 2;
+  }
+  return t;
+}
+
+static void prod_compose(sq_again *r, sq_tensor **y) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *kept = sq__saved(r->b, PROD_SAVED_X), *dy = sq__dy(r, 0), *shaped = NULL;
+  int64_t size = kept->ndim ? kept->shape[v->dim] : 1;
+  sq_status st = sq_reshape(kept, sq__in_ndim(r->b, IN_X), sq__in_shape(r->b, IN_X), &shaped);
+  sq_tensor *x = sq__input(r, IN_X, sq__own(r, st, shaped));
+  if (size == 0) return;
+  y[0] = multiply_halves(r, sq__shaped(r, x, kept->ndim, kept->shape), v->dim, size);
+  y[0] = sq__shaped(r, y[0], dy->ndim, dy->shape);
+}
 const sq_op_impl sq__op_prod = {
-    .forward = prod_forward, .backward = prod_backward, .in_dtype = true};
+    .forward = prod_forward, .backward = prod_backward, .compose = prod_compose, .in_dtype = true};
 
 /* What var and std keep. */
 enum { VAR_SAVED_X, VAR_SAVED_MEAN, VAR_SAVED_Y };
@@ -255,7 +325,19 @@ static sq_status var_backward(sq_back *b) {
   SQ_TRY(sq_map("var", SQ_ELEM_scale, &b->dy[0], &two, &twice));
   return variance_back(b, twice);
 }
-const sq_op_impl sq__op_var = {.forward = var_forward, .backward = var_backward};
+
+/* dx from g = dvar 2, recorded. */
+static void variance_again(sq_again *r, sq_tensor *g) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *x = sq__input(r, IN_X, sq__saved(r->b, VAR_SAVED_X));
+  sq_tensor *centered = sq__sub(r, x, sq__mean_dims(r, x, v->mask, true));
+  sq_tensor *part = sq__div(r, g, sq__number(r, v->number));
+  sq__gives(r, IN_X, sq__mul(r, centered, sq__spread(r, IN_X, part, v->mask)));
+}
+
+static void var_again(sq_again *r) { variance_again(r, sq__scale(r, sq__dy(r, 0), 2)); }
+const sq_op_impl sq__op_var = {
+    .forward = var_forward, .backward = var_backward, .again = var_again};
 
 /* g / y, 0 where y is. */
 static sq_status divide_or_zero(sq_tensor *g, sq_tensor *y, sq_tensor **out) {
@@ -272,7 +354,20 @@ static sq_status std_backward(sq_back *b) {
   SQ_TRY(divide_or_zero(b->dy[0], sq__saved(b, VAR_SAVED_Y), &g));
   return variance_back(b, g);
 }
-const sq_op_impl sq__op_std = {.forward = std_forward, .backward = std_backward};
+
+/* g / y, 0 where y is; there y is taken for 1, so that no infinity lies behind the 0. */
+static sq_tensor *over_or_zero(sq_again *r, sq_tensor *g, sq_tensor *y) {
+  sq_tensor *none = sq__of(r, SQ_OP_logical_not, y);
+  sq_tensor *ratio = sq__div(r, g, sq__choose(r, none, sq__number(r, 1), y));
+  return sq__choose(r, none, sq__number(r, 0), ratio);
+}
+
+static void std_again(sq_again *r) {
+  sq_tensor *y = sq__result(r, 0, sq__saved(r->b, VAR_SAVED_Y));
+  variance_again(r, over_or_zero(r, sq__dy(r, 0), y));
+}
+const sq_op_impl sq__op_std = {
+    .forward = std_forward, .backward = std_backward, .again = std_again};
 
 /* |x|^p. */
 static sq_status power_of_each(sq_tensor *x, double p, sq_tensor **out) {
@@ -342,25 +437,59 @@ static sq_status power_share(sq_tensor *size, sq_tensor *y, double p, sq_tensor 
   return zero_at_zero(y, part, out);
 }
 
-static sq_status norm_backward(sq_back *b) {
-  SQ_OWN sq_tensor *y = NULL, *dy = NULL, *size = NULL, *share = NULL, *signs = NULL, *part = NULL;
+/* dx / dy. */
+static sq_status share_of_norm(const sq_back *b, sq_tensor **out) {
+  SQ_OWN sq_tensor *y = NULL, *size = NULL, *share = NULL, *signs = NULL;
   const reduced *v = sq__values(b);
   sq_tensor *x = sq__saved(b, SAVED_X);
-  double p = v->number;
-  if (p == 0) return SQ_OK;
   SQ_TRY(sq__unreduce(b, IN_X, sq__saved(b, SAVED_Y), v->mask, &y));
-  SQ_TRY(sq__unreduce(b, IN_X, b->dy[0], v->mask, &dy));
-  SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &size));
   SQ_TRY(sq_map("norm", SQ_ELEM_sign, &x, NULL, &signs));
-  if (isinf(p)) {
+  SQ_TRY(sq_map("norm", SQ_ELEM_abs, &x, NULL, &size));
+  if (isinf(v->number)) {
     SQ_TRY(extreme_share(size, y, v->mask, &share));
   } else {
-    SQ_TRY(power_share(size, y, p, &share));
+    SQ_TRY(power_share(size, y, v->number, &share));
   }
-  SQ_TRY(sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){share, signs}, NULL, &part));
-  return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){part, dy}, NULL, &b->dx[IN_X]);
+  return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){share, signs}, NULL, out);
 }
-const sq_op_impl sq__op_norm = {.forward = norm_forward, .backward = norm_backward};
+
+static sq_status norm_backward(sq_back *b) {
+  SQ_OWN sq_tensor *dy = NULL, *share = NULL;
+  const reduced *v = sq__values(b);
+  if (v->number == 0) return SQ_OK;
+  SQ_TRY(share_of_norm(b, &share));
+  SQ_TRY(sq__unreduce(b, IN_X, b->dy[0], v->mask, &dy));
+  return sq_map("norm", SQ_ELEM_mul, (sq_tensor *[]){share, dy}, NULL, &b->dx[IN_X]);
+}
+
+/* sign(x) |x|^(p-1) / y^(p-1), 0 where x or y is: x / y for p = 2. */
+static sq_tensor *norm_slope(sq_again *r, double p) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *kept = sq__saved(r->b, SAVED_X), *x = sq__input(r, IN_X, kept);
+  sq_tensor *y = sq__spread(r, IN_X, sq__result(r, 0, sq__saved(r->b, SAVED_Y)), v->mask);
+  if (p == 2) return over_or_zero(r, x, y);
+  sq_tensor *none = sq__of(r, SQ_OP_logical_not, kept);
+  sq_tensor *size = sq__choose(r, none, sq__number(r, 1), sq__of(r, SQ_OP_abs, x));
+  sq_tensor *power = sq__power(r, over_or_zero(r, size, y), p - 1);
+  sq_tensor *dead = SQ_DO(logical_or, sq__arg(none), sq__arg(sq__of(r, SQ_OP_logical_not, y)));
+  sq_tensor *share = sq__choose(r, dead, sq__number(r, 0), power);
+  return sq__mul(r, share, sq__of(r, SQ_OP_sign, kept));
+}
+
+static void norm_again(sq_again *r) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *share = NULL;
+  if (v->number == 0) return;
+  if (isinf(v->number) || v->number == 1) {
+    sq_status st = share_of_norm(r->b, &share);
+    share = sq__own(r, st, share);
+  } else {
+    share = norm_slope(r, v->number);
+  }
+  sq__gives(r, IN_X, sq__mul(r, share, sq__spread(r, IN_X, sq__dy(r, 0), v->mask)));
+}
+const sq_op_impl sq__op_norm = {
+    .forward = norm_forward, .backward = norm_backward, .again = norm_again};
 
 /* y = log sum e^x;  dx = dy e^(x - y) */
 static sq_status logsumexp_forward(sq_call *c) {
@@ -384,7 +513,16 @@ static sq_status logsumexp_backward(sq_back *b) {
   SQ_TRY(sq_map("logsumexp", SQ_ELEM_exp, &less, NULL, &share));
   return sq_map("logsumexp", SQ_ELEM_mul, (sq_tensor *[]){share, dy}, NULL, &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_logsumexp = {.forward = logsumexp_forward, .backward = logsumexp_backward};
+
+static void logsumexp_again(sq_again *r) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *x = sq__input(r, IN_X, sq__saved(r->b, SAVED_X));
+  sq_tensor *y = sq__spread(r, IN_X, sq__result(r, 0, sq__saved(r->b, SAVED_Y)), v->mask);
+  sq_tensor *share = sq__of(r, SQ_OP_exp, sq__sub(r, x, y));
+  sq__gives(r, IN_X, sq__mul(r, share, sq__spread(r, IN_X, sq__dy(r, 0), v->mask)));
+}
+const sq_op_impl sq__op_logsumexp = {
+    .forward = logsumexp_forward, .backward = logsumexp_backward, .again = logsumexp_again};
 
 SQ_ALIKE(ANY_DIM, ALL_DIM);
 SQ_ALIKE(ANY_KEEPDIM, ALL_KEEPDIM);
@@ -426,8 +564,19 @@ static sq_status cumsum_backward(sq_back *b) {
   const reduced *v = sq__values(b);
   return sq_along_dim(SQ_ALONG_CUMSUM_BACK, &b->dy[0], v->dim, &b->dx[IN_X]);
 }
-const sq_op_impl sq__op_cumsum = {
-    .forward = cumsum_forward, .backward = cumsum_backward, .in_dtype = true};
+
+/* dy back to front, added up, back to front. */
+static void cumsum_again(sq_again *r) {
+  const reduced *v = sq__values(r->b);
+  sq_tensor *dy = sq__dy(r, 0);
+  sq_arg dim = sq__ints(SQ_ARG_DIMS, dy->ndim > 0, (int64_t[]){v->dim});
+  sq_tensor *sums = SQ_DO(cumsum, sq__arg(SQ_DO(flip, sq__arg(dy), dim)), SQ_D(v->dim));
+  sq__gives(r, IN_X, SQ_DO(flip, sq__arg(sums), dim));
+}
+const sq_op_impl sq__op_cumsum = {.forward = cumsum_forward,
+                                  .backward = cumsum_backward,
+                                  .again = cumsum_again,
+                                  .in_dtype = true};
 
 /* What sort and topk keep. */
 enum { SORTED_PLACES };
@@ -452,7 +601,13 @@ static sq_status sort_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
-const sq_op_impl sq__op_sort = {.forward = sort_forward, .backward = sort_backward};
+
+static void sort_again(sq_again *r) {
+  if (!sq__dy(r, VALUES)) return;
+  sq__gives(r, IN_X, put_at_places(r, sq__saved(r->b, SORTED_PLACES), sq__dy(r, VALUES)));
+}
+const sq_op_impl sq__op_sort = {
+    .forward = sort_forward, .backward = sort_backward, .again = sort_again};
 
 /* The k greatest or least, sorted whether asked for or not. */
 static sq_status topk_forward(sq_call *c) {
@@ -468,4 +623,5 @@ static sq_status topk_forward(sq_call *c) {
   SQ_SAVE_VALUES(c, reduced, .dim = dim);
   return sq__save(c, SORTED_PLACES, c->out[PLACES]);
 }
-const sq_op_impl sq__op_topk = {.forward = topk_forward, .backward = sort_backward};
+const sq_op_impl sq__op_topk = {
+    .forward = topk_forward, .backward = sort_backward, .again = sort_again};

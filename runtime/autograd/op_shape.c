@@ -2,6 +2,7 @@
  * where they must; the gradient of a window is the same window of the gradient. */
 #include <inttypes.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/view.h"
 
@@ -10,19 +11,25 @@ static sq_status reshape_backward(sq_back *b) {
   return sq_reshape(b->dy[0], sq__in_ndim(b, IN_X), sq__in_shape(b, IN_X), &b->dx[IN_X]);
 }
 
-#define SQ_WINDOW(op, back) \
-  const sq_op_impl sq__op_##op = {.forward = op##_forward, .backward = back, .view = true}
+static void reshape_again(sq_again *r) {
+  sq__gives(r, IN_X, sq__like_input(r, sq__dy(r, 0), IN_X));
+}
+
+/* A window whose gradient is made by `back`_backward, and recorded by `back`_again. */
+#define SQ_WINDOW(op, back)        \
+  const sq_op_impl sq__op_##op = { \
+      .forward = op##_forward, .backward = back##_backward, .again = back##_again, .view = true}
 
 static sq_status view_forward(sq_call *c) {
   return sq_view(c->in[IN_X], c->arg[VIEW_SHAPE].ints.n, c->arg[VIEW_SHAPE].ints.v, &c->out[0]);
 }
-SQ_WINDOW(view, reshape_backward);
+SQ_WINDOW(view, reshape);
 
 static sq_status reshape_forward(sq_call *c) {
   return sq_reshape(c->in[IN_X], c->arg[RESHAPE_SHAPE].ints.n, c->arg[RESHAPE_SHAPE].ints.v,
                     &c->out[0]);
 }
-SQ_WINDOW(reshape, reshape_backward);
+SQ_WINDOW(reshape, reshape);
 
 /* Dims first..last become one. */
 static sq_status flatten_forward(sq_call *c) {
@@ -44,7 +51,7 @@ static sq_status flatten_forward(sq_call *c) {
   if (x->ndim == 0) shape[n++] = 1;
   return sq_reshape(c->in[IN_X], n, shape, &c->out[0]);
 }
-SQ_WINDOW(flatten, reshape_backward);
+SQ_WINDOW(flatten, reshape);
 
 /* Dim `dim` becomes several; one of their sizes may be -1. */
 static sq_status unflatten_forward(sq_call *c) {
@@ -63,7 +70,7 @@ static sq_status unflatten_forward(sq_call *c) {
   for (int i = dim + 1; i < x->ndim; i++) shape[n++] = x->shape[i];
   return sq_view(x, n, shape, &c->out[0]);
 }
-SQ_WINDOW(unflatten, reshape_backward);
+SQ_WINDOW(unflatten, reshape);
 
 /* --- orders of dims ------------------------------------------------------------------------- */
 
@@ -89,7 +96,12 @@ static sq_status transpose_backward(sq_back *b) {
   const exchanged *v = sq__values(b);
   return sq_transpose(b->dy[0], v->dim0, v->dim1, &b->dx[IN_X]);
 }
-SQ_WINDOW(transpose, transpose_backward);
+
+static void transpose_again(sq_again *r) {
+  const exchanged *v = sq__values(r->b);
+  sq__gives(r, IN_X, sq__swapped(r, sq__dy(r, 0), v->dim0, v->dim1));
+}
+SQ_WINDOW(transpose, transpose);
 
 static sq_status t_forward(sq_call *c) {
   const sq_tensor *x = c->in[IN_X];
@@ -99,7 +111,7 @@ static sq_status t_forward(sq_call *c) {
   }
   return exchange_dims(c, 0, x->ndim == 2 ? 1 : 0);
 }
-SQ_WINDOW(t, transpose_backward);
+SQ_WINDOW(t, transpose);
 
 typedef struct permuted {
   int order[SQ_MAX_DIMS];
@@ -120,13 +132,24 @@ static sq_status permute_forward(sq_call *c) {
   return sq_permute(c->in[IN_X], v.order, &c->out[0]);
 }
 
-static sq_status permute_backward(sq_back *b) {
+/* The order that undoes it. */
+static void way_back(const sq_back *b, int *back) {
   const permuted *v = sq__values(b);
-  int back[SQ_MAX_DIMS];
   for (int i = 0; i < sq__in_ndim(b, IN_X); i++) back[v->order[i]] = i;
+}
+
+static sq_status permute_backward(sq_back *b) {
+  int back[SQ_MAX_DIMS];
+  way_back(b, back);
   return sq_permute(b->dy[0], back, &b->dx[IN_X]);
 }
-SQ_WINDOW(permute, permute_backward);
+
+static void permute_again(sq_again *r) {
+  int back[SQ_MAX_DIMS];
+  way_back(r->b, back);
+  sq__gives(r, IN_X, sq__turned(r, sq__dy(r, 0), sq__in_ndim(r->b, IN_X), back));
+}
+SQ_WINDOW(permute, permute);
 
 /* --- dims of size 1, and repeated ones ------------------------------------------------------ */
 
@@ -135,30 +158,35 @@ static sq_status squeeze_forward(sq_call *c) {
   SQ_TRY(sq__dims_mask(c, SQUEEZE_DIM, c->in[IN_X]->ndim, &mask));
   return sq_squeeze(c->in[IN_X], c->arg[SQUEEZE_DIM].kind == SQ_ARG_NIL ? ~0u : mask, &c->out[0]);
 }
-SQ_WINDOW(squeeze, reshape_backward);
+SQ_WINDOW(squeeze, reshape);
 
 static sq_status unsqueeze_forward(sq_call *c) {
   int dim;
   SQ_TRY(sq_dim_resolve("unsqueeze", c->arg[UNSQUEEZE_DIM].integer, c->in[IN_X]->ndim + 1, &dim));
   return sq_unsqueeze(c->in[IN_X], dim, &c->out[0]);
 }
-SQ_WINDOW(unsqueeze, reshape_backward);
+SQ_WINDOW(unsqueeze, reshape);
 
 /* y repeats x.  dx = dy summed over what was repeated. */
 static sq_status expand_backward(sq_back *b) { return sq__give(b, IN_X, sq_tensor_keep(b->dy[0])); }
+
+static void expand_again(sq_again *r) { sq__gives(r, IN_X, sq__dy(r, 0)); }
 
 static sq_status expand_forward(sq_call *c) {
   return sq_expand(c->in[IN_X], c->arg[EXPAND_SIZES].ints.n, c->arg[EXPAND_SIZES].ints.v,
                    &c->out[0]);
 }
-SQ_WINDOW(expand, expand_backward);
+SQ_WINDOW(expand, expand);
 
 static sq_status expand_as_forward(sq_call *c) {
   return sq_expand(c->in[IN_X], c->in[IN_EXPAND_AS_OTHER]->ndim, c->in[IN_EXPAND_AS_OTHER]->shape,
                    &c->out[0]);
 }
-const sq_op_impl sq__op_expand_as = {
-    .forward = expand_as_forward, .backward = expand_backward, .view = true, .mixed = true};
+const sq_op_impl sq__op_expand_as = {.forward = expand_as_forward,
+                                     .backward = expand_backward,
+                                     .again = expand_again,
+                                     .view = true,
+                                     .mixed = true};
 
 /* --- parts of a dim ------------------------------------------------------------------------- */
 
@@ -197,7 +225,19 @@ static sq_status select_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
-SQ_WINDOW(select, select_backward);
+
+/* dy added to zeros at positions of the dim. */
+static sq_tensor *put_range(sq_again *r, const range *v, int64_t n, int64_t step, sq_tensor *dy) {
+  sq_tensor *at = sq__positions(r, v->start, n, step);
+  return sq__placed(r, sq__in_ndim(r->b, IN_X), sq__in_shape(r->b, IN_X), v->dim, at, dy);
+}
+
+static void select_again(sq_again *r) {
+  const range *v = sq__values(r->b);
+  sq_tensor *row = SQ_DO(unsqueeze, sq__arg(sq__dy(r, 0)), SQ_D(v->dim));
+  sq__gives(r, IN_X, put_range(r, v, 1, 1, row));
+}
+SQ_WINDOW(select, select);
 
 /* y = `length` positions of dim from start on, in steps.  dx = 0 but there. */
 static sq_status take_positions(sq_call *c, int dim, int64_t start, int64_t length, int64_t step) {
@@ -215,6 +255,11 @@ static sq_status part_backward(sq_back *b) {
   return SQ_OK;
 }
 
+static void part_again(sq_again *r) {
+  const range *v = sq__values(r->b);
+  sq__gives(r, IN_X, put_range(r, v, v->length, v->step, sq__dy(r, 0)));
+}
+
 static sq_status narrow_forward(sq_call *c) {
   int dim;
   SQ_TRY(dim_of_x(c, &dim));
@@ -229,7 +274,7 @@ static sq_status narrow_forward(sq_call *c) {
   }
   return take_positions(c, dim, start, length, 1);
 }
-SQ_WINDOW(narrow, part_backward);
+SQ_WINDOW(narrow, part);
 
 /* start = stop + 1 gives no position at all. */
 static sq_status slice_forward(sq_call *c) {
@@ -250,18 +295,20 @@ static sq_status slice_forward(sq_call *c) {
   }
   return take_positions(c, dim, start, (stop - start) / step + 1, step);
 }
-SQ_WINDOW(slice, part_backward);
+SQ_WINDOW(slice, part);
 
 /* --- order in memory ------------------------------------------------------------------------ */
 
-static sq_status passed_on_backward(sq_back *b) {
+static sq_status contiguous_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_keep(b->dy[0]);
   return SQ_OK;
 }
+
+static void contiguous_again(sq_again *r) { sq__gives(r, IN_X, sq__dy(r, 0)); }
 
 /* A window on x, or a copy of it.  dx = dy. */
 static sq_status contiguous_forward(sq_call *c) {
   if (!sq_tensor_is_contiguous(c->in[IN_X])) return sq_tensor_clone(c->in[IN_X], &c->out[0]);
   return sq_tensor_alias(c->in[IN_X], &c->out[0]);
 }
-SQ_WINDOW(contiguous, passed_on_backward);
+SQ_WINDOW(contiguous, contiguous);

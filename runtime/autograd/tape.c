@@ -12,6 +12,7 @@
 static bool enabled = true;
 static uint64_t next_seq = 1;
 static sq_locator *locator;
+static const sq_node *standing_at; /* NULL: ask the locator */
 
 bool sq_grad_enabled(void) { return enabled; }
 
@@ -39,8 +40,16 @@ void sq__slot_drop(sq_slot *s) {
   sq_free(s);
 }
 
+/* Nobody shows the slot's gradient any more. */
+static void forget_grad(sq_slot *s) {
+  sq_tensor *grad = s->grad;
+  s->grad = NULL;
+  sq_tensor_drop(grad);
+}
+
 static void meta_drop(sq_extra *extra) {
   sq_meta *m = (sq_meta *)extra;
+  if (m->slot && !m->stand_in) forget_grad(m->slot);
   sq__node_drop(m->node);
   sq__slot_drop(m->slot);
   sq_tensor_drop(m->viewed);
@@ -58,8 +67,7 @@ sq_status sq__meta(sq_tensor *t, sq_meta **out) {
   return SQ_OK;
 }
 
-/* The slot of a tensor, made if it has none. */
-static sq_status slot_of(sq_tensor *t, sq_slot **out) {
+sq_status sq__slot_of(sq_tensor *t, sq_slot **out) {
   sq_meta *m;
   SQ_TRY(sq__meta(t, &m));
   if (!m->slot) SQ_TRY(slot_new(&m->slot));
@@ -123,24 +131,6 @@ sq_status sq_detach(sq_tensor *t) {
   sq__node_drop(m->node);
   m->node = NULL;
   m->requires_grad = false;
-  return SQ_OK;
-}
-
-sq_status sq_set_grad(sq_tensor *t, sq_tensor *grad) {
-  if (grad && !sq_shape_equal(t->ndim, t->shape, grad->ndim, grad->shape)) {
-    return sq_fail(SQ_ESHAPE, "[grad] x is %s, its gradient can't be %s",
-                   sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_tensor_shape_text(grad, SQ_SHAPE_BUF));
-  }
-  if (grad && grad->dtype != t->dtype) {
-    return sq_fail(SQ_ETYPE, "[grad] x is %s, its gradient can't be %s", sq_dtype_name(t->dtype),
-                   sq_dtype_name(grad->dtype));
-  }
-  if (!grad && !sq_grad(t)) return SQ_OK;
-  sq_slot *slot;
-  SQ_TRY(slot_of(t, &slot));
-  sq_tensor_keep(grad);
-  sq_tensor_drop(slot->grad);
-  slot->grad = grad;
   return SQ_OK;
 }
 
@@ -246,7 +236,7 @@ sq_status sq_retain_grad(sq_tensor *t) {
   sq_meta *m = sq__meta_of(t);
   if (m->node->slot[m->index]) return SQ_OK;
   sq_slot *slot;
-  SQ_TRY(slot_of(t, &slot));
+  SQ_TRY(sq__slot_of(t, &slot));
   slot->refs++;
   m->node->slot[m->index] = slot;
   return SQ_OK;
@@ -267,10 +257,25 @@ sq_status sq__edge_to(sq_tensor *t, sq_edge *e) {
     e->node = sq__node_keep(m->node);
     e->index = m->index;
   } else if (m->requires_grad) {
-    SQ_TRY(slot_of(t, &e->slot));
+    SQ_TRY(sq__slot_of(t, &e->slot));
     e->slot->refs++;
   }
   return SQ_OK;
+}
+
+static void locate_node(sq_node *n) {
+  if (standing_at) {
+    n->source = standing_at->source;
+    n->line = standing_at->line;
+  } else if (locator) {
+    n->line = locator(&n->source);
+  }
+}
+
+const sq_node *sq__stand_at(const sq_node *n) {
+  const sq_node *was = standing_at;
+  standing_at = n;
+  return was;
 }
 
 sq_status sq__node_new(const sq_op *op, int nin, sq_tensor *const *in, sq_node **out) {
@@ -289,7 +294,7 @@ sq_status sq__node_new(const sq_op *op, int nin, sq_tensor *const *in, sq_node *
     n->nin = i + 1;
   }
   n->seq = next_seq++;
-  if (locator) n->line = locator(&n->source);
+  locate_node(n);
   *out = n;
   return SQ_OK;
 }
@@ -384,7 +389,35 @@ sq_status sq__reserve(sq_call *c, sq_tensor *y) {
   return c->node ? sq__meta(y, &m) : SQ_OK;
 }
 
-bool sq__needs(const sq_back *b, int i) { return b->node->edge[i].node || b->node->edge[i].slot; }
+sq_status sq__attach_input(const sq_node *n, int i, sq_tensor *t) {
+  const sq_edge *e = &n->edge[i];
+  sq_meta *m;
+  if (e->node) return sq__set_node(t, e->node, e->index);
+  if (!e->slot) return SQ_OK;
+  SQ_TRY(sq__meta(t, &m));
+  m->requires_grad = m->stand_in = true;
+  m->slot = e->slot;
+  e->slot->refs++;
+  return SQ_OK;
+}
+
+sq_status sq__save_bare(sq_node *n) {
+  for (int i = 0; i < n->nsaved; i++) {
+    sq_tensor *t = n->saved[i].tensor, *bare;
+    if (!t || !is_fixed_leaf(t)) continue;
+    SQ_TRY(sq_tensor_alias(t, &bare));
+    n->saved[i].tensor = bare;
+    sq_tensor_drop(t);
+  }
+  n->lets_go = true;
+  return SQ_OK;
+}
+
+bool sq__needs(const sq_back *b, int i) {
+  const sq_edge *e = &b->node->edge[i];
+  if (!b->lane) return e->node || e->slot;
+  return e->node ? e->node->wanted & b->lane : e->slot && e->slot->wanted & b->lane;
+}
 int sq__inputs(const sq_back *b) { return b->node->nin; }
 sq_tensor *sq__saved(const sq_back *b, int slot) { return b->node->saved[slot].tensor; }
 const void *sq__values(const sq_back *b) { return b->node->values; }

@@ -47,18 +47,24 @@ SQ_CHECKED sq_status sq_convert(int n, sq_tensor *const *t, sq_dtype dtype);
 /* Asks that a result keep its gradient too. [fails: state, t requires none; nomem | Lua thread] */
 SQ_CHECKED sq_status sq_retain_grad(sq_tensor *t);
 
+/* What a backward leaves behind: what ops saved stays for another one; the backward is itself
+ * recorded, so that gradients have gradients; inputs that are not reached are no error. */
+enum { SQ_RETAIN_GRAPH = 1, SQ_CREATE_GRAPH = 2, SQ_ALLOW_UNUSED = 4 };
+
 /* dL/dx into x.grad for every leaf x behind t, added to what is there. `grad` is dL/dt, NULL: 1 for
- * a tensor of one element. Saved tensors are freed on the way unless `retain`. Iterative: depth
- * does not matter. [fails: state (no graph, freed, or a saved tensor changed in place: it names the
- * op), shape, nomem, intr | Lua thread] */
-SQ_CHECKED sq_status sq_backward(sq_tensor *t, sq_tensor *grad, bool retain);
+ * a tensor of one element. Saved tensors are freed on the way unless SQ_RETAIN_GRAPH is in `flags`.
+ * With SQ_CREATE_GRAPH gradients are recorded, and leaves get new tensors instead of having theirs
+ * changed. Iterative: depth does not matter. [fails: state (no graph, freed, a saved tensor changed
+ * in place, or no second derivative: it names the op), shape, nomem, intr | Lua thread] */
+SQ_CHECKED sq_status sq_backward(sq_tensor *t, sq_tensor *grad, unsigned flags);
 
 /* out[i] = sum over outputs of d(outputs)/d(inputs[i]); grads[k] seeds output k (grads or an entry
- * NULL: 1). Leaves keep their .grad. An input that is not reached gives NULL when `allow_unused`,
- * else an error. [new | fails: as sq_backward | Lua thread] */
+ * NULL: 1). Leaves keep their .grad, and ops that do not lie between the two are left alone. An
+ * input that is not reached gives NULL with SQ_ALLOW_UNUSED in `flags`, else an error.
+ * [new | fails: as sq_backward | Lua thread] */
 SQ_CHECKED sq_status sq_gradients(int outputs, sq_tensor *const *output, sq_tensor *const *grads,
-                                  int inputs, sq_tensor *const *input, bool retain,
-                                  bool allow_unused, sq_tensor **out);
+                                  int inputs, sq_tensor *const *input, unsigned flags,
+                                  sq_tensor **out);
 
 /* The name of the op that made t, NULL for a leaf. [borrow | Lua thread] */
 const char *sq_grad_fn(const sq_tensor *t);

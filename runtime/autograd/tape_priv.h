@@ -8,11 +8,13 @@
 
 enum { MAX_SAVED = 6 };
 
-/* Where a gradient is collected; shared by the tensor that shows it and the graph that brings
- * it. */
+/* Where a gradient is collected; shared by the tensor that shows it and the graph that brings it.
+ * The gradient itself goes with the tensor: were it the graph's too, a recorded gradient, whose
+ * graph leads back to this slot, would hold itself. */
 typedef struct sq_slot {
   int32_t refs;
   bool stale; /* the tensor has another dtype or shape by now: only graphs of before hold this */
+  uint8_t wanted; /* lanes of runs that go here */
   sq_tensor *grad;
 } sq_slot;
 
@@ -36,8 +38,11 @@ typedef struct sq_saved {
 struct sq_node {
   int32_t refs;
   int32_t nin, nsaved;
-  bool released; /* what was saved is gone */
-  uint64_t seq;  /* grows with every node: inputs have smaller ones */
+  bool released;        /* what was saved is gone */
+  bool lets_go;         /* neither it nor a node behind it holds a leaf */
+  uint8_t seen, wanted; /* a bit for each run that goes to some inputs only: it came by, and this
+                           node leads there */
+  uint64_t seq;         /* grows with every node: inputs have smaller ones */
   const sq_op *op;
   const char *source; /* where the script stood, NULL if unknown */
   int line;
@@ -55,6 +60,7 @@ typedef struct sq_meta {
   sq_node *node; /* NULL for a leaf */
   int32_t index;
   bool requires_grad, parameter;
+  bool stand_in; /* it takes a leaf's place in a recorded backward: the slot is the leaf's */
   sq_slot *slot; /* NULL until a gradient is collected or retained */
   sq_tensor
       *viewed; /* the tensor this is a window on, itself no window; NULL if it owns its storage */
@@ -64,6 +70,9 @@ typedef struct sq_meta {
 /* t's meta, made if it has none. [borrow | fails: nomem] */
 SQ_CHECKED sq_status sq__meta(sq_tensor *t, sq_meta **out);
 static inline sq_meta *sq__meta_of(const sq_tensor *t) { return (sq_meta *)t->extra; }
+
+/* Where t's gradient is collected, made if it has none. [borrow | fails: nomem] */
+SQ_CHECKED sq_status sq__slot_of(sq_tensor *t, sq_slot **out);
 
 /* The tensor that t is a window on, NULL when t owns its storage, or when one of the two has got
  * another storage since. [borrow] */
@@ -82,6 +91,16 @@ SQ_CHECKED sq_status sq__edge_to(sq_tensor *t, sq_edge *e);
 void sq__slot_drop(sq_slot *s);
 sq_node *sq__node_keep(sq_node *n);
 void sq__node_drop(sq_node *n); /* iterative */
+
+/* Nodes recorded from now on are said to stand where n does; NULL: where the script does. Returns
+ * what was so before. [borrow n] */
+const sq_node *sq__stand_at(const sq_node *n);
+
+/* t takes the place of input i of the node on the tape. [fails: nomem] */
+SQ_CHECKED sq_status sq__attach_input(const sq_node *n, int i, sq_tensor *t);
+
+/* Puts windows in place of the leaves that the node saved. [fails: nomem] */
+SQ_CHECKED sq_status sq__save_bare(sq_node *n);
 
 /* Frees what the node saved: it can't go back again. */
 void sq__release_saved(sq_node *n);

@@ -232,11 +232,11 @@ static sq_status look_back(sq_back *b, bool after) {
   return SQ_OK;
 }
 
-sq_status sq__watch_backward(sq_back *b) {
+sq_status sq__watch_backward(sq_back *b, sq_status (*backward)(sq_back *b)) {
   const sq_observer *o = observer;
   if (checking) SQ_TRY(look_back(b, false));
   if (o) o->begin(b->node->op, true, b->node->source, b->node->line);
-  sq_status st = b->node->op->impl->backward(b);
+  sq_status st = backward(b);
   if (o) o->end();
   if (checking && st == SQ_OK) st = look_back(b, true);
   return st;

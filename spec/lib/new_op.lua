@@ -40,9 +40,11 @@ local places = {
     why = "signature, doc, and where the gradient is checked; or {0, 0}: it has none"},
   {file = block_file, has = "sq__op_" .. name .. "%f[^%w_]", other = "SQ_%u+%(" .. name .. ",",
     like = elem and "SQ_%u+%([^\n]*true[^\n]*",
-    add = elem and ('%s(%s, SQ_ELEM_%s, true, .grad = {{SQ_ELEM_%s_back, "ga"}});'):format(macro, name, name, name)
-      or ("const sq_op_impl sq__op_%s = {.forward = %s_forward, .backward = %s_backward};"):format(name, name, name),
-    why = "the block: formula in a comment, shapes, forward, backward"},
+    add = elem and ('%s(%s, SQ_ELEM_%s, true, .grad = {{SQ_ELEM_%s_back, "ga", %s_slope}});')
+        :format(macro, name, name, name, name)
+      or ("const sq_op_impl sq__op_%s = {.forward = %s_forward, .backward = %s_backward, .again = %s_again};")
+        :format(name, name, name, name),
+    why = "the block: formula in a comment, shapes, forward, backward, and backward in recorded ops"},
 }
 if elem then
   local kernels = {
@@ -59,7 +61,8 @@ if elem then
 end
 local busted = "SEQRT=build/seqrt SEQRT_PAUSE=0 build/seqrt $(command -v busted) "
 local gradcheck, golden = spec "op_gradcheck_spec.lua", spec "golden_spec.lua"
-places[#places + 1] = {file = gradcheck, has = '[%s"]' .. name .. '[%s"(]', other = "samples%." .. name .. "%f[^%w_]",
+places[#places + 1] = {file = spec "op_samples.lua", has = '[%s"]' .. name .. '[%s"(]',
+  other = "samples%." .. name .. "%f[^%w_]",
   after = elem and '\nunary "[^\n]*', like = not elem and "\nfunction samples%.",
   add = elem and "the name in the list that follows `unary`"
     or ("function samples.%s() return {real(shape())} end"):format(name),

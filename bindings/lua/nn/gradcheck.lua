@@ -1,4 +1,5 @@
--- gradcheck.lua: sq.autograd.gradcheck: backward against central differences, the whole Jacobian, in float64.
+-- gradcheck.lua: sq.autograd.gradcheck and gradgradcheck: backward, and the backward of a recorded backward, against
+-- central differences, the whole Jacobian, in float64.
 local sq = require "seqrt"
 local api = require "seqrt.api"
 
@@ -102,30 +103,85 @@ local function first_difference(fn, inputs, checked, options)
   end
 end
 
-local function fail(text, ...) api.fail("[gradcheck] " .. text, ...) end
-
-local function gradcheck(fn, inputs, options)
-  if sq.is_tensor(inputs) then inputs = {inputs} end
-  if type(inputs) ~= "table" then fail "inputs: expected a Tensor or a list of Tensors" end
+-- The tensors among the inputs that require a gradient; `what` begins the errors.
+local function checked_inputs(what, inputs)
+  if type(inputs) ~= "table" then api.fail("[%s] inputs: expected a Tensor or a list of Tensors", what) end
   local checked = {}
   for i, x in ipairs(inputs) do
     if sq.is_tensor(x) and x.requires_grad then
-      if x.dtype ~= "float64" then fail("input %d is %s: it must be float64", i, x.dtype) end
+      if x.dtype ~= "float64" then api.fail("[%s] input %d is %s: it must be float64", what, i, x.dtype) end
       checked[#checked + 1] = x
     end
   end
-  if #checked == 0 then fail "no input requires a gradient" end
+  if #checked == 0 then api.fail("[%s] no input requires a gradient", what) end
+  return checked
+end
+
+local function listed(inputs) return sq.is_tensor(inputs) and {inputs} or inputs end
+
+local function check(what, fn, inputs, checked, options)
   local wrong = first_difference(fn, inputs, checked, options)
-  if wrong and options.raise_exception then fail("%s", wrong) end
+  if wrong and options.raise_exception then api.fail("[%s] %s", what, wrong) end
   return not wrong
 end
 
-return api.define {owner = "sq.autograd", name = "gradcheck",
+local gradcheck = api.define {owner = "sq.autograd", name = "gradcheck",
   signature = "(fn: function, inputs: any, eps: number = 1e-4, rtol: number = 1e-6, atol: number = 0, "
     .. "raise_exception: bool = true) -> bool",
   doc = "Compares the gradients of fn(inputs...) with differences, element by element, in float64; raises with "
     .. "the first that differs.",
   example = "sq.autograd.gradcheck(sq.tanh, sq.rand(2, 3, {dtype = \"float64\", requires_grad = true}))",
   call = function(fn, inputs, eps, rtol, atol, raise_exception)
-    return gradcheck(fn, inputs, {eps = eps, rtol = rtol, atol = atol, raise_exception = raise_exception})
+    inputs = listed(inputs)
+    return check("gradcheck", fn, inputs, checked_inputs("gradcheck", inputs),
+      {eps = eps, rtol = rtol, atol = atol, raise_exception = raise_exception})
   end}
+
+-- What comes from above each of fn's results, drawn by chance, with a gradient of its own.
+local function draw_above(fn, inputs)
+  local above = {}
+  for k, y in ipairs(call_fn(fn, inputs)) do
+    above[k] = sq.randn(y.shape, {dtype = "float64"}):requires_grad_()
+  end
+  return above
+end
+
+-- The function that gives fn's gradients, recorded. One that is not recorded can only be 0.
+local function gradient_of(fn, count, checked, above)
+  return function(...)
+    local ys = call_fn(fn, {table.unpack({...}, 1, count)})
+    local grads = table.pack(sq.autograd.grad(ys, checked,
+      {grad_outputs = above, create_graph = true, allow_unused = true}))
+    local given = {}
+    for i = 1, grads.n do
+      local g = grads[i]
+      if g and not g.requires_grad and g:ne(0):any():item() then
+        api.fail("[gradgradcheck] the gradient of input %d is not recorded", number_of(checked, checked[i]))
+      end
+      given[#given + 1] = g
+    end
+    return table.unpack(given)
+  end
+end
+
+local gradgradcheck = api.define {owner = "sq.autograd", name = "gradgradcheck",
+  signature = "(fn: function, inputs: any, grad_outputs: any = nil, eps: number = 1e-4, rtol: number = 1e-5, "
+    .. "atol: number = 0, raise_exception: bool = true) -> bool",
+  doc = "gradcheck of the gradients of fn(inputs...) that create_graph gives: of each for the inputs and for "
+    .. "grad_outputs, which are drawn by chance where none are given.",
+  example = "sq.autograd.gradgradcheck(sq.tanh, sq.rand(2, 3, {dtype = \"float64\", requires_grad = true}))",
+  call = function(fn, inputs, grad_outputs, eps, rtol, atol, raise_exception)
+    inputs = listed(inputs)
+    local checked = checked_inputs("gradgradcheck", inputs)
+    local above = listed(grad_outputs) or draw_above(fn, inputs)
+    if #above == 0 then api.fail "[gradgradcheck] no output of the function has a gradient" end
+    local all, wanted = {table.unpack(inputs)}, {table.unpack(checked)}
+    for _, g in ipairs(above) do
+      all[#all + 1] = g
+      if g.requires_grad then wanted[#wanted + 1] = g end
+    end
+    return check("gradgradcheck", gradient_of(fn, #inputs, checked, above), all, wanted,
+      {eps = eps, rtol = rtol, atol = atol, raise_exception = raise_exception})
+  end}
+
+return {gradcheck = gradcheck, gradgradcheck = gradgradcheck}
