@@ -71,10 +71,6 @@ enum {
 /* clang-format on */
 #undef CUT
 
-/* What no build changes. */
-enum {
-  SQ_PANEL_BYTES = 64, /* of a row of a packed panel: a cache line */
-  SQ_TILE_ROWS = 16    /* no instruction set's tile of a product is higher */
-};
+enum { SQ_PANEL_BYTES = 64 }; /* of a row of a packed panel: a cache line, which no build changes */
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "base/cpu.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/blas.h"
 #include "kernels/kern_priv.h"
@@ -59,10 +60,10 @@ int64_t sq_piece_bytes(sq_dtype dtype, int64_t k, int64_t n) {
   return panels_bytes(dtype, k, n, SQ_PRODUCT_COLUMNS);
 }
 
-/* Bytes of a block of a transposed A: its last tile has room for as many rows as any ISA's. */
+/* Bytes of a block of a transposed A; what follows begins a line. */
 static int64_t turned_bytes(const sq_gemm *g) {
-  const int64_t rows = least(g->m, SQ_TURNED_ROWS) + SQ_TILE_ROWS;
-  return rows * least(g->k, SQ_PRODUCT_DEPTH) * (int64_t)sq_dtype_size(g->dtype);
+  const int64_t elements = least(g->m, SQ_TURNED_ROWS) * least(g->k, SQ_PRODUCT_DEPTH);
+  return sq_lines(elements * (int64_t)sq_dtype_size(g->dtype));
 }
 
 int64_t sq_gemm_scratch(const sq_gemm *g) {

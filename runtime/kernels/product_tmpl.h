@@ -120,27 +120,52 @@ static void S(pack)(int64_t k, int64_t n, const void *b, int64_t rs, int64_t cs,
   }
 }
 
-/* The rows of a tile lie side by side; those of the next tile follow when all k of these are
- * through. */
-static void S(pack_turned)(int64_t m, int64_t k, const void *a, int64_t cs, void *to) {
-  const T *from = a;
-  for (int64_t j = 0; j < k; j++, from += cs) {
-    T *at = (T *)to + j * STAMP_ROWS;
-    int64_t i = 0;
-    for (int64_t r = 0; r < m; r += S(IN_PANEL)) __builtin_prefetch(from + AHEAD * cs + r);
-    for (; m - i >= STAMP_ROWS; i += STAMP_ROWS, at += k * STAMP_ROWS)
-      memcpy(at, from + i, STAMP_ROWS * sizeof(T));
-    for (int64_t r = 0; r < m - i; r++) at[r] = from[i + r];
+/* --- tiles ----------------------------------------------------------------------------------- */
+
+/* The heights of the tiles that so many rows are cut into: as few tiles as there can be, and as
+ * even as they can be, since a low one waits for its own sums. */
+typedef struct S(cut) {
+  int64_t low, end; /* tiles that begin before row `end` have a row more */
+} S(cut);
+
+INLINE S(cut) S(cut_rows)(int64_t rows) {
+  const int64_t tiles = (rows + STAMP_ROWS - 1) / STAMP_ROWS, low = rows / (tiles ? tiles : 1);
+  return (S(cut)){low, (rows - low * tiles) * (low + 1)};
+}
+
+INLINE int64_t S(height)(S(cut) c, int64_t i) { return c.low + (i < c.end); }
+
+INLINE void S(copy_rows)(int64_t rows, const T *from, T *to) {
+  if (rows == STAMP_ROWS) {
+    memcpy(to, from, STAMP_ROWS * sizeof(T));
+  } else if (rows == STAMP_ROWS - 1) {
+    memcpy(to, from, (STAMP_ROWS - 1) * sizeof(T));
+  } else {
+    for (int64_t r = 0; r < rows; r++) to[r] = from[r];
   }
 }
 
-_Static_assert(STAMP_ROWS <= SQ_TILE_ROWS, "a tile is higher than its scratch");
-_Static_assert(SQ_TURNED_ROWS <= SQ_PRODUCT_ROWS, "a block laid out anew is cut again");
+/* The rows of a tile lie side by side; those of the next tile follow when all k of these are
+ * through. */
+static void S(pack_turned)(int64_t m, int64_t k, const void *a, int64_t cs, void *to) {
+  const S(cut) cut = S(cut_rows)(m);
+  const T *from = a;
+  for (int64_t j = 0; j < k; j++, from += cs) {
+    for (int64_t r = 0; r < m; r += S(IN_PANEL)) __builtin_prefetch(from + AHEAD * cs + r);
+    for (int64_t i = 0, rows; i < m; i += rows) {
+      rows = S(height)(cut, i);
+      S(copy_rows)(rows, from + i, (T *)to + i * k + j * rows);
+    }
+  }
+}
+
+/* How A lies: by strides, by tables, or as pack_turned has laid it out. */
+enum { S(PLAIN), S(BY_TABLE), S(TURNED) };
 
 /* What a walk over the rows of a block needs: a piece of A, of one or two panels, and of C. */
 typedef struct S(strip) {
-  const sq_product *p;
-  int64_t rs, cs, group;          /* of A: from row to row, from k to k, from tile to tile */
+  int manner;
+  int64_t rs, cs;                 /* of A where it lies by strides */
   int64_t rows, depth, next, ldc; /* next: elements from one panel to the next */
   const T *a, *b;
   const int64_t *row, *column; /* the tables, from this piece on */
@@ -148,20 +173,22 @@ typedef struct S(strip) {
   bool add;
 } S(strip);
 
-INLINE const T *S(row_of_a)(const S(strip) * s, int64_t i) {
-  return s->a + i / STAMP_ROWS * s->group + i % STAMP_ROWS * s->rs;
+/* Where the tile begins that has row i of A. */
+INLINE const T *S(tile_of_a)(const S(strip) * s, int64_t i, int manner) {
+  return manner == S(BY_TABLE) ? s->a : s->a + i * (manner == S(TURNED) ? s->depth : s->rs);
 }
 
-/* One tile: `rows` rows from row i on, of `panels` whole panels; table: whether A is read by it. */
-INLINE void S(tile)(const S(strip) * s, int64_t i, int rows, int panels, bool table) {
+/* One tile: `rows` rows from row i on, of `panels` whole panels. */
+INLINE void S(tile)(const S(strip) * s, int64_t i, int rows, int panels, int manner) {
   const int vectors = panels * S(VECTORS);
-  const int64_t rs = s->rs, cs = s->cs, ldc = s->ldc;
-  const T *a = table ? s->a : S(row_of_a)(s, i), *b = s->b, *row[STAMP_ROWS];
+  const int64_t ldc = s->ldc, rs = manner == S(TURNED) ? 1 : s->rs;
+  const int64_t cs = manner == S(TURNED) ? rows : manner == S(PLAIN) ? s->cs : 0;
+  const T *a = S(tile_of_a)(s, i, manner), *b = s->b, *row[STAMP_ROWS];
   T *c = s->c + i * ldc;
   S(vector) sum[STAMP_ROWS][2 * S(VECTORS)];
 #pragma GCC unroll 16
   for (int r = 0; r < rows; r++) {
-    row[r] = table ? a + s->row[i + r] : a;
+    row[r] = manner == S(BY_TABLE) ? a + s->row[i + r] : a;
 #pragma GCC unroll 8
     for (int v = 0; v < vectors; v++) {
       const T *from = c + r * ldc + v * S(IN_VECTOR);
@@ -175,10 +202,10 @@ INLINE void S(tile)(const S(strip) * s, int64_t i, int rows, int panels, bool ta
       const T *from = b + v / S(VECTORS) * s->next + v % S(VECTORS) * S(IN_VECTOR);
       line[v] = *(const S(vector) *)(const void *)from;
     }
-    const int64_t column = table ? s->column[k] : 0;
+    const int64_t column = manner == S(BY_TABLE) ? s->column[k] : 0;
 #pragma GCC unroll 16
     for (int r = 0; r < rows; r++) {
-      const T x = table ? row[r][column] : a[r * rs];
+      const T x = manner == S(BY_TABLE) ? row[r][column] : a[r * rs];
 #pragma GCC unroll 8
       for (int v = 0; v < vectors; v++) sum[r][v] += x * line[v];
     }
@@ -190,42 +217,58 @@ INLINE void S(tile)(const S(strip) * s, int64_t i, int rows, int panels, bool ta
       *(S(vector) *)(void *)(c + r * ldc + v * S(IN_VECTOR)) = sum[r][v];
 }
 
-/* All rows of a strip, in tiles as high as there are rows for. */
-INLINE void S(walk)(const S(strip) * s, int panels, bool table) {
-  int64_t i = 0;
-  for (; s->rows - i >= STAMP_ROWS; i += STAMP_ROWS) S(tile)(s, i, STAMP_ROWS, panels, table);
-  for (; s->rows - i >= STAMP_ROWS / 2; i += STAMP_ROWS / 2)
-    S(tile)(s, i, STAMP_ROWS / 2, panels, table);
-  for (; s->rows - i >= 2; i += 2) S(tile)(s, i, 2, panels, table);
-  for (; s->rows - i >= 1; i += 1) S(tile)(s, i, 1, panels, table);
+/* All rows of a strip. */
+#define HEIGHT(rows)                     \
+  case rows:                             \
+    S(tile)(s, i, rows, panels, manner); \
+    break;
+INLINE void S(walk)(const S(strip) * s, int panels, int manner) {
+  const S(cut) cut = S(cut_rows)(s->rows);
+  for (int64_t i = 0, rows; i < s->rows; i += rows) {
+    rows = S(height)(cut, i);
+    switch (rows) {
+      HEIGHT(1)
+      HEIGHT(2)
+#if STAMP_ROWS > 2
+      HEIGHT(3)
+      HEIGHT(4)
+      HEIGHT(5)
+      HEIGHT(6)
+#endif
+#if STAMP_ROWS > 6
+      HEIGHT(7)
+      HEIGHT(8)
+      HEIGHT(9)
+      HEIGHT(10)
+      HEIGHT(11)
+      HEIGHT(12)
+#endif
+    }
+  }
 }
+#undef HEIGHT
 
 /* By one panel, or by as many as the registers hold. */
-static void S(walk_one)(const S(strip) * s) {
-  if (s->row) {
-    S(walk)(s, 1, true);
-  } else {
-    S(walk)(s, 1, false);
+#define WALK(name, panels)                                         \
+  static void S(name)(const S(strip) * s) {                        \
+    if (s->manner == S(PLAIN)) S(walk)(s, panels, S(PLAIN));       \
+    if (s->manner == S(BY_TABLE)) S(walk)(s, panels, S(BY_TABLE)); \
+    if (s->manner == S(TURNED)) S(walk)(s, panels, S(TURNED));     \
   }
-}
-
-static void S(walk_all)(const S(strip) * s) {
-  if (s->row) {
-    S(walk)(s, STAMP_PANELS, true);
-  } else {
-    S(walk)(s, STAMP_PANELS, false);
-  }
-}
+WALK(walk_one, 1)
+WALK(walk_all, STAMP_PANELS)
+#undef WALK
 
 /* The last panel where C ends inside it: through a strip of its own width. */
 static void S(walk_edge)(const S(strip) * s, int64_t columns) {
   T apart[STAMP_ROWS * S(IN_PANEL)];
+  const S(cut) cut = S(cut_rows)(s->rows);
   S(strip) one = *s;
   one.c = apart;
   one.ldc = S(IN_PANEL);
-  for (int64_t i = 0; i < s->rows; i += STAMP_ROWS) {
-    one.rows = s->rows - i < STAMP_ROWS ? s->rows - i : STAMP_ROWS;
-    one.a = s->row ? s->a : S(row_of_a)(s, i);
+  for (int64_t i = 0; i < s->rows; i += one.rows) {
+    one.rows = S(height)(cut, i);
+    one.a = S(tile_of_a)(s, i, s->manner);
     one.row = s->row ? s->row + i : NULL;
     for (int64_t r = 0; r < one.rows; r++)
       for (int64_t v = 0; v < S(IN_PANEL); v++)
@@ -236,11 +279,13 @@ static void S(walk_edge)(const S(strip) * s, int64_t columns) {
   }
 }
 
-/* One block of rows, one piece of k: every panel. */
-static void S(product_block)(S(strip) * s, T *c) {
+_Static_assert(SQ_TURNED_ROWS <= SQ_PRODUCT_ROWS, "a block that was laid out anew is cut again");
+
+/* One block of rows, one piece of k: all n columns. */
+static void S(product_block)(S(strip) * s, int64_t n, T *c) {
   const T *b = s->b;
-  for (int64_t j = 0, step; j < s->p->n; j += step) {
-    const int64_t left = s->p->n - j;
+  for (int64_t j = 0, step; j < n; j += step) {
+    const int64_t left = n - j;
     s->b = b + j / S(IN_PANEL) * s->next;
     s->c = c + j;
     step = S(IN_PANEL);
@@ -257,18 +302,18 @@ static void S(product_block)(S(strip) * s, T *c) {
 
 static void S(product)(const sq_product *p) {
   const T *a = p->a, *b = p->panels;
+  S(strip) s = {.rs = p->rs, .cs = p->cs, .next = p->k * S(IN_PANEL), .ldc = p->ldc};
+  s.manner = p->turned ? S(TURNED) : p->rows ? S(BY_TABLE) : S(PLAIN);
   for (int64_t k = 0; k == 0 || k < p->k; k += SQ_PRODUCT_DEPTH) {
-    S(strip) s = {.p = p, .next = p->k * S(IN_PANEL), .ldc = p->ldc, .add = p->add || k > 0};
+    s.add = p->add || k > 0;
     s.depth = p->k - k < SQ_PRODUCT_DEPTH ? p->k - k : SQ_PRODUCT_DEPTH;
-    s.rs = p->turned ? 1 : p->rs, s.cs = p->turned ? STAMP_ROWS : p->cs;
-    s.group = p->turned ? s.depth * STAMP_ROWS : STAMP_ROWS * p->rs;
     for (int64_t i = 0; i < p->m; i += SQ_PRODUCT_ROWS) {
       s.rows = p->m - i < SQ_PRODUCT_ROWS ? p->m - i : SQ_PRODUCT_ROWS;
-      s.a = p->rows ? a : a + i * s.rs + k * s.cs;
+      s.a = s.manner == S(PLAIN) ? a + i * s.rs + k * s.cs : a;
       s.row = p->rows ? p->rows + i : NULL;
       s.column = p->rows ? p->columns + k : NULL;
       s.b = b + k * S(IN_PANEL);
-      S(product_block)(&s, (T *)p->c + i * p->ldc);
+      S(product_block)(&s, p->n, (T *)p->c + i * p->ldc);
     }
   }
 }

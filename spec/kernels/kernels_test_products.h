@@ -80,7 +80,7 @@ static void test_pack_turned(const sq_kern *kern, sq_dtype t) {
     if (sizes[i] > SQ_TURNED_ROWS) continue;
     for (int64_t k = 0; k <= SQ_PRODUCT_DEPTH; k += k < 3 ? 1 : SQ_PRODUCT_DEPTH - 3) {
       const int64_t m = sizes[i], n = 1 + (m * 5 + k) % 40;
-      const int64_t size = (int64_t)sq_dtype_size(t), bytes = (m + SQ_TILE_ROWS) * k * size;
+      const int64_t size = (int64_t)sq_dtype_size(t), bytes = m * k * size;
       if (bytes >= ROOM) continue;
       sq_product p = {.m = m, .n = n, .k = k, .a = IN(0), .rs = 1, .cs = m + 2, .ldc = n};
       fill(t, IN(0), k * (m + 2) + 1, -1, 1);
