@@ -208,17 +208,17 @@ types: all
 new-op:
 	@$(firstword $(wildcard $(OUT)/seqrt) lua5.4) spec/lib/new_op.lua "$(NAME)" "$(FAMILY)"
 
-# Training steps against the machine and against PyTorch: that of bench-peers, else python3's where it has it.
+# Training steps against the machine, PyTorch and JAX: those of bench-peers, else python3's where it has them.
 PEERS := build/peers
 bench: all
 	$(OUT)/seqrt spec/bench/bench.lua --out $(OUT)/bench.json $(if $(wildcard $(PEERS)/bin/python),--python $(PEERS)/bin/python) $(ARGS)
 
-# PyTorch, in a virtual environment of its own.
+# PyTorch and JAX, in a virtual environment of their own; torch.compile needs a C++ compiler.
 .PHONY: bench-peers
 bench-peers:
-	$(call install,python3 python3-venv)
+	$(call install,python3 python3-venv g++)
 	python3 -m venv $(PEERS)
-	$(PEERS)/bin/pip install torch numpy
+	$(PEERS)/bin/pip install torch numpy jax
 
 # What a training step executes, for instructions_spec.lua: see spec/bench/count.lua.
 .PHONY: counts
@@ -349,8 +349,8 @@ help:
 	@echo "make lint           warnings as errors, luacheck, clang-format, the rules of the house"
 	@echo "make mnist          download MNIST into data/mnist and check it"
 	@echo "make types          build/types/seqrt.lua, for editors with lua-language-server"
-	@echo "make bench          time training steps against the machine's floor and, where it is installed, PyTorch"
-	@echo "make bench-peers    install PyTorch for it, in build/peers"
+	@echo "make bench          time training steps against the machine's floor and, where installed, PyTorch and JAX"
+	@echo "make bench-peers    install PyTorch and JAX for it, in build/peers"
 	@echo "make counts         record how many instructions training steps execute; make test holds them to that"
 	@echo "make new-op         the places of a new op, and what is missing there (NAME=atan FAMILY=elem)"
 	@echo "make deps           install the libraries that are missing (apt-get, with sudo when not root)"

@@ -1,27 +1,27 @@
--- bench.lua: what `make bench` runs: training steps of usual models (models.lua) against their floor, against PyTorch where a
--- python3 with torch is found (--python names one; `make bench-peers` installs one), and by AVX2 where the machine has more.
+-- bench.lua: what `make bench` runs: training steps of usual models (models.lua) against their floor; against PyTorch, eager
+-- and compiled, and JAX where a python3 has them (--python names one; `make bench-peers` installs one); once more by AVX2
+-- where the machine has more; and how much longer a step takes where a size is doubled.
 --
--- Every side runs each model first to three losses, which must be PyTorch's, then for a while; all sides in turns, so that a
--- noisy machine disturbs them alike. A time is the median over the turns, a ratio the median of the turns' ratios. The figures
--- also go to bench.json (--out).
+-- Every side is a process that answers for one model at a time. Each runs a model first to three losses, which must be
+-- PyTorch's, then for a while, all sides in turns, so that a noisy machine disturbs them alike. A time is the median over
+-- the turns, a ratio the median of the turns' ratios. The figures also go to bench.json (--out).
 
 local folder = arg[0]:match "^.*/" or ""
 local sq = require "seqrt"
 local json = require "seqrt.json"
+local models = dofile(folder .. "models.lua")
 
 local options = sq.cli {
   turns = {5, min = 1, help = "turns to take the median of"},
   models = {"", help = "keys of models, comma between; '': all"},
   seconds = {0.6, min = 0.01, help = "seconds for each model in a turn"},
-  python = {"python3", help = "a Python that may have torch; none: ''"},
+  python = {"python3", help = "a Python that may have torch and jax; none: ''"},
+  compile = {true, help = "torch.compile too, which takes minutes where its cache is empty"},
   threads = {0, min = 0, help = "threads, 0: one per core"},
   out = {"bench.json", help = "file of the figures"},
 }
 if options.threads > 0 then sq.set_num_threads(options.threads) end
 local threads = sq.get_num_threads()
-
-local models = dofile(folder .. "models.lua")
-local keys = options.models ~= "" and options.models or table.concat(models.order, ",")
 
 local NAMES = {
   lstm = "LSTM, T 30, B 128, H 128", rnn = "RNN, the same", gru = "GRU, the same", written_out = "LSTM written in the script",
@@ -29,48 +29,68 @@ local NAMES = {
   mlp = "MLP 784-512-10, B 128", vae = "VAE 784-400-20, B 128", convnet = "MNIST convnet, 32-64 filters, B 64",
   dcgan = "DCGAN 32x32, f 32, B 64", characters = "char LSTM, 2 x 256, 50 x 50", gpt = "GPT, 4 x 128, 64 tokens, B 12",
 }
+local GROWTH = {
+  lstm_T = "LSTM, T doubled", lstm_B = "LSTM, B doubled", lstm_H = "LSTM, H doubled", convnet_B = "convnet, B doubled",
+}
 
--- --- sides: a command each; a turn of one is {key = {seconds, loss, floor}} ----------------------
+local rows, growth = {}, {} -- keys in order
+local wanted = "," .. options.models .. ","
+for _, key in ipairs(models.order) do
+  if options.models == "" or wanted:find("," .. key .. ",", 1, true) then rows[#rows + 1] = key end
+end
+for _, key in ipairs {"lstm_T", "lstm_B", "lstm_H", "convnet_B"} do
+  if options.models == "" or wanted:find("," .. key:match "^(.*)_" .. ",", 1, true) then growth[#growth + 1] = key end
+end
+
+-- --- sides ---------------------------------------------------------------------------------------
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
-local program = arg[-1] or "seqrt"
-local free = "env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE SEQRT_THREADS=" .. threads -- what would hold the BLAS back
-local slower = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2"
-
-local function ours(environment)
-  return ("%s %s %s %ssteps.lua %s %g"):format(free, environment, quote(program), folder, quote(keys),
-    options.seconds)
+-- A side's process, which reads the lines that ask() writes; what it says of itself first is its version.
+local function start(name, command)
+  local fifo = os.tmpname()
+  assert(os.remove(fifo) and os.execute("mkfifo " .. fifo))
+  local side = {name = name, rows = {}, none = {}}
+  side.answers = assert(io.popen(("%s <%s 2>/dev/null"):format(command, fifo)))
+  side.questions = assert(io.open(fifo, "w"))
+  side.questions:setvbuf "line"
+  os.remove(fifo)
+  side.version = side.answers:read "l"
+  side.runs = side.version ~= nil and not side.version:find "^none"
+  return side
 end
 
-local function theirs(environment)
-  return ("%s %s -W ignore %ssteps_torch.py %d %s %g 2>/dev/null"):format(environment, quote(options.python), folder, threads,
-    quote(keys), options.seconds)
+local function ask(side, question)
+  if not side.runs then return "none" end
+  side.questions:write(question, "\n")
+  local answer = side.answers:read "l"
+  side.runs = answer ~= nil
+  return answer or "none"
 end
 
--- One turn of a side, with its keys in their order, and what it says of itself; nil where it does not run.
-local function turn_of(command)
-  local found, version = {}, nil
-  local pipe = assert(io.popen(command))
-  for line in pipe:lines() do
-    local key, rest = line:match "^(%S+) (.*)$"
-    if key == "version" then
-      version = rest
-    elseif key then
-      local time, loss, floor = rest:match "^(%S+) (%S+) ?(%S*)$"
-      found[#found + 1] = key
-      found[key] = {time = tonumber(time), loss = tonumber(loss), floor = tonumber(floor)}
-    end
+local function stop(side)
+  side.questions:close()
+  side.answers:close()
+end
+
+local PROGRAM = quote(arg[-1] or "seqrt") .. " " .. folder .. "steps.lua"
+local BLAS_HELD = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}
+local FREE = "env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE SEQRT_THREADS=" .. threads
+local AVX2 = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2"
+
+-- Those that run, seqrt first, for the best instructions of the machine or for AVX2.
+local function start_sides(avx2)
+  local sides = {start("seqrt", FREE .. (avx2 and " SEQRT_ISA=avx2 " or " ") .. PROGRAM)}
+  local python = ("env %s %s -B -W ignore %s"):format(avx2 and AVX2 or "", quote(options.python), folder)
+  local function peer(name, script) sides[#sides + 1] = start(name, python .. script) end
+  if options.python ~= "" then
+    peer("eager", "steps_torch.py eager " .. threads)
+    if options.compile then peer("compiled", "steps_torch.py compile " .. threads) end
+    peer("jax", "steps_jax.py " .. threads)
   end
-  pipe:close()
-  return version and found, version
-end
-
-local sides = {{name = "seqrt", command = ours ""}}
-if options.python ~= "" then sides[#sides + 1] = {name = "torch", command = theirs "env"} end
-if sq.info().isa == "avx512" then
-  sides[#sides + 1] = {name = "seqrt_avx2", command = ours "SEQRT_ISA=avx2"}
-  if options.python ~= "" then sides[#sides + 1] = {name = "torch_avx2", command = theirs("env " .. slower)} end
+  assert(sides[1].runs, "the steps do not run: " .. PROGRAM)
+  for _, side in ipairs(sides) do sides[side.name] = side end
+  return sides
 end
 
 -- --- the turns -----------------------------------------------------------------------------------
@@ -81,57 +101,120 @@ local function median(list)
   return (list[(#list + 1) // 2] + list[#list // 2 + 1]) / 2
 end
 
-for _, side in ipairs(sides) do side.turns = {} end
-for turn = 1, options.turns do
-  for _, side in ipairs(sides) do side.turns[turn], side.version = turn_of(side.command) end
+-- One row of a side in one turn: time, loss and, of ours, floor; nil, and why, where it has none.
+local function measure(side, key, seconds)
+  local answer = ask(side, ("%s %g"):format(key, seconds))
+  local time, loss, floor = answer:match "^([%d.]+) (%S+) ?(%S*)$"
+  if not time then return nil, answer end
+  return {time = tonumber(time), loss = tonumber(loss), floor = tonumber(floor)}
 end
-local by_name = {}
-for _, side in ipairs(sides) do
-  if side.version then by_name[side.name] = side end
-end
-assert(by_name.seqrt, "the steps do not run: " .. sides[1].command)
 
--- The median over the turns of f(a row of `one`, the same of `other`); nil where a side is missing.
-local function over_turns(key, f, one, other)
+-- Which sides have a model; a loss that is not PyTorch's makes a time worth nothing.
+local function check_losses(sides, key)
+  local loss
+  for _, side in ipairs(sides) do
+    local row, why = measure(side, key, 0)
+    side.rows[key], side.none[key] = row and {}, why
+    if row then
+      loss = loss or row.loss
+      assert(math.abs(row.loss - loss) <= 1e-4 * math.abs(loss),
+        ("%s: the loss is %.7g, that of %s %.7g"):format(key, loss, side.version, row.loss))
+    end
+  end
+  return loss
+end
+
+local function take_turn(sides, turn)
+  ask(sides.seqrt, "rates")
+  for _, key in ipairs(rows) do
+    for _, side in ipairs(sides) do
+      if side.rows[key] then side.rows[key][turn] = measure(side, key, options.seconds) end
+    end
+  end
+  for _, key in ipairs(growth) do
+    sides.seqrt.rows[key] = sides.seqrt.rows[key] or {}
+    sides.seqrt.rows[key][turn] = measure(sides.seqrt, key, options.seconds)
+  end
+end
+
+-- The median over the turns of f(a row of `one`, the same of `other`); nil where one is missing.
+local function over_turns(f, one, other)
   if not one or not other then return nil end
   local list = {}
   for turn = 1, options.turns do
-    local a, b = one.turns[turn][key], other.turns[turn][key]
-    if a and b then list[#list + 1] = f(a, b) end
+    if one[turn] and other[turn] then list[#list + 1] = f(one[turn], other[turn]) end
   end
   return median(list)
 end
 
--- A loss that is not PyTorch's makes a time worth nothing.
-local function check_losses(key)
-  if not by_name.torch or not by_name.torch.turns[1][key] then return end
-  local a, b = by_name.seqrt.turns[1][key].loss, by_name.torch.turns[1][key].loss
-  assert(math.abs(a - b) <= 1e-4 * math.abs(b), ("%s: the loss is %.7g, PyTorch's %.7g"):format(key, a, b))
+-- --- the tables ----------------------------------------------------------------------------------
+
+local function seconds_of(row) return row.time end
+local function floors_of(row) return row.time / row.floor end
+local function times_of(a, b) return b.time / a.time end
+local function floor_times_of(a, b) return b.floor / a.floor end
+
+local function figure_of(sides, key, loss)
+  local ours = sides.seqrt.rows[key]
+  local figure = {loss = loss, seconds = over_turns(seconds_of, ours, ours), floor = over_turns(floors_of, ours, ours)}
+  for _, side in ipairs(sides) do -- how many times as long it takes; or why that is not known
+    if side ~= sides.seqrt then figure[side.name] = over_turns(times_of, ours, side.rows[key]) or side.none[key] end
+  end
+  return figure
 end
 
-local function ratio(value) return value and ("%.2f times"):format(value) or "-" end
-local function times_of(a, b) return b.time / a.time end
+local function ratio(value, name) return tonumber(value) and ("%.2f times%s"):format(value, name) or "-" end
 
-local figures = {version = by_name.seqrt.version, torch = by_name.torch and by_name.torch.version, models = {}}
-print(by_name.seqrt.version)
-print(by_name.torch and by_name.torch.version or "PyTorch: none")
-for _, name in ipairs {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} do
+-- PyTorch's better way.
+local function torch_text(figure)
+  local eager, compiled = tonumber(figure.eager), tonumber(figure.compiled)
+  if compiled and (not eager or compiled < eager) then return ratio(compiled, " compiled") end
+  return ratio(eager, " eager")
+end
+
+local function print_rows(sides, losses, figures)
+  print(("%-36s %9s %8s %20s %12s"):format("a training step", "ms", "x floor", "PyTorch takes", "JAX takes"))
+  for _, key in ipairs(rows) do
+    local figure = figure_of(sides, key, losses[key])
+    figures.models[key] = figure
+    print(("%-36s %9.2f %8.2f %20s %12s"):format(NAMES[key], figure.seconds * 1e3, figure.floor, torch_text(figure),
+      ratio(figure.jax, "")))
+  end
+end
+
+local function print_growth(sides, figures)
+  for _, key in ipairs(growth) do
+    local small, large = sides.seqrt.rows[key:match "^(.*)_"], sides.seqrt.rows[key]
+    local figure = {time = over_turns(times_of, small, large), floor = over_turns(floor_times_of, small, large)}
+    figures.growth[key] = figure
+    print(("%-36s %9.2f times the time, %.2f times the floor"):format(GROWTH[key], figure.time, figure.floor))
+  end
+end
+
+-- All of it for one set of instructions; returns the figures.
+local function run(avx2)
+  local sides, losses, figures = start_sides(avx2), {}, {versions = {}, models = {}, growth = {}}
+  for _, side in ipairs(sides) do
+    figures.versions[side.name] = side.version
+    if side.version then print(side.version) end
+  end
+  if options.python ~= "" and not sides.eager.runs then print "PyTorch: none" end
+  if options.python ~= "" and not sides.jax.runs then print "JAX: none" end
+  for i in sq.progress(#rows, {desc = "losses"}) do losses[rows[i]] = check_losses(sides, rows[i]) end
+  for turn in sq.progress(options.turns, {desc = "turns"}) do take_turn(sides, turn) end
+  print_rows(sides, losses, figures)
+  print_growth(sides, figures)
+  for _, side in ipairs(sides) do stop(side) end
+  return figures
+end
+
+for _, name in ipairs(BLAS_HELD) do
   if os.getenv(name) then print(name .. " in the environment would hold the BLAS back: it is taken out for the steps") end
 end
-print(("%-36s %9s %8s %14s %14s"):format("a training step", "ms", "x floor", "PyTorch takes", "both by AVX2"))
-local seqrt = by_name.seqrt
-for _, key in ipairs(seqrt.turns[1]) do
-  check_losses(key)
-  local figure = {
-    seconds = over_turns(key, function(a) return a.time end, seqrt, seqrt),
-    floor = over_turns(key, function(a) return a.time / a.floor end, seqrt, seqrt),
-    torch = over_turns(key, times_of, seqrt, by_name.torch),
-    avx2 = over_turns(key, times_of, by_name.seqrt_avx2, by_name.torch_avx2),
-    loss = seqrt.turns[1][key].loss,
-  }
-  figures.models[key] = figure
-  print(("%-36s %9.2f %8.2f %14s %14s"):format(NAMES[key], figure.seconds * 1e3, figure.floor,
-    ratio(figure.torch), ratio(figure.avx2)))
+local figures = {default = run(false)}
+if sq.info().isa == "avx512" then
+  print "\nby AVX2"
+  figures.avx2 = run(true)
 end
 
 local file = assert(io.open(options.out, "w"))

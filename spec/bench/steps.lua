@@ -1,13 +1,11 @@
 -- steps.lua: one side of bench.lua: training steps of usual models (models.lua), timed.
 --
--- steps.lua KEYS SECONDS runs each model of KEYS, comma between, for so long; prints "version TEXT", then a line for each:
--- key, seconds of a step, loss after three steps, seconds of its floor. The floor is the step's matrix products alone, at
--- the best rate this machine reaches on large square ones in this run, and what its optimizer reads and writes, at the
--- rate of a large copy.
+-- steps.lua answers each line "KEY SECONDS" by one, "SECONDS LOSS FLOOR": what a step of that model takes, timed for so
+-- long, its loss after three steps, and seconds of its floor; and the line "rates" by the machine's two. The floor is the
+-- step's matrix products alone, at the best rate this machine reached on large square ones when it was last asked, and
+-- what its optimizer reads and writes, at the rate of a large copy.
 local sq = require "seqrt"
 local models = dofile(arg[0]:gsub("[^/]*$", "models.lua"))
-
-local keys, seconds = arg[1], tonumber(arg[2])
 
 -- --- the machine's own rates ---------------------------------------------------------------------
 
@@ -36,7 +34,7 @@ end
 -- --- the run -------------------------------------------------------------------------------------
 
 -- The median of rounds of at least a sixth of the time each.
-local function time_of(step)
+local function time_of(step, seconds)
   local rounds = {}
   for round = 1, 6 do
     local begin, n = sq.clock(), 0
@@ -50,15 +48,35 @@ local function time_of(step)
   return (rounds[3] + rounds[4]) / 2
 end
 
-local products, bytes = product_rate(), stream_rate()
-local info = sq.info()
-print(("version seqrt %s, %s, %s, threads: %d"):format(info.version, info.cpu, info.products, info.threads))
-for key in keys:gmatch "[^,]+" do
+local products, bytes
+local made = {}
+
+local function make(key)
   local step, multiplications, parameters = models.make(key)
-  local count, loss = 0, nil
-  for _, p in ipairs(parameters) do count = count + p:numel() end
-  for _ = 1, 3 do loss = step() end
-  local floor = multiplications / products + 7 * 4 * count / bytes -- p, m, v read and written, the gradient read
-  print(("%s %.9f %.9g %.9f"):format(key, time_of(step), loss, floor))
+  local model = {step = step, multiplications = multiplications, count = 0}
+  for _, p in ipairs(parameters) do model.count = model.count + p:numel() end
+  for _ = 1, 3 do model.loss = step() end
+  made[key] = model
+  return model
+end
+
+local function rates()
+  products, bytes = product_rate(), stream_rate()
   collectgarbage()
+  return ("%g %g"):format(products, bytes)
+end
+
+local function answer(key, seconds)
+  local model = made[key] or make(key)
+  local floor = model.multiplications / products + 7 * 4 * model.count / bytes -- p, m, v read and written, the gradient read
+  return ("%.9f %.9g %.9f"):format(time_of(model.step, seconds), model.loss, floor)
+end
+
+io.stdout:setvbuf "line"
+rates()
+local info = sq.info()
+print(("seqrt %s, %s, %s, threads: %d"):format(info.version, info.cpu, info.products, info.threads))
+for line in io.lines() do
+  local key, seconds = line:match "^(%S+) ?(%S*)$"
+  print(key == "rates" and rates() or answer(key, tonumber(seconds)))
 end

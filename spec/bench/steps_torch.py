@@ -1,18 +1,35 @@
-# steps_torch.py: PyTorch's side of bench.lua: the models of models.lua, eager, on the CPU.
+# steps_torch.py: PyTorch's side of bench.lua: the models of models.lua on the CPU, eager or by torch.compile.
 #
-# steps_torch.py THREADS KEYS SECONDS prints "version TEXT", then key, seconds of a step and loss after three of each model.
+# steps_torch.py eager|compile THREADS answers as side.py says. torch.compile is given what computes the loss (of
+# adversaries, each network); with the same draws as eager, and no wider than AVX2 where ATEN_CPU_CAPABILITY says so.
+import os
+import shutil
 import sys
-import time
 
+import side
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-torch.set_num_threads(int(sys.argv[1]))
+torch.set_num_threads(int(sys.argv[2]))
+compiled = sys.argv[1] == "compile"
+if compiled:
+    cxx = os.environ.get("CXX", "g++")
+    if not shutil.which(cxx):
+        sys.exit(print("none: torch.compile needs a C++ compiler, and there is no", cxx))
+    import torch._inductor.config as inductor
+    inductor.fallback_random = True
+    if os.environ.get("ATEN_CPU_CAPABILITY") == "avx2":
+        inductor.cpp.simdlen = 256
+
+
+def prepared(f):
+    return torch.compile(f) if compiled else f
 
 
 def adam_step(parameters, loss):
     optimizer = torch.optim.Adam(parameters, lr=1e-3)
+    loss = prepared(loss)
 
     def step():
         value = loss()
@@ -76,6 +93,7 @@ def convnet():
 def adversaries(G, D, loss, noise, x):
     opt_G, opt_D = (torch.optim.Adam(m.parameters(), lr=2e-4, betas=(0.5, 0.999)) for m in (G, D))
     one, zero = torch.ones(64, 1), torch.zeros(64, 1)
+    G, D = prepared(G), prepared(D)
 
     def step():
         drawn = G(noise())
@@ -146,26 +164,5 @@ def gpt():
 MODELS = dict(lstm=lambda: recurrent("LSTM"), rnn=lambda: recurrent("RNN"), gru=lambda: recurrent("GRU"),
               written_out=written_out, gan=gan, mlp=mlp, vae=vae, convnet=convnet, dcgan=dcgan, characters=characters, gpt=gpt)
 
-
-def time_of(step, seconds):
-    rounds = []
-    for _ in range(6):
-        begin, n = time.perf_counter(), 0
-        while True:
-            step()
-            n += 1
-            if time.perf_counter() - begin > seconds / 6:
-                break
-        rounds.append((time.perf_counter() - begin) / n)
-    rounds.sort()
-    return (rounds[2] + rounds[3]) / 2
-
-
-keys, seconds = sys.argv[2], float(sys.argv[3])
-print("version PyTorch", torch.__version__, "eager, threads:", torch.get_num_threads(), flush=True)
-for key in keys.split(",") if keys else MODELS:
-    torch.manual_seed(0)
-    step = MODELS[key]()
-    for _ in range(3):
-        loss = step()
-    print(key, "%.9f %.9g" % (time_of(step, seconds), loss), flush=True)
+side.serve("PyTorch %s, %s, threads: %d" % (torch.__version__, sys.argv[1], torch.get_num_threads()), MODELS,
+           lambda: torch.manual_seed(0))
