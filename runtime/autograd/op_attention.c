@@ -14,6 +14,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -446,8 +447,40 @@ static sq_status scaled_dot_product_attention_backward(sq_back *b) {
   SQ_TRY(give(b, VALUE, &dv));
   return give_mask(b, dmask);
 }
+
+/* --- recorded ------------------------------------------------------------------------------- */
+
+/* Which keys each query sees, bool; NULL: all. Without its numbers a mask of -inf leaves out. */
+static sq_tensor *seen_keys(sq_again *r, const attended *a, sq_tensor *mask) {
+  if (mask && mask->dtype == SQ_BOOL) return mask;
+  if (mask) return SQ_DO(gt, sq__arg(mask), SQ_N(-INFINITY));
+  if (!a->causal) return NULL;
+  sq_tensor *ones = sq__filled(r, 2, (int64_t[]){a->L, a->S}, 1);
+  return SQ_DO(ne, sq__arg(SQ_DO(tril, sq__arg(ones))), SQ_N(0));
+}
+
+/* softmax(scale q k^T + mask) v with all weights in memory. What is not seen has a score far below
+ * all others, and the weight 0 even where nothing is. */
+static void scaled_dot_product_attention_compose(sq_again *r, sq_tensor **y) {
+  const attended *a = sq__values(r->b);
+  sq_tensor *kept = sq__saved(r->b, KEPT_MASK), *seen = seen_keys(r, a, kept);
+  sq_tensor *q = sq__input(r, QUERY, sq__saved(r->b, KEPT_Q));
+  sq_tensor *k = sq__input(r, KEY, sq__saved(r->b, KEPT_K));
+  sq_tensor *v = sq__input(r, VALUE, sq__saved(r->b, KEPT_V));
+  sq_tensor *scores = sq__scale(r, sq__matmul(r, q, sq__swapped(r, k, -2, -1)), a->scale);
+  if (kept && kept->dtype != SQ_BOOL) {
+    const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = sq__in_dtype(r->b, QUERY)};
+    sq_tensor *mask = SQ_DO(to, sq__arg(sq__input(r, MASK, kept)), dtype);
+    scores = sq__add(r, scores, sq__choose(r, seen, mask, sq__number(r, 0)));
+  }
+  if (seen) scores = sq__choose(r, seen, scores, sq__number(r, -1e30));
+  sq_tensor *weights = SQ_DO(softmax, sq__arg(scores), SQ_D(-1));
+  if (seen) weights = sq__choose(r, seen, weights, sq__number(r, 0));
+  y[0] = sq__matmul(r, weights, v);
+}
 const sq_op_impl sq__op_scaled_dot_product_attention = {
     .forward = scaled_dot_product_attention_forward,
     .backward = scaled_dot_product_attention_backward,
+    .compose = scaled_dot_product_attention_compose,
     .mixed = true,
     .functional = true};

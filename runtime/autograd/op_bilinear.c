@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "tensor/map.h"
 #include "tensor/product.h"
@@ -119,5 +120,27 @@ static sq_status bilinear_backward(sq_back *b) {
   }
   return sq__needs(b, IN_BILINEAR_BIAS) ? sq_sum(g, 5, false, &b->dx[IN_BILINEAR_BIAS]) : SQ_OK;
 }
-const sq_op_impl sq__op_bilinear = {
-    .forward = bilinear_forward, .backward = bilinear_backward, .functional = true};
+
+/* y = sum over j of (x1 w)_oj x2_j: rows (N,I) times (I,O J), then by x2 (N,1,J). */
+static void bilinear_compose(sq_again *r, sq_tensor **y) {
+  const int64_t *shape = sq__in_shape(r->b, IN_BILINEAR_WEIGHT), O = shape[0], I = shape[1];
+  const int64_t J = shape[2];
+  sq_tensor *kept = sq__saved(r->b, X1), *dy = sq__dy(r, 0);
+  int64_t N = 1;
+  for (int i = 0; i < kept->ndim - 1; i++) N *= kept->shape[i];
+  sq_tensor *a = sq__input(r, IN_BILINEAR_X1, kept);
+  sq_tensor *b = sq__input(r, IN_BILINEAR_X2, sq__saved(r->b, X2));
+  sq_tensor *w = sq__input(r, IN_BILINEAR_WEIGHT, sq__saved(r->b, WEIGHT));
+  sq_tensor *columns = sq__turned(r, w, 3, (const int[]){1, 0, 2});
+  columns = sq__shaped(r, columns, 2, (int64_t[]){I, O * J});
+  sq_tensor *half = sq__matmul(r, sq__shaped(r, a, 2, (int64_t[]){N, I}), columns);
+  half = sq__shaped(r, half, 3, (int64_t[]){N, O, J});
+  half = sq__mul(r, half, sq__shaped(r, b, 3, (int64_t[]){N, 1, J}));
+  y[0] = sq__shaped(r, sq__sum_dims(r, half, 4, false), dy->ndim, dy->shape);
+  if (sq__inputs(r->b) > IN_BILINEAR_BIAS && sq__needs(r->b, IN_BILINEAR_BIAS))
+    y[0] = sq__add(r, y[0], sq__input_slope(r, IN_BILINEAR_BIAS));
+}
+const sq_op_impl sq__op_bilinear = {.forward = bilinear_forward,
+                                    .backward = bilinear_backward,
+                                    .compose = bilinear_compose,
+                                    .functional = true};

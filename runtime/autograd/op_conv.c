@@ -2,6 +2,7 @@
  * (C,Y,X). */
 #include <inttypes.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "base/limits.h"
 #include "base/parallel.h"
@@ -167,10 +168,107 @@ static sq_status conv_backward(sq_back *b) {
   return sq_reshape(dw, sq__in_ndim(b, IN_CONV2D_WEIGHT), sq__in_shape(b, IN_CONV2D_WEIGHT),
                     &b->dx[IN_CONV2D_WEIGHT]);
 }
+/* --- convolutions, recorded ----------------------------------------------------------------- */
+
+static sq_arg pair_of(const int64_t *v) { return sq__ints(SQ_ARG_PAIR, 2, v); }
+
+/* lift_to_images, recorded: of input i in the shape of `kept`, or of dy. */
+static sq_tensor *lifted(sq_again *r, const settings *s, sq_tensor *t, int ndim, bool batch) {
+  if (s->row) t = SQ_DO(unsqueeze, sq__arg(t), SQ_D(ndim - 1));
+  return batch && s->lone ? SQ_DO(unsqueeze, sq__arg(t), SQ_D(0)) : t;
+}
+
+/* The sizes of a window operand as an image: (B,C,Y,X) of x, (O,C,KY,KX) of a weight. */
+static void image_shape(const settings *s, const sq_back *b, int i, bool batch, int64_t *shape) {
+  const int64_t *from = sq__in_shape(b, i);
+  int n = 0, lone = batch && s->lone;
+  if (lone) shape[n++] = 1;
+  shape[n++] = *from++;
+  if (!lone) shape[n++] = *from++;
+  shape[n++] = s->row ? 1 : *from++;
+  shape[n] = *from;
+}
+
+/* dw of a convolution of `large` (B,C,Y,X), with the gradient `small` (B,O,OY,OX): a convolution
+ * whose batch are the channels of a group, and whose channels are the images: taps take the place
+ * of places. */
+static sq_tensor *weight_again(sq_again *r, const settings *s, sq_tensor *large, sq_tensor *small,
+                               const int64_t *size, const int64_t *small_size,
+                               const int64_t *taps) {
+  int64_t B = size[0], G = s->groups, C = size[1] / (G > 0 ? G : 1), O = small_size[1];
+  if (B == 0) return sq__filled(r, 4, (int64_t[]){O, C, taps[0], taps[1]}, 0);
+  sq_tensor *x = sq__shaped(r, large, 5, (int64_t[]){B, G, C, size[2], size[3]});
+  x = sq__turned(r, x, 5, (const int[]){2, 1, 0, 3, 4});
+  x = sq__shaped(r, x, 4, (int64_t[]){C, G * B, size[2], size[3]});
+  sq_tensor *g = sq__swapped(r, small, 0, 1);
+  sq_tensor *w = SQ_DO(conv2d, sq__arg(x), sq__arg(g), (sq_arg){0}, pair_of(s->dilation),
+                       pair_of(s->padding), pair_of(s->stride), SQ_I(G));
+  w = sq__part(r, sq__part(r, w, 2, 0, taps[0]), 3, 0, taps[1]);
+  return sq__swapped(r, w, 0, 1);
+}
+
+/* What a padding on one side more than on the other leaves of y: dy with zeros in front, and the
+ * settings of both sides alike. */
+static sq_tensor *evened(sq_again *r, settings *s, sq_tensor *dy, int64_t *size,
+                         const int64_t *taps) {
+  for (int i = 0; s->same && i < 2; i++) {
+    int64_t behind = s->dilation[i] * (taps[i] - 1) - s->padding[i], more = behind - s->padding[i];
+    s->padding[i] = behind;
+    if (more == 0) continue;
+    int64_t shape[] = {size[0], size[1], size[2], size[3]};
+    shape[2 + i] = more;
+    dy = sq__joined(r, 2, (sq_tensor *[]){sq__filled(r, 4, shape, 0), dy}, 2 + i);
+    size[2 + i] += more;
+  }
+  return dy;
+}
+
+/* dx of a convolution, (B,C,Y,X): the transposed one of dy. */
+static sq_tensor *image_again(sq_again *r, const settings *s, sq_tensor *dy, sq_tensor *w,
+                              const int64_t *size, const int64_t *dy_size, const int64_t *taps) {
+  int64_t more[2];
+  if (size[0] == 0) return sq__filled(r, 4, size, 0);
+  for (int i = 0; i < 2; i++)
+    more[i] = size[2 + i] - ((dy_size[2 + i] - 1) * s->stride[i] - 2 * s->padding[i] +
+                             s->dilation[i] * (taps[i] - 1) + 1);
+  return SQ_DO(conv_transpose2d, sq__arg(dy), sq__arg(w), (sq_arg){0}, pair_of(s->stride),
+               pair_of(s->padding), pair_of(more), SQ_I(s->groups), pair_of(s->dilation));
+}
+
+/* Sizes of dy (B,O,OY,OX) as an image. */
+static void dy_shape(const settings *s, const sq_tensor *dy, int64_t *shape) {
+  int n = 0, at = 0;
+  if (s->lone) shape[n++] = 1;
+  for (; n < 2; n++) shape[n] = dy->shape[at++];
+  shape[2] = s->row ? 1 : dy->shape[at++];
+  shape[3] = dy->shape[at];
+}
+
+static void conv_again(sq_again *r) {
+  settings s = *(const settings *)sq__values(r->b);
+  int64_t size[4], w_size[4], dy_size[4];
+  sq_tensor *kept = sq__saved(r->b, CONV_X), *w_kept = sq__saved(r->b, CONV_WEIGHT);
+  image_shape(&s, r->b, IN_X, true, size);
+  image_shape(&s, r->b, IN_CONV2D_WEIGHT, false, w_size);
+  dy_shape(&s, sq__dy(r, 0), dy_size);
+  sq_tensor *dy = lifted(r, &s, sq__dy(r, 0), kept->ndim, true);
+  if (sq__needs(r->b, IN_CONV2D_BIAS))
+    sq__gives(r, IN_CONV2D_BIAS, sq__sum_dims(r, dy, 0xdu, false));
+  dy = evened(r, &s, dy, dy_size, w_size + 2);
+  if (sq__needs(r->b, IN_X)) {
+    sq_tensor *w = lifted(r, &s, sq__input(r, IN_CONV2D_WEIGHT, w_kept), w_kept->ndim, false);
+    sq__gives(r, IN_X,
+              sq__like_input(r, image_again(r, &s, dy, w, size, dy_size, w_size + 2), IN_X));
+  }
+  if (!sq__needs(r->b, IN_CONV2D_WEIGHT)) return;
+  sq_tensor *x = lifted(r, &s, sq__input(r, IN_X, kept), kept->ndim, true);
+  sq_tensor *dw = weight_again(r, &s, x, dy, size, dy_size, w_size + 2);
+  sq__gives(r, IN_CONV2D_WEIGHT, sq__like_input(r, dw, IN_CONV2D_WEIGHT));
+}
 const sq_op_impl sq__op_conv1d = {
-    .forward = conv1d_forward, .backward = conv_backward, .functional = true};
+    .forward = conv1d_forward, .backward = conv_backward, .again = conv_again, .functional = true};
 const sq_op_impl sq__op_conv2d = {
-    .forward = conv2d_forward, .backward = conv_backward, .functional = true};
+    .forward = conv2d_forward, .backward = conv_backward, .again = conv_again, .functional = true};
 
 /* The convolution whose gradient a transposed one computes: its x is our y, its dy our x. */
 static sq_status transposed_shape(const settings *s, const sq_tensor *x, const sq_tensor *w,
@@ -242,8 +340,33 @@ static sq_status conv_transpose2d_backward(sq_back *b) {
              ? sq_conv_weight(&g, dy, x, &b->dx[IN_CONV_TRANSPOSE2D_WEIGHT])
              : SQ_OK;
 }
-const sq_op_impl sq__op_conv_transpose2d = {
-    .forward = conv_transpose2d_forward, .backward = conv_transpose2d_backward, .functional = true};
+
+/* dx is a convolution of dy, and dw that of one from dy to x. */
+static void conv_transpose2d_again(sq_again *r) {
+  const settings *s = sq__values(r->b);
+  int64_t size[4], dy_size[4];
+  const int64_t *taps = sq__in_shape(r->b, IN_CONV_TRANSPOSE2D_WEIGHT) + 2;
+  sq_tensor *kept = sq__saved(r->b, CONV_X), *w_kept = sq__saved(r->b, CONV_WEIGHT);
+  image_shape(s, r->b, IN_X, true, size);
+  dy_shape(s, sq__dy(r, 0), dy_size);
+  sq_tensor *dy = lifted(r, s, sq__dy(r, 0), kept->ndim, true);
+  if (sq__needs(r->b, IN_CONV2D_BIAS))
+    sq__gives(r, IN_CONV2D_BIAS, sq__sum_dims(r, dy, 0xdu, false));
+  if (sq__needs(r->b, IN_X)) {
+    sq_tensor *w = sq__input(r, IN_CONV_TRANSPOSE2D_WEIGHT, w_kept);
+    sq_tensor *dx = SQ_DO(conv2d, sq__arg(dy), sq__arg(w), (sq_arg){0}, pair_of(s->stride),
+                          pair_of(s->padding), pair_of(s->dilation), SQ_I(s->groups));
+    dx = sq__part(r, sq__part(r, dx, 2, 0, size[2]), 3, 0, size[3]);
+    sq__gives(r, IN_X, sq__like_input(r, dx, IN_X));
+  }
+  if (!sq__needs(r->b, IN_CONV_TRANSPOSE2D_WEIGHT)) return;
+  sq_tensor *x = lifted(r, s, sq__input(r, IN_X, kept), kept->ndim, true);
+  sq__gives(r, IN_CONV_TRANSPOSE2D_WEIGHT, weight_again(r, s, dy, x, dy_size, size, taps));
+}
+const sq_op_impl sq__op_conv_transpose2d = {.forward = conv_transpose2d_forward,
+                                            .backward = conv_transpose2d_backward,
+                                            .again = conv_transpose2d_again,
+                                            .functional = true};
 
 /* --- pooling -------------------------------------------------------------------------------- */
 
@@ -388,6 +511,45 @@ static sq_status pool_backward(sq_back *b) {
   return SQ_OK;
 }
 
+/* dy of the greatest, put where it was in its plane. */
+static void max_pool2d_again(sq_again *r) {
+  const pooled *v = sq__values(r->b);
+  const int64_t C = v->w.C, plane[] = {C, v->w.Y * v->w.X}, area[] = {C, v->w.OY * v->w.OX};
+  sq_arg where = sq__arg(sq__shaped(r, sq__saved(r->b, POOL_WHERE), 2, area));
+  sq_arg dy = sq__arg(sq__shaped(r, sq__dy(r, 0), 2, area));
+  sq_tensor *dx = SQ_DO(scatter_add, sq__arg(sq__filled(r, 2, plane, 0)), SQ_D(1), where, dy);
+  sq__gives(r, IN_X, sq__like_input(r, dx, IN_X));
+}
+
+/* What the mean of window o has of element i along one dim: (n,size). */
+static sq_tensor *shares_along(sq_again *r, int64_t n, int64_t size, int64_t taps, int64_t stride,
+                               int64_t padding, bool pads) {
+  SQ_OWN sq_tensor *wide = NULL;
+  sq_tensor *t = NULL;
+  if (sq__failed(r, sq_tensor_full(SQ_F64, 2, (int64_t[]){n, size}, 0, &wide))) return NULL;
+  double *row = sq_data(wide);
+  for (int64_t o = 0; o < n; o++, row += size) {
+    int64_t first = o * stride - padding, last = first + taps;
+    if (last > size + padding) last = size + padding;
+    double padded = (double)(last - first);
+    if (first < 0) first = 0;
+    if (last > size) last = size;
+    for (int64_t i = first; i < last; i++) row[i] = 1 / (pads ? padded : (double)(last - first));
+  }
+  sq_status st = sq_tensor_cast(wide, sq__in_dtype(r->b, IN_X), &t);
+  return sq__own(r, st, t);
+}
+
+/* A mean is one down and one across: dx = down^T dy across, for each plane. */
+static void avg_pool2d_again(sq_again *r) {
+  const pooled *v = sq__values(r->b);
+  const sq_window *w = &v->w;
+  sq_tensor *down = shares_along(r, w->OY, w->Y, w->KY, w->SY, w->PY, v->pads);
+  sq_tensor *across = shares_along(r, w->OX, w->X, w->KX, w->SX, w->PX, v->pads);
+  sq_tensor *rows = sq__matmul(r, sq__dy(r, 0), across);
+  sq__gives(r, IN_X, sq__matmul(r, sq__swapped(r, down, 0, 1), rows));
+}
+
 /* y = the greatest of each window;  dx = dy where it was */
 static sq_status max_pool2d_forward(sq_call *c) {
   sq_window w;
@@ -395,8 +557,10 @@ static sq_status max_pool2d_forward(sq_call *c) {
       read_windows(c, c->arg[MAX_POOL2D_DILATION].ints.v, c->arg[MAX_POOL2D_CEIL_MODE].flag, &w));
   return pool_windows(c, &w, false, false);
 }
-const sq_op_impl sq__op_max_pool2d = {
-    .forward = max_pool2d_forward, .backward = pool_backward, .functional = true};
+const sq_op_impl sq__op_max_pool2d = {.forward = max_pool2d_forward,
+                                      .backward = pool_backward,
+                                      .again = max_pool2d_again,
+                                      .functional = true};
 
 /* y = the mean of each window;  dx = dy shared by it */
 static sq_status avg_pool2d_forward(sq_call *c) {
@@ -404,5 +568,7 @@ static sq_status avg_pool2d_forward(sq_call *c) {
   SQ_TRY(read_windows(c, (int64_t[]){1, 1}, c->arg[AVG_POOL2D_CEIL_MODE].flag, &w));
   return pool_windows(c, &w, true, c->arg[AVG_POOL2D_COUNT_INCLUDE_PAD].flag);
 }
-const sq_op_impl sq__op_avg_pool2d = {
-    .forward = avg_pool2d_forward, .backward = pool_backward, .functional = true};
+const sq_op_impl sq__op_avg_pool2d = {.forward = avg_pool2d_forward,
+                                      .backward = pool_backward,
+                                      .again = avg_pool2d_again,
+                                      .functional = true};

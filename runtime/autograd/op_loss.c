@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <math.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "base/limits.h"
 #include "base/parallel.h"
@@ -190,6 +191,12 @@ static sq_status spread_loss(sq_tensor *dy, char reduction, double total, sq_ten
   return sq_map("mean", SQ_ELEM_div, (sq_tensor *[]){dy, divisor}, NULL, out);
 }
 
+/* dy, divided by total for a mean, recorded. */
+static sq_tensor *spread_loss_again(sq_again *r, char reduction, double total) {
+  sq_tensor *dy = sq__dy(r, 0);
+  return reduction == 'm' ? sq__div(r, dy, sq__number(r, total)) : dy;
+}
+
 /* What cross_entropy keeps: p (N,C) and the classes (N), or log p and the weighed probabilities of
  * a target that holds some; the weight (C). */
 enum { ROWS_P, ROWS_CLASSES, ROWS_WEIGHT };
@@ -349,8 +356,82 @@ static sq_status cross_entropy_backward(sq_back *b) {
   SQ_TRY(run_class_rows(p->dtype, &all, backward_tile));
   return from_class_rows(dx, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), &b->dx[IN_INPUT]);
 }
+
+/* Both ways the loss is -sum_c k_c log p_c, so dinput = dloss (p sum_c k - k); p is softmax of any
+ * logits that give it, as log p does. */
+static void give_logits(sq_again *r, sq_tensor *logits, sq_tensor *k, int dim) {
+  const entropy *v = sq__values(r->b);
+  sq_tensor *g = spread_loss_again(r, v->reduction, v->total);
+  if (v->reduction == 'n') g = SQ_DO(unsqueeze, sq__arg(g), SQ_D(dim));
+  sq_tensor *p = SQ_DO(softmax, sq__arg(logits), SQ_D(dim));
+  sq_tensor *slope = sq__sub(r, sq__mul(r, p, sq__sum_dims(r, k, 1u << dim, true)), k);
+  sq__gives(r, IN_INPUT, sq__mul(r, g, slope));
+}
+
+/* q = w ((1-s) target + s/C), whose value is kept, as a function of the target. */
+static void distribution_again(sq_again *r) {
+  const entropy *v = sq__values(r->b);
+  sq_tensor *weight = sq__saved(r->b, TARGET_WEIGHT), *w = weight;
+  int64_t shape[SQ_MAX_DIMS];
+  int ndim = sq__in_ndim(r->b, IN_INPUT);
+  for (int i = 0; i < ndim; i++) shape[i] = i == v->dim ? sq__in_shape(r->b, IN_INPUT)[i] : 1;
+  if (w) w = sq__shaped(r, w, ndim, shape);
+  sq_tensor *logits = sq__input(r, IN_INPUT, sq__saved(r->b, TARGET_LOG_P));
+  sq_tensor *more = sq__scale(r, sq__input_slope(r, IN_TARGET), 1 - v->smoothing);
+  if (w) more = sq__mul(r, more, w);
+  sq_tensor *q = sq__add(r, sq__saved(r->b, TARGET_Q), more);
+  if (sq__needs(r->b, IN_INPUT)) give_logits(r, logits, q, v->dim);
+  if (!sq__needs(r->b, IN_TARGET)) return;
+  sq_tensor *g = spread_loss_again(r, v->reduction, v->total);
+  if (v->reduction == 'n') g = SQ_DO(unsqueeze, sq__arg(g), SQ_D(v->dim));
+  sq_tensor *log_p = SQ_DO(log_softmax, sq__arg(logits), SQ_D(v->dim));
+  sq_tensor *slope = sq__scale(r, w ? sq__mul(r, log_p, w) : log_p, v->smoothing - 1);
+  sq__gives(r, IN_TARGET, sq__mul(r, g, slope));
+}
+
+/* k of each row: (1-s) w_t at its class t and s/C w_c everywhere, 0 for an ignored row. */
+static sq_status class_shares(const sq_back *b, sq_tensor **out) {
+  const entropy *v = sq__values(b);
+  const sq_tensor *p = sq__saved(b, ROWS_P), *w = sq__saved(b, ROWS_WEIGHT);
+  const int64_t *t = sq_data(sq__saved(b, ROWS_CLASSES)), C = p->shape[1];
+  SQ_OWN sq_tensor *wide = NULL, *k = NULL;
+  SQ_TRY(sq_tensor_full(SQ_F64, 2, p->shape, 0, &wide));
+  double *row = sq_data(wide);
+  for (int64_t i = 0; i < p->shape[0]; i++, row += C) {
+    if (t[i] == v->ignore) continue;
+    for (int64_t c = 0; c < C; c++)
+      row[c] = v->smoothing / (double)C * (w ? sq_tensor_get(w, c) : 1);
+    row[t[i]] += (1 - v->smoothing) * (w ? sq_tensor_get(w, t[i]) : 1);
+  }
+  SQ_TRY(sq_tensor_cast(wide, p->dtype, &k));
+  return from_class_rows(k, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), out);
+}
+
+/* log p in input's shape. */
+static sq_status log_of_rows(const sq_back *b, sq_tensor **out) {
+  SQ_OWN sq_tensor *rows = NULL;
+  sq_tensor *p = sq__saved(b, ROWS_P);
+  SQ_TRY(sq_map("cross_entropy", SQ_ELEM_log, &p, NULL, &rows));
+  return from_class_rows(rows, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), out);
+}
+
+static void cross_entropy_again(sq_again *r) {
+  const entropy *v = sq__values(r->b);
+  if (v->distribution) {
+    distribution_again(r);
+    return;
+  }
+  sq_tensor *log_p = NULL, *k = NULL;
+  sq_status st = log_of_rows(r->b, &log_p);
+  log_p = sq__own(r, st, log_p);
+  if (!log_p) return;
+  st = class_shares(r->b, &k);
+  k = sq__own(r, st, k);
+  give_logits(r, sq__input(r, IN_INPUT, log_p), k, sq__in_ndim(r->b, IN_INPUT) > 1);
+}
 const sq_op_impl sq__op_cross_entropy = {.forward = cross_entropy_forward,
                                          .backward = cross_entropy_backward,
+                                         .again = cross_entropy_again,
                                          .mixed = true,
                                          .functional = true};
 
@@ -440,8 +521,34 @@ static sq_status nll_loss_backward(sq_back *b) {
   SQ_TRY(sq_index_put(flat, 0, at->numel, sq_data(at), values, false));
   return from_class_rows(dx, sq__in_ndim(b, IN_INPUT), sq__in_shape(b, IN_INPUT), &b->dx[IN_INPUT]);
 }
-const sq_op_impl sq__op_nll_loss = {
-    .forward = nll_loss_forward, .backward = nll_loss_backward, .mixed = true, .functional = true};
+
+/* from_class_rows, recorded. */
+static sq_tensor *class_rows_back(sq_again *r, sq_tensor *rows) {
+  const int64_t *shape = sq__in_shape(r->b, IN_INPUT);
+  int ndim = sq__in_ndim(r->b, IN_INPUT), order[SQ_MAX_DIMS], n = 0;
+  int64_t moved[SQ_MAX_DIMS];
+  if (ndim <= 2) return sq__like_input(r, rows, IN_INPUT);
+  for (int i = 0; i < ndim; i++)
+    if (i != 1) moved[n++] = shape[i];
+  moved[n] = shape[1];
+  for (int i = 0; i < ndim; i++) order[i] = i == 0 ? 0 : i == 1 ? ndim - 1 : i - 1;
+  return sq__turned(r, sq__shaped(r, rows, ndim, moved), ndim, order);
+}
+
+static void nll_loss_again(sq_again *r) {
+  const likelihood *v = sq__values(r->b);
+  const int64_t size = v->rows[0] * v->rows[1];
+  sq_tensor *g = spread_loss_again(r, v->reduction, v->total);
+  if (v->reduction == 'n') g = sq__shaped(r, g, 1, v->rows);
+  sq_tensor *values = sq__mul(r, g, sq__saved(r->b, NLL_SCALE));
+  sq_tensor *flat = sq__placed(r, 1, &size, 0, sq__saved(r->b, NLL_PLACES), values);
+  sq__gives(r, IN_INPUT, class_rows_back(r, flat));
+}
+const sq_op_impl sq__op_nll_loss = {.forward = nll_loss_forward,
+                                    .backward = nll_loss_backward,
+                                    .again = nll_loss_again,
+                                    .mixed = true,
+                                    .functional = true};
 
 /* --- element by element: input and target of one shape -------------------------------------- */
 
@@ -530,6 +637,44 @@ static sq_status pair_backward(sq_back *b, sq_elem kernel) {
   return SQ_OK;
 }
 
+/* The same recorded: dL/deach, input and target, and the gradients of both. */
+static sq_tensor *loss_dy(sq_again *r) {
+  const pair *v = sq__values(r->b);
+  sq_tensor *g = spread_loss_again(r, v->reduction, v->total), *w = sq__saved(r->b, SAVED_WEIGHT);
+  return w ? sq__mul(r, g, w) : g;
+}
+
+static sq_tensor *loss_input(sq_again *r) {
+  return sq__input(r, IN_INPUT, sq__saved(r->b, SAVED_INPUT));
+}
+
+static sq_tensor *loss_target(sq_again *r) {
+  return sq__input(r, IN_TARGET, sq__saved(r->b, SAVED_TARGET));
+}
+
+/* dinput = dloss slope, dtarget = -dinput. */
+static void give_pair(sq_again *r, sq_tensor *slope) {
+  sq_tensor *dx = sq__mul(r, loss_dy(r), slope);
+  sq__gives(r, IN_INPUT, dx);
+  if (sq__needs(r->b, IN_TARGET)) sq__gives(r, IN_TARGET, sq__of(r, SQ_OP_neg, dx));
+}
+
+static sq_tensor *loss_difference(sq_again *r) { return sq__sub(r, loss_input(r), loss_target(r)); }
+
+static void mse_loss_again(sq_again *r) { give_pair(r, sq__scale(r, loss_difference(r), 2)); }
+
+static void l1_loss_again(sq_again *r) { give_pair(r, sq__of(r, SQ_OP_sign, loss_difference(r))); }
+
+static void smooth_l1_loss_again(sq_again *r) {
+  const pair *v = sq__values(r->b);
+  sq_tensor *d = loss_difference(r), *sign = sq__of(r, SQ_OP_sign, d);
+  if (v->p > 0) {
+    sq_tensor *near = SQ_DO(lt, sq__arg(sq__of(r, SQ_OP_abs, d)), SQ_N(v->p));
+    sign = sq__choose(r, near, sq__div(r, d, sq__number(r, v->p)), sign);
+  }
+  give_pair(r, sign);
+}
+
 /* (x - t)^2;  dx = 2 (x - t) dy */
 static sq_status mse_loss_forward(sq_call *c) {
   return pair_forward(c, SQ_ELEM_squared_error, MSE_LOSS_REDUCTION, 0);
@@ -539,6 +684,7 @@ static sq_status mse_loss_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_mse_loss = {.forward = mse_loss_forward,
                                     .backward = mse_loss_backward,
+                                    .again = mse_loss_again,
                                     .promotes = SQ_ALL_INPUTS,
                                     .functional = true};
 
@@ -551,6 +697,7 @@ static sq_status l1_loss_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_l1_loss = {.forward = l1_loss_forward,
                                    .backward = l1_loss_backward,
+                                   .again = l1_loss_again,
                                    .promotes = SQ_ALL_INPUTS,
                                    .functional = true};
 
@@ -566,6 +713,7 @@ static sq_status smooth_l1_loss_backward(sq_back *b) {
 }
 const sq_op_impl sq__op_smooth_l1_loss = {.forward = smooth_l1_loss_forward,
                                           .backward = smooth_l1_loss_backward,
+                                          .again = smooth_l1_loss_again,
                                           .promotes = SQ_ALL_INPUTS,
                                           .functional = true};
 
@@ -626,8 +774,26 @@ static sq_status binary_cross_entropy_backward(sq_back *b) {
     SQ_TRY(sq_map("loss", SQ_ELEM_bce_back, (sq_tensor *[]){g, x, t}, NULL, &b->dx[IN_INPUT]));
   return sq__needs(b, IN_TARGET) ? bce_target_back(g, x, &b->dx[IN_TARGET]) : SQ_OK;
 }
+
+static sq_tensor *at_least(sq_again *r, sq_tensor *t, double least) {
+  return SQ_DO(clamp, sq__arg(t), SQ_N(least));
+}
+
+static void binary_cross_entropy_again(sq_again *r) {
+  sq_tensor *x = loss_input(r), *t = loss_target(r), *g = loss_dy(r);
+  sq_tensor *rest = sq__sub(r, sq__number(r, 1), x);
+  if (sq__needs(r->b, IN_INPUT)) {
+    sq_tensor *room = at_least(r, sq__mul(r, rest, x), 1e-12);
+    sq__gives(r, IN_INPUT, sq__mul(r, g, sq__div(r, sq__sub(r, x, t), room)));
+  }
+  if (!sq__needs(r->b, IN_TARGET)) return;
+  sq_tensor *a = at_least(r, sq__of(r, SQ_OP_log, rest), -100);
+  sq_tensor *z = at_least(r, sq__of(r, SQ_OP_log, x), -100);
+  sq__gives(r, IN_TARGET, sq__mul(r, g, sq__sub(r, a, z)));
+}
 const sq_op_impl sq__op_binary_cross_entropy = {.forward = binary_cross_entropy_forward,
                                                 .backward = binary_cross_entropy_backward,
+                                                .again = binary_cross_entropy_again,
                                                 .functional = true};
 
 /* What a positive target counts: 1 + (q - 1) t. */
@@ -716,9 +882,41 @@ static sq_status binary_cross_entropy_with_logits_backward(sq_back *b) {
   SQ_TRY(logits_dt(x, q, &dt));
   return map_two(SQ_ELEM_mul, dt, g, &b->dx[IN_TARGET]);
 }
+
+/* With pos_weight q: (1-t) - (1 + (q-1) t) (1 - sigmoid x). */
+static sq_tensor *weighted_logits_slope(sq_again *r, sq_tensor *x, sq_tensor *t, sq_tensor *q) {
+  sq_tensor *less = sq__sub(r, q, sq__number(r, 1)), *minus = sq__of(r, SQ_OP_neg, x);
+  sq_tensor *w = sq__shift(r, sq__mul(r, t, less), 1);
+  sq_tensor *bend = sq__mul(r, w, sq__of(r, SQ_OP_sigmoid, minus));
+  return sq__sub(r, sq__sub(r, sq__number(r, 1), t), bend);
+}
+
+/* (q-1) log(1 + e^-x) - x, the logarithm as the loss of a target 1. */
+static sq_tensor *logits_target_slope(sq_again *r, sq_tensor *x, sq_tensor *q) {
+  if (!q) return sq__of(r, SQ_OP_neg, x);
+  sq_arg ones =
+      sq__arg(sq__filled(r, sq__in_ndim(r->b, IN_INPUT), sq__in_shape(r->b, IN_INPUT), 1));
+  sq_tensor *soft =
+      SQ_DO(binary_cross_entropy_with_logits, sq__arg(x), ones, (sq_arg){0}, SQ_S("none"));
+  sq_tensor *less = sq__sub(r, q, sq__number(r, 1));
+  return sq__sub(r, sq__mul(r, less, soft), x);
+}
+
+static void binary_cross_entropy_with_logits_again(sq_again *r) {
+  sq_tensor *x = loss_input(r), *t = loss_target(r), *q = sq__saved(r->b, SAVED_POS_WEIGHT);
+  sq_tensor *g = loss_dy(r);
+  if (sq__needs(r->b, IN_INPUT)) {
+    sq_tensor *slope =
+        q ? weighted_logits_slope(r, x, t, q) : sq__sub(r, sq__of(r, SQ_OP_sigmoid, x), t);
+    sq__gives(r, IN_INPUT, sq__mul(r, g, slope));
+  }
+  if (sq__needs(r->b, IN_TARGET))
+    sq__gives(r, IN_TARGET, sq__mul(r, g, logits_target_slope(r, x, q)));
+}
 const sq_op_impl sq__op_binary_cross_entropy_with_logits = {
     .forward = binary_cross_entropy_with_logits_forward,
     .backward = binary_cross_entropy_with_logits_backward,
+    .again = binary_cross_entropy_with_logits_again,
     .promotes = SQ_ALL_INPUTS,
     .functional = true};
 
@@ -780,7 +978,19 @@ static sq_status kl_div_backward(sq_back *b) {
   }
   return map_two(SQ_ELEM_mul, each, g, &b->dx[IN_TARGET]);
 }
+
+static void kl_div_again(sq_again *r) {
+  bool logs = ((const pair *)sq__values(r->b))->logs;
+  sq_tensor *x = loss_input(r), *t = loss_target(r), *g = loss_dy(r);
+  sq_tensor *p = logs ? sq__of(r, SQ_OP_exp, t) : t;
+  if (sq__needs(r->b, IN_INPUT)) sq__gives(r, IN_INPUT, sq__mul(r, g, sq__of(r, SQ_OP_neg, p)));
+  if (!sq__needs(r->b, IN_TARGET)) return;
+  sq_tensor *l = logs ? t : sq__of(r, SQ_OP_log, t);
+  sq_tensor *slope = sq__shift(r, sq__sub(r, l, x), 1);
+  sq__gives(r, IN_TARGET, sq__mul(r, g, logs ? sq__mul(r, slope, p) : slope));
+}
 const sq_op_impl sq__op_kl_div = {.forward = kl_div_forward,
                                   .backward = kl_div_backward,
+                                  .again = kl_div_again,
                                   .promotes = SQ_ALL_INPUTS,
                                   .functional = true};

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "base/limits.h"
 #include "base/parallel.h"
@@ -191,8 +192,52 @@ static sq_status batch_norm_backward(sq_back *b) {
   b->dx[IN_BATCH_NORM_BIAS] = sq_tensor_give(&db);
   return SQ_OK;
 }
-const sq_op_impl sq__op_batch_norm = {
-    .forward = batch_norm_forward, .backward = batch_norm_backward, .functional = true};
+
+/* t over the root of its mean square plus eps, over the dims in mask. */
+static sq_tensor *over_root(sq_again *r, sq_tensor *t, unsigned mask, double eps) {
+  sq_tensor *square = sq__mean_dims(r, sq__of(r, SQ_OP_square, t), mask, true);
+  return sq__mul(r, t, sq__of(r, SQ_OP_rsqrt, sq__shift(r, square, eps)));
+}
+
+/* The same of t less its mean. */
+static sq_tensor *standardised(sq_again *r, sq_tensor *t, unsigned mask, double eps) {
+  return over_root(r, sq__sub(r, t, sq__mean_dims(r, t, mask, true)), mask, eps);
+}
+
+/* x^ w + b; both may be left out, b's value does not matter. [w in the shape that it has on x^] */
+static sq_tensor *stretched(sq_again *r, sq_tensor *x, int i, sq_tensor *w, int bias, int ndim,
+                            const int64_t *shape) {
+  if (w) x = sq__mul(r, x, sq__shaped(r, sq__input(r, i, w), ndim, shape));
+  if (bias < 0 || !sq__needs(r->b, bias)) return x;
+  return sq__add(r, x, sq__shaped(r, sq__input_slope(r, bias), ndim, shape));
+}
+
+/* A kept statistic (C) in x's dtype, in the shape that it has on x. */
+static sq_tensor *statistic(sq_again *r, sq_tensor *t, int ndim, const int64_t *shape) {
+  const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = sq__in_dtype(r->b, IN_X)};
+  return sq__shaped(r, SQ_DO(to, sq__arg(t), dtype), ndim, shape);
+}
+
+static void batch_norm_compose(sq_again *r, sq_tensor **y) {
+  const batch_values *v = sq__values(r->b);
+  int ndim = sq__in_ndim(r->b, IN_X);
+  int64_t shape[SQ_MAX_DIMS];
+  for (int i = 0; i < ndim; i++) shape[i] = i == 1 ? sq__in_shape(r->b, IN_X)[1] : 1;
+  sq_tensor *x = sq__input(r, IN_X, sq__saved(r->b, BATCH_X));
+  if (v->training) {
+    x = standardised(r, x, ((1u << ndim) - 1) & ~2u, v->eps);
+  } else {
+    sq_tensor *var = statistic(r, sq__saved(r->b, BATCH_VAR), ndim, shape);
+    x = sq__sub(r, x, statistic(r, sq__saved(r->b, BATCH_MEAN), ndim, shape));
+    x = sq__mul(r, x, sq__of(r, SQ_OP_rsqrt, sq__shift(r, var, v->eps)));
+  }
+  y[0] = stretched(r, x, IN_BATCH_NORM_WEIGHT, sq__saved(r->b, BATCH_W), IN_BATCH_NORM_BIAS, ndim,
+                   shape);
+}
+const sq_op_impl sq__op_batch_norm = {.forward = batch_norm_forward,
+                                      .backward = batch_norm_backward,
+                                      .compose = batch_norm_compose,
+                                      .functional = true};
 
 /* --- layer norm and group norm -------------------------------------------------------------- */
 
@@ -255,6 +300,7 @@ enum { ROWS_X, ROWS_W, ROWS_RSTD, ROWS_MEAN };
 
 typedef struct extent {
   int64_t N, G, D, L;
+  double eps;
 } extent;
 
 SQ_ALIKE(IN_GROUP_NORM_WEIGHT, IN_LAYER_NORM_WEIGHT);
@@ -278,7 +324,7 @@ static sq_status rows_forward(sq_call *c, rows_job *j) {
   SQ_TRY(sq__save(c, ROWS_W, w));
   SQ_TRY(sq__save(c, ROWS_RSTD, rstd));
   SQ_TRY(sq__save(c, ROWS_MEAN, mean));
-  SQ_SAVE_VALUES(c, extent, j->all.N, j->all.G, j->all.D, j->all.L);
+  SQ_SAVE_VALUES(c, extent, j->all.N, j->all.G, j->all.D, j->all.L, j->all.eps);
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
@@ -315,6 +361,22 @@ static sq_status rows_backward(sq_back *b) {
   SQ_TRY(give_sums(b, &j, IN_LAYER_NORM_BIAS, j.all.db));
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
+}
+
+/* On x as (N,G,D,L); the weight is (1,G,D,1). */
+static void norm_rows_compose(sq_again *r, sq_tensor **y,
+                              sq_tensor *(*normal)(sq_again *, sq_tensor *, unsigned, double),
+                              int bias) {
+  const extent *v = sq__values(r->b);
+  const int64_t shape[] = {1, v->G, v->D, 1};
+  sq_tensor *x = sq__input(r, IN_X, sq__saved(r->b, ROWS_X));
+  x = normal(r, sq__shaped(r, x, 4, (int64_t[]){v->N, v->G, v->D, v->L}), 0xcu, v->eps);
+  x = stretched(r, x, IN_LAYER_NORM_WEIGHT, sq__saved(r->b, ROWS_W), bias, 4, shape);
+  y[0] = sq__like_input(r, x, IN_X);
+}
+
+static void rows_compose(sq_again *r, sq_tensor **y) {
+  norm_rows_compose(r, y, standardised, IN_LAYER_NORM_BIAS);
 }
 
 SQ_ALIKE(RMS_NORM_NORMALIZED_SHAPE, LAYER_NORM_NORMALIZED_SHAPE);
@@ -359,8 +421,10 @@ static sq_status layer_norm_forward(sq_call *c) {
   cut_last_dims(c, &j);
   return rows_forward(c, &j);
 }
-const sq_op_impl sq__op_layer_norm = {
-    .forward = layer_norm_forward, .backward = rows_backward, .functional = true};
+const sq_op_impl sq__op_layer_norm = {.forward = layer_norm_forward,
+                                      .backward = rows_backward,
+                                      .compose = rows_compose,
+                                      .functional = true};
 
 /* The same over each of G groups of channels and all of space; w and b (C). */
 static sq_status group_norm_forward(sq_call *c) {
@@ -383,8 +447,10 @@ static sq_status group_norm_forward(sq_call *c) {
   for (int i = 2; i < x->ndim; i++) j.all.L *= x->shape[i];
   return rows_forward(c, &j);
 }
-const sq_op_impl sq__op_group_norm = {
-    .forward = group_norm_forward, .backward = rows_backward, .functional = true};
+const sq_op_impl sq__op_group_norm = {.forward = group_norm_forward,
+                                      .backward = rows_backward,
+                                      .compose = rows_compose,
+                                      .functional = true};
 
 /* --- RMS norm ------------------------------------------------------------------------------- */
 
@@ -420,7 +486,7 @@ static sq_status rms_norm_forward(sq_call *c) {
   SQ_TRY(sq__save(c, ROWS_X, x));
   SQ_TRY(sq__save(c, ROWS_W, w));
   SQ_TRY(sq__save(c, ROWS_RSTD, rstd));
-  SQ_SAVE_VALUES(c, extent, j.all.N, j.all.G, j.all.D, j.all.L);
+  SQ_SAVE_VALUES(c, extent, j.all.N, j.all.G, j.all.D, j.all.L, j.all.eps);
   c->out[0] = sq_tensor_give(&y);
   return SQ_OK;
 }
@@ -442,5 +508,9 @@ static sq_status rms_norm_backward(sq_back *b) {
   b->dx[IN_X] = sq_tensor_give(&dx);
   return SQ_OK;
 }
-const sq_op_impl sq__op_rms_norm = {
-    .forward = rms_norm_forward, .backward = rms_norm_backward, .functional = true};
+
+static void rms_norm_compose(sq_again *r, sq_tensor **y) { norm_rows_compose(r, y, over_root, -1); }
+const sq_op_impl sq__op_rms_norm = {.forward = rms_norm_forward,
+                                    .backward = rms_norm_backward,
+                                    .compose = rms_norm_compose,
+                                    .functional = true};

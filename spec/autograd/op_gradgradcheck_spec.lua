@@ -17,9 +17,7 @@ table.sort(names)
 
 -- Those whose rule is still to be written; they raise by their names.
 local left = {}
-for name in ([[avg_pool2d batch_norm bilinear binary_cross_entropy binary_cross_entropy_with_logits conv1d conv2d
-  conv_transpose2d cross_entropy einsum group_norm gru kl_div l1_loss layer_norm lstm max_pool2d mse_loss nll_loss
-  rms_norm rnn scaled_dot_product_attention smooth_l1_loss]]):gmatch "[%w_]+" do left[name] = true end
+for name in ("rnn lstm gru"):gmatch "%a+" do left[name] = true end
 
 local function results(op, args, n)
   local ys = {}
@@ -58,7 +56,7 @@ local function check(name, op, tries)
     if #inputs > 0 then
       local wrong = first_differs(op, args, n, inputs)
       local ok, text = true, nil
-      if not wrong then ok, text = pcall(sq.autograd.gradgradcheck, fn, inputs) end
+      if not wrong then ok, text = pcall(sq.autograd.gradgradcheck, fn, inputs, {atol = 1e-9}) end
       if wrong or not ok then
         local shapes = {}
         for i, x in ipairs(inputs) do shapes[i] = tostring(x.shape) end

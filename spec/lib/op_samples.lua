@@ -503,13 +503,14 @@ function samples.scaled_dot_product_attention()
 end
 function samples.dropout() return {real(shape()), some(0, 1, 0.5), false} end
 function samples.conv1d()
-  local g = pick(2)
-  return {real(some({2, 2 * g, 5}, {2 * g, 5})), real {2 * g, 2, 2}, some(nil, real {2 * g}), pick(2), pick(0, 1), pick(2), g}
+  local g, same = pick(2), pick(3) == 1
+  return {real(some({2, 2 * g, 5}, {2 * g, 5})), real {2 * g, 2, pick(2) + 1}, some(nil, real {2 * g}),
+    same and 1 or pick(2), same and "same" or pick(0, 1), pick(2), g}
 end
 function samples.conv2d()
-  local g = pick(2)
-  return {real(some({2, g, 4, 3}, {g, 4, 3})), real {2 * g, 1, 2, 2}, some(nil, real {2 * g}), some(1, {2, 1}), some(0, {1, 0}),
-          some(1, {2, 1}), g}
+  local g, same = pick(2), pick(3) == 1
+  return {real(some({2, g, 4, 3}, {g, 4, 3})), real {2 * g, 1, 2, 2}, some(nil, real {2 * g}),
+    same and 1 or some(1, {2, 1}), same and "same" or some(0, {1, 0}), some(1, {2, 1}), g}
 end
 function samples.conv_transpose2d()
   local g = pick(2)
