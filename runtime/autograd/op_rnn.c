@@ -23,8 +23,10 @@
  * in the order of slices, and so the bits do not depend on who ran which. */
 #include <string.h>
 
+#include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
 #include "base/limits.h"
+#include "base/mem.h"
 #include "base/parallel.h"
 #include "kernels/gemm.h"
 #include "tensor/map.h"
@@ -524,12 +526,12 @@ static sq_status pack_block(const seq *q, const block *b, const sq_tensor *w_ih,
   return SQ_OK;
 }
 
-/* The panels of every block: w_ih, w_hh, b_ih, b_hh. */
-static sq_status pack_weights(const seq *q, sq_tensor *const *w, sq_tensor **panels) {
-  SQ_OWN sq_tensor *ones = NULL, *w_ih = NULL, *w_hh = NULL;
+/* The panels of every block: w_ih, w_hh, and the biases. */
+static sq_status pack_weights(const seq *q, sq_tensor *const *w, const sq_tensor *ones,
+                              sq_tensor **panels) {
+  SQ_OWN sq_tensor *w_ih = NULL, *w_hh = NULL;
   SQ_TRY(sq_tensor_contiguous(w[W_IH], &w_ih));
   SQ_TRY(sq_tensor_contiguous(w[W_HH], &w_hh));
-  SQ_TRY(add_biases(q, w[B_IH], w[B_HH], &ones));
   for (int i = 0; i < q->cell->blocks; i++)
     SQ_TRY(pack_block(q, &q->cell->block[i], w_ih, w_hh, ones, &panels[i]));
   return SQ_OK;
@@ -574,13 +576,27 @@ static sq_status new_array(const seq *q, int64_t steps, int64_t width, sq_tensor
   return sq_tensor_new(q->dtype, 1, &n, out);
 }
 
+/* The gates of every step, and behind them the biases (G), which a recorded backward needs; or of
+ * one step alone. */
+static sq_status make_gates(const seq *q, const sq_tensor *ones, sq_tensor **out) {
+  int64_t n;
+  if (!q->keep) return new_array(q, 1, q->G, out);
+  SQ_TRY(sq_size_mul(q->B * q->T + 1, q->G, &n));
+  SQ_TRY(sq_tensor_new(q->dtype, 1, &n, out));
+  memcpy(sq__offset(sq_data(*out), n - q->G, q->size), sq_data(ones), (size_t)q->G * q->size);
+  return SQ_OK;
+}
+
 static sq_status make_arrays(const sq_call *c, seq *q, arrays *a) {
+  SQ_OWN sq_tensor *ones = NULL;
+  sq_tensor *const *w = c->in + q->cell->weights;
   int64_t kept = q->keep ? q->T : 1, state[] = {q->B, q->H};
   SQ_TRY(sq_tensor_contiguous(c->in[IN_X], &a->x));
   SQ_TRY(sq__contiguous_or_null(c->in[IN_H0], &a->h0));
-  SQ_TRY(pack_weights(q, c->in + q->cell->weights, a->panels));
+  SQ_TRY(add_biases(q, w[B_IH], w[B_HH], &ones));
+  SQ_TRY(pack_weights(q, w, ones, a->panels));
   SQ_TRY(new_array(q, q->T, q->ld, &a->xh));
-  SQ_TRY(new_array(q, kept, q->G, &a->gates));
+  SQ_TRY(make_gates(q, ones, &a->gates));
   SQ_TRY(sq_tensor_new(q->dtype, 3, (int64_t[]){a->x->shape[0], a->x->shape[1], q->H}, &a->y));
   SQ_TRY(sq_tensor_new(q->dtype, 2, state, &a->hn));
   if (!q->cell->has_c) return SQ_OK;
@@ -765,19 +781,170 @@ static sq_status run_backward(sq_back *b, seq *q, grads *g) {
   return SQ_OK;
 }
 
-static sq_status sequence_backward(sq_back *b, const cell *kind) {
+/* The sizes of the call that is gone back through. */
+static sq_status sizes_of_call(const sq_back *b, const cell *kind, seq *q) {
   const manner *m = sq__values(b);
   const sq_tensor *w_hh = sq__saved(b, SAVED_W_HH);
   /* set_sizes reads x's shape only: a stand-in header tells it what x was */
   sq_tensor x = {.dtype = sq__in_dtype(b, IN_X), .ndim = 3};
   memcpy(x.shape, sq__in_shape(b, IN_X), 3 * sizeof *x.shape);
   sq_call c = {.in = (sq_tensor *[]){&x}};
-  seq q = {.reverse = m->reverse, .relu = m->relu, .keep = true, .H = w_hh->shape[1]};
-  SQ_TRY(set_sizes(&c, kind, m->batch_first, &q));
+  *q = (seq){.reverse = m->reverse, .relu = m->relu, .keep = true, .H = w_hh->shape[1]};
+  return set_sizes(&c, kind, m->batch_first, q);
+}
+
+static sq_status sequence_backward(sq_back *b, const cell *kind) {
+  seq q;
+  SQ_TRY(sizes_of_call(b, kind, &q));
   grads g = {0};
   sq_status st = run_backward(b, &q, &g);
   drop_grads(&g);
   return st;
+}
+
+/* --- composed of ops, cell by cell ---------------------------------------------------------- */
+
+/* x, and the h before the first step, out of the rows that were kept; either may be NULL. */
+static void unpack_rows(const seq *q, char *xh, char *x, char *h0) {
+  size_t H = (size_t)q->H * q->size, I = (size_t)q->I * q->size, ld = (size_t)q->ld * q->size;
+  for (int64_t s = 0; s < q->slices; s++) {
+    for (int64_t t = 0; t < q->T; t++) {
+      const char *from = at_step(q, xh, s, q->T, t, q->ld);
+      for (int64_t row = 0; row < rows_of(q, s); row++, from += ld) {
+        if (x) memcpy(row_at(q, x, s, row, t, q->xb, q->xt, q->I), from + H + q->size, I);
+        if (h0 && t == 0) memcpy(state_at(q, h0, s, row), from, H);
+      }
+    }
+  }
+}
+
+static void unpack_c(const seq *q, char *c, char *c0) {
+  for (int64_t s = 0; s < q->slices; s++)
+    memcpy(state_at(q, c0, s, 0), at_step(q, c, s, q->T + 1, 0, q->H),
+           (size_t)(rows_of(q, s) * q->H) * q->size);
+}
+
+/* An input, whose content is to be filled in. NULL for one left out. */
+static sq_tensor *room_for_input(sq_again *r, int i) {
+  sq_tensor *t = NULL;
+  if (r->st != SQ_OK || sq__in_ndim(r->b, i) == 0) return NULL;
+  sq_status st =
+      sq_tensor_new(sq__in_dtype(r->b, i), sq__in_ndim(r->b, i), sq__in_shape(r->b, i), &t);
+  return sq__own(r, st, t);
+}
+
+/* A composition on its way. */
+typedef struct steps {
+  sq_again *r;
+  const seq *q;
+  sq_tensor *x, *h, *c; /* c NULL without cell state */
+  sq_tensor *wt, *ut;   /* w_ih^T, w_hh^T */
+  sq_tensor *bx, *bh;   /* what is added to x's and to h's products; bh NULL for 0 */
+} steps;
+
+static sq_tensor *zero_state(const steps *k) {
+  return sq__filled(k->r, 2, (int64_t[]){k->q->B, k->q->H}, 0);
+}
+
+/* The states before the first step, zeros where none were given. */
+static void read_inputs(steps *k) {
+  sq_again *r = k->r;
+  sq_tensor *x = room_for_input(r, IN_X), *h0 = room_for_input(r, IN_H0), *c0 = NULL;
+  if (k->q->cell->has_c) c0 = room_for_input(r, IN_C0);
+  if (r->st != SQ_OK) return;
+  unpack_rows(k->q, sq_data(sq__saved(r->b, SAVED_XH)), sq_data(x), sq__data_or_null(h0));
+  if (c0) unpack_c(k->q, sq_data(sq__saved(r->b, SAVED_C)), sq_data(c0));
+  k->x = sq__input(r, IN_X, x);
+  k->h = h0 ? sq__input(r, IN_H0, h0) : zero_state(k);
+  if (k->q->cell->has_c) k->c = c0 ? sq__input(r, IN_C0, c0) : zero_state(k);
+}
+
+/* Biases were kept as their sums, column by column: their values come from there, and the way back
+ * from zeros in their places. */
+static void read_weights(steps *k) {
+  sq_again *r = k->r;
+  const seq *q = k->q;
+  const int first = q->cell->weights;
+  const sq_tensor *gates = sq__saved(r->b, SAVED_GATES);
+  sq_tensor *ones = NULL;
+  k->wt = sq__swapped(r, sq__input(r, first + W_IH, sq__saved(r->b, SAVED_W_IH)), 0, 1);
+  k->ut = sq__swapped(r, sq__input(r, first + W_HH, sq__saved(r->b, SAVED_W_HH)), 0, 1);
+  sq_status st = sq_tensor_window(sq__saved(r->b, SAVED_GATES), 1, &q->G, (int64_t[]){1},
+                                  gates->numel - q->G, &ones);
+  ones = sq__own(r, st, ones);
+  k->bx = sq__part(r, ones, 0, 0, q->W);
+  if (sq__needs(r->b, first + B_IH)) k->bx = sq__add(r, k->bx, sq__input_slope(r, first + B_IH));
+  if (sq__needs(r->b, first + B_HH)) k->bh = sq__input_slope(r, first + B_HH);
+  if (q->G == q->W) return;
+  /* a GRU's u stands apart: what h brings to n */
+  sq_tensor *parts[] = {sq__filled(r, 1, (int64_t[]){2 * q->H}, 0),
+                        sq__part(r, ones, 0, q->W, q->H)};
+  sq_tensor *u = sq__joined(r, 2, parts, 0);
+  k->bh = k->bh ? sq__add(r, k->bh, u) : u;
+}
+
+/* `n` gates from the first on, of (B,W). */
+static sq_tensor *gates_part(const steps *k, sq_tensor *t, int first, int n) {
+  return sq__part(k->r, t, 1, first * k->q->H, n * k->q->H);
+}
+
+static sq_tensor *gate(const steps *k, sq_op_id op, sq_tensor *pre, int at) {
+  return sq__of(k->r, op, gates_part(k, pre, at, 1));
+}
+
+static void rnn_cell_step(steps *k, sq_tensor *xs, sq_tensor *hs) {
+  k->h = sq__of(k->r, k->q->relu ? SQ_OP_relu : SQ_OP_tanh, sq__add(k->r, xs, hs));
+}
+
+static void lstm_cell_step(steps *k, sq_tensor *xs, sq_tensor *hs) {
+  sq_again *r = k->r;
+  sq_tensor *pre = sq__add(r, xs, hs);
+  sq_tensor *i = gate(k, SQ_OP_sigmoid, pre, 0), *f = gate(k, SQ_OP_sigmoid, pre, 1);
+  sq_tensor *g = gate(k, SQ_OP_tanh, pre, 2), *o = gate(k, SQ_OP_sigmoid, pre, 3);
+  k->c = sq__add(r, sq__mul(r, f, k->c), sq__mul(r, i, g));
+  k->h = sq__mul(r, o, sq__of(r, SQ_OP_tanh, k->c));
+}
+
+static void gru_cell_step(steps *k, sq_tensor *xs, sq_tensor *hs) {
+  sq_again *r = k->r;
+  sq_tensor *rz =
+      sq__of(r, SQ_OP_sigmoid, sq__add(r, gates_part(k, xs, 0, 2), gates_part(k, hs, 0, 2)));
+  sq_tensor *inner = sq__mul(r, gates_part(k, rz, 0, 1), gates_part(k, hs, 2, 1));
+  sq_tensor *n = sq__of(r, SQ_OP_tanh, sq__add(r, gates_part(k, xs, 2, 1), inner));
+  k->h = sq__add(r, n, sq__mul(r, gates_part(k, rz, 1, 1), sq__sub(r, k->h, n)));
+}
+
+/* All steps; y gets h of each at its time. */
+static void run_steps(steps *k, void (*step)(steps *, sq_tensor *, sq_tensor *), int time,
+                      sq_tensor **y) {
+  sq_again *r = k->r;
+  const seq *q = k->q;
+  sq_tensor *xs = sq__add(r, sq__matmul(r, k->x, k->wt), k->bx);
+  for (int64_t t = 0; t < q->T && r->st == SQ_OK; t++) {
+    int64_t at = q->reverse ? q->T - 1 - t : t;
+    sq_tensor *hs = sq__matmul(r, k->h, k->ut);
+    if (k->bh) hs = sq__add(r, hs, k->bh);
+    step(k, sq__at(r, xs, time, at), hs);
+    y[at] = k->h;
+  }
+}
+
+static void sequence_compose(sq_again *r, const cell *kind,
+                             void (*step)(steps *, sq_tensor *, sq_tensor *), sq_tensor **y) {
+  const manner *m = sq__values(r->b);
+  seq q;
+  void *room;
+  if (sq__failed(r, sizes_of_call(r->b, kind, &q))) return;
+  if (sq__failed(r, sq_alloc_zero(q.T * (int64_t)sizeof(sq_tensor *), &room))) return;
+  sq_tensor **all = room;
+  steps k = {.r = r, .q = &q};
+  read_inputs(&k);
+  read_weights(&k);
+  run_steps(&k, step, m->batch_first, all);
+  y[Y] = sq__stacked(r, (int)q.T, all, m->batch_first);
+  y[HN] = k.h;
+  y[CN] = k.c;
+  sq_free(room);
 }
 
 /* --- the blocks ----------------------------------------------------------------------------- */
@@ -792,7 +959,12 @@ static sq_status rnn_forward(sq_call *c) {
 
 static sq_status rnn_backward(sq_back *b) { return sequence_backward(b, &rnn_cell); }
 
-const sq_op_impl sq__op_rnn = {.forward = rnn_forward, .backward = rnn_backward};
+static void rnn_compose(sq_again *r, sq_tensor **y) {
+  sequence_compose(r, &rnn_cell, rnn_cell_step, y);
+}
+
+const sq_op_impl sq__op_rnn = {
+    .forward = rnn_forward, .backward = rnn_backward, .compose = rnn_compose};
 
 /* i f g o = sigmoid sigmoid tanh sigmoid (w_ih x_t + b_ih + w_hh h + b_hh);  c = f c + i g;  h = o
  * tanh c */
@@ -803,7 +975,12 @@ static sq_status lstm_forward(sq_call *c) {
 
 static sq_status lstm_backward(sq_back *b) { return sequence_backward(b, &lstm_cell); }
 
-const sq_op_impl sq__op_lstm = {.forward = lstm_forward, .backward = lstm_backward};
+static void lstm_compose(sq_again *r, sq_tensor **y) {
+  sequence_compose(r, &lstm_cell, lstm_cell_step, y);
+}
+
+const sq_op_impl sq__op_lstm = {
+    .forward = lstm_forward, .backward = lstm_backward, .compose = lstm_compose};
 
 /* r z = sigmoid (w_ih x_t + b_ih + w_hh h + b_hh);  n = tanh(w_in x_t + b_in + r (w_hn h + b_hn));
  * h = (1 - z) n + z h */
@@ -814,4 +991,9 @@ static sq_status gru_forward(sq_call *c) {
 
 static sq_status gru_backward(sq_back *b) { return sequence_backward(b, &gru_cell); }
 
-const sq_op_impl sq__op_gru = {.forward = gru_forward, .backward = gru_backward};
+static void gru_compose(sq_again *r, sq_tensor **y) {
+  sequence_compose(r, &gru_cell, gru_cell_step, y);
+}
+
+const sq_op_impl sq__op_gru = {
+    .forward = gru_forward, .backward = gru_backward, .compose = gru_compose};
