@@ -1,5 +1,6 @@
--- op_failure_spec.lua: every op, forward and backward, with each of its allocations failing in turn: the error is the
--- memory's, nothing leaks, and the inputs and their gradients are as before or right.
+-- op_failure_spec.lua: every op, forward, backward, and backward of recorded ops (create_graph), with each of its
+-- allocations failing in turn: the error is the memory's, nothing leaks, and the inputs and their gradients are as before
+-- or right.
 local sq = require "seqrt"
 local golden = require "spec.golden.cases"
 
@@ -22,6 +23,16 @@ local function work(case, args, dys)
   end
 end
 
+-- One case, forwards and back by a recorded backward.
+local function work_recorded(case, args, dys, inputs)
+  local out, from, above = table.pack(sq[case.op](table.unpack(args, 1, args.n))), {}, {}
+  for i = 1, #case.out do
+    if dys[i] then from[#from + 1], above[#above + 1] = out[i], dys[i] end
+  end
+  if #from == 0 then return end
+  sq.autograd.grad(from, inputs, {grad_outputs = above, create_graph = true, allow_unused = true})
+end
+
 local function clear(inputs)
   for _, x in ipairs(inputs) do x.grad = nil end
 end
@@ -30,19 +41,23 @@ end
 local follows = {batch_norm = true}
 
 -- How often the case failed until it passed, with failures from allocation n on.
-local function persist(case, mode)
+local function persist(case, mode, once)
   local inputs, args = golden.draw(case, "float64", "transposed")
   local dys = {}
   for i = 1, #case.out do dys[i] = case.dy[i] and golden.make(golden.read(case.dy[i], "float64")) end
   local plain = {}
   for i, x in ipairs(inputs) do plain[i] = tostring(x) end
-  work(case, args, dys)
+  local differentiated = {}
+  for _, x in ipairs(inputs) do
+    if x.requires_grad then differentiated[#differentiated + 1] = x end
+  end
+  once(case, args, dys, differentiated)
   clear(inputs)
   sq.fail_allocations(-1, 0) -- its signature is read once
   local before = live()
-  for n = 0, 400 do
+  for n = 0, 2000 do
     sq.fail_allocations(n, mode)
-    local ok, text = pcall(work, case, args, dys)
+    local ok, text = pcall(once, case, args, dys, differentiated)
     sq.fail_allocations(-1, 0)
     clear(inputs)
     if ok then
@@ -62,8 +77,13 @@ describe("when memory is refused", function()
   for _, name in ipairs(names) do
     it(name .. " fails whole", function()
       local cases, failures = golden.ops[name], 0
-      for _, i in ipairs {#cases // 2 + 1, #cases} do failures = failures + persist(cases[i], -1) end
+      for _, i in ipairs {#cases // 2 + 1, #cases} do failures = failures + persist(cases[i], -1, work) end
       assert.is_true(failures > 0)
+    end)
+
+    it(name .. " fails whole where its backward is recorded", function()
+      local cases = golden.ops[name]
+      assert.is_true(persist(cases[#cases], -1, work_recorded) >= 0)
     end)
   end
 end)
