@@ -132,5 +132,8 @@ void open_autograd(lua_State *L) {
   lua_newtable(L);
   bind_functions(L, "sq.autograd", autograd);
   part_open_table(L, "sq.autograd");
+  lua_newtable(L);
+  part_open_table(L, "sq.autograd.functional");
+  lua_setfield(L, -2, "functional");
   lua_setfield(L, -2, "autograd");
 }

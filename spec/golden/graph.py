@@ -104,10 +104,31 @@ def hessian(kind):
     return rows
 
 
+# Derivatives of functions of two inputs (2) and (3): each row one result, flat.
+def functional():
+    torch.manual_seed(6)
+    a, b, va, vb, vy = rand(2), rand(3), rand(2), rand(3), rand(2, 3)
+    one = torch.autograd.functional
+
+    def table(a, b):
+        return (a[:, None] * b).sin() * b
+
+    def number(a, b):
+        return (table(a, b) ** 2).sum() + a.prod().exp()
+    rows = list(one.jacobian(table, (a, b)))
+    for row in one.hessian(number, (a, b)):
+        rows.extend(row)
+    for y, d in (one.vjp(table, (a, b), vy), one.jvp(table, (a, b), (va, vb)), one.hvp(number, (a, b), (va, vb))):
+        rows.append(y)
+        rows.extend(d if isinstance(d, tuple) else [d])
+    return [tuple(r.flatten().tolist()) for r in rows]
+
+
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "graph.lua"), "w") as out:
     out.write(f"-- graph.lua: written by graph.py with PyTorch {torch.__version__.split('+')[0]}.\nreturn {{\n")
     for name, rows in (("wgan_mlp", wgan_mlp()), ("wgan_conv", wgan_conv()), ("pinn", pinn()), ("maml", maml()),
-                       ("lstm", hessian("LSTM")), ("gru", hessian("GRU")), ("rnn", hessian("RNN"))):
+                       ("lstm", hessian("LSTM")), ("gru", hessian("GRU")), ("rnn", hessian("RNN")),
+                       ("functional", functional())):
         out.write(f"  {name} = {{\n")
         for row in rows:
             out.write("    { " + ", ".join("%.16g" % v for v in row) + " },\n")
