@@ -87,7 +87,8 @@ local function check(got, want, dtype, what)
   support.assert_close(sum, want[3], 0, a + r * size, what .. ": the weighted sum")
 end
 
-local function run(case, n, dtype)
+-- A case drawn and called: the layer, all leaves, and the sum of what it gives times numbers that are drawn.
+local function call(case, n, dtype, before)
   local layer = build(case, n, dtype)
   local x, leaves = {}, layer:parameters()
   for i, spec in ipairs(case[3]) do
@@ -97,15 +98,23 @@ local function run(case, n, dtype)
   for i, spec in ipairs(case[3]) do
     if spec[1] == "number" then leaves[#leaves + 1] = x[i]:requires_grad_() end
   end
+  if before then before(leaves) end
   local out
   if next(named) then x[#x + 1] = named end
   for _ = 1, case.times do out = {layer(table.unpack(x))} end
   local loss
+  for i in ipairs(case.out) do
+    local part = out[i].requires_grad and (out[i] * draw {"number", out[i].shape, -1, 1}:to(dtype)):sum()
+    loss = part and (loss and loss + part or part) or loss
+  end
+  return layer, leaves, out, loss
+end
+
+local function run(case, n, dtype)
+  local layer, leaves, out, loss = call(case, n, dtype)
   for i, want in ipairs(case.out) do
     check(out[i]:detach(), want, dtype, "result " .. i)
     assert.equal(dtype, out[i].dtype)
-    local part = out[i].requires_grad and (out[i] * draw {"number", out[i].shape, -1, 1}:to(dtype)):sum()
-    loss = part and (loss and loss + part or part) or loss
   end
   assert.equal(#case.out, #out)
   loss:backward()
@@ -119,6 +128,40 @@ local function run(case, n, dtype)
     for i, want in ipairs(case.buffers) do check(buffers[i], want, dtype, "buffer " .. i) end
   end
   return layer
+end
+
+-- The sum of a case's gradients, recorded, times numbers that are drawn, and its leaves, moved so far in a direction that is
+-- drawn; they stand first where no two numbers are equal.
+local function slope_at(case, n, far)
+  local generator, directions = sq.Generator(n), {}
+  local function drawn(x) return sq.rand(x.shape, {dtype = "float64", generator = generator}) - 0.5 end
+  local _, leaves, _, loss = call(case, n, "float64", function(leaves)
+    sq.no_grad(function()
+      for i, x in ipairs(leaves) do
+        directions[i] = drawn(x)
+        x:mul_(0.9):add_(0.02 + 0.01 * drawn(x) + far * directions[i]) -- a probability stays one
+      end
+    end)
+  end)
+  local slope = sq.zeros({}, {dtype = "float64"})
+  for _, g in pairs {sq.autograd.grad(loss, leaves, {create_graph = true, allow_unused = true})} do
+    slope = slope + (g * drawn(g)):sum()
+  end
+  return slope, leaves, directions
+end
+
+-- What the gradient of the gradient says of a small step, and what the step makes.
+local function second(case, n)
+  local slope, leaves, directions = slope_at(case, n, 0)
+  local told, eps = 0, 1e-4
+  local gradients = slope.requires_grad and table.pack(sq.autograd.grad(slope, leaves, {allow_unused = true})) or {}
+  for i, d in ipairs(directions) do
+    if gradients[i] then told = told + (gradients[i] * d):sum():item() end
+  end
+  local function difference(far)
+    return (slope_at(case, n, far):item() - slope_at(case, n, -far):item()) / (2 * far)
+  end
+  return told, (4 * difference(eps / 2) - difference(eps)) / 3
 end
 
 describe("PyTorch's numbers", function()
@@ -139,6 +182,17 @@ describe("PyTorch's numbers", function()
           local ok, text = pcall(run, kinds[name][n], n, dtype)
           assert(ok, ("case %d, nn.%s, %s: %s"):format(n, name, dtype, text))
         end
+      end
+    end)
+  end
+
+  for _, name in ipairs(kinds) do
+    it("have gradients of gradients: nn." .. name, function()
+      for _, n in ipairs(sorted(kinds[name])) do
+        local told, made = second(kinds[name][n], n)
+        local close = math.abs(told - made) <= 1e-5 * math.max(math.abs(made), 0.01)
+        assert(close, ("case %d: create_graph gives %.10g, differences give %.10g: mend `again` or `compose` of its op "
+          .. "(runtime/autograd)"):format(n, told, made))
       end
     end)
   end
