@@ -247,6 +247,7 @@ static int optim_zero_grad(lua_State *L, const sq_arg *arg) {
     if (arg[SET_TO_NONE].flag) {
       BIND_TRY(L, sq_set_grad(o->param[i].w, NULL));
     } else if (g) {
+      if (!sq_is_leaf(g)) BIND_TRY(L, sq_detach(g)); /* a recorded one */
       BIND_TRY(L, sq_tensor_fill(g, 0));
     }
   }

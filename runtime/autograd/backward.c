@@ -63,6 +63,10 @@ static sq_status accumulate_recorded(const run *r, sq_slot *slot, sq_tensor *val
 
 /* A leaf's gradient owns its memory: scripts may change it in place. [take value] */
 static sq_status accumulate_leaf(const run *r, sq_slot *slot, sq_tensor *value) {
+  if (slot->forgotten) {
+    sq_tensor_drop(value);
+    return SQ_OK;
+  }
   if (r->create) return accumulate_recorded(r, slot, value);
   if (!slot->grad) return take_apart(r, value, &slot->grad);
   if (sq_tensor_shared_dim(slot->grad) >= 0) return add_to_sum(r, &slot->grad, value);

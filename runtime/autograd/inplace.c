@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "autograd/call_priv.h"
+#include "autograd/walk_priv.h"
 #include "tensor/promote.h"
 
 static sq_status check_inplace(const sq_op *op, sq_tensor *t) {
@@ -100,6 +101,7 @@ static sq_status write_back(sq_call *c, sq_tensor *t) {
   SQ_TRY(save_copies(c->out[0], t));
   SQ_OWN sq_tensor *result = NULL;
   SQ_TRY(in_dtype_of(t, c->out[0], &result));
+  if (t->refs > 1) SQ_TRY(sq__let_go_of_leaves(result)); /* it may be a leaf's gradient */
   SQ_TRY(sq_tensor_copy(t, result));
   return rebase_tensor(t, result);
 }

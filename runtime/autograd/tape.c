@@ -44,6 +44,7 @@ void sq__slot_drop(sq_slot *s) {
 static void forget_grad(sq_slot *s) {
   sq_tensor *grad = s->grad;
   s->grad = NULL;
+  s->forgotten = true;
   sq_tensor_drop(grad);
 }
 

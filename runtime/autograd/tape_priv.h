@@ -14,6 +14,7 @@ enum { MAX_SAVED = 6 };
 typedef struct sq_slot {
   int32_t refs;
   bool stale; /* the tensor has another dtype or shape by now: only graphs of before hold this */
+  bool forgotten; /* that tensor is gone: nobody sees the gradient */
   uint8_t wanted; /* lanes of runs that go here */
   sq_tensor *grad;
 } sq_slot;

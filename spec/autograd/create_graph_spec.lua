@@ -44,7 +44,9 @@ describe("create_graph", function()
     assert.same({33}, x.grad:tolist())
     assert.same({27}, first:tolist()) -- a new tensor, not the old one changed
     assert.same({20}, (sq.autograd.grad(x.grad:sum(), x)):tolist())
-    x.grad = nil
+    sq.optim.SGD({x}, {lr = 0.1}):zero_grad(false)
+    assert.same({0}, x.grad:tolist())
+    assert.is_false(x.grad.requires_grad)
   end)
 
   it("keeps the graph unless told otherwise", function()
@@ -281,6 +283,23 @@ describe("gradients of gradients are PyTorch's:", function()
       loss:backward {create_graph = true}
       assert.is_true(net[1].weight.grad.requires_grad)
       x.grad = x * x -- set by hand
+      local b = net[1].bias
+      b.grad:mul_(b) -- and changed in place, recorded
+    end
+    assert.equal(before, living())
+  end)
+
+  it("a leaf that is gone before its gradient comes keeps nothing", function()
+    local before = living()
+    for _ = 1, 20 do
+      local function make()
+        local x = rand(3):requires_grad_()
+        return (x * 2):exp():sum() + (rand(3):requires_grad_() * 3):retain_grad():tanh():sum()
+      end
+      local y = make()
+      collectgarbage()
+      collectgarbage()
+      y:backward {create_graph = true}
     end
     assert.equal(before, living())
   end)
