@@ -191,9 +191,10 @@ static sq_status spread_loss(sq_tensor *dy, char reduction, double total, sq_ten
   return sq_map("mean", SQ_ELEM_div, (sq_tensor *[]){dy, divisor}, NULL, out);
 }
 
-/* dy, divided by total for a mean, recorded. */
+/* dy, divided by total for a mean, recorded; 0 for a mean of nothing. */
 static sq_tensor *spread_loss_again(sq_again *r, char reduction, double total) {
   sq_tensor *dy = sq__dy(r, 0);
+  if (reduction == 'm' && total == 0) return sq__scale(r, dy, 0);
   return reduction == 'm' ? sq__div(r, dy, sq__number(r, total)) : dy;
 }
 

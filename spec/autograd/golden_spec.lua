@@ -42,8 +42,8 @@ end
 local ops, layouts = golden.ops, golden.layouts
 local read, make = golden.read, golden.make
 
--- Runs a case; raises what is wrong with it.
-local function run(case, dtype, layout)
+-- Runs a case, with a backward that is recorded or not; raises what is wrong with it.
+local function run(case, dtype, layout, create_graph)
   local inputs, args = golden.draw(case, dtype, layout)
   local out = table.pack(sq[case.op](table.unpack(args, 1, args.n)))
   for i, want in ipairs(case.out) do
@@ -57,7 +57,7 @@ local function run(case, dtype, layout)
   for i = 1, #case.out do
     if case.dy[i] then
       left = left - 1
-      out[i]:backward {gradient = make(read(case.dy[i], dtype)), retain_graph = left > 0}
+      out[i]:backward {gradient = make(read(case.dy[i], dtype)), retain_graph = left > 0, create_graph = create_graph}
     end
   end
   for i, want in ipairs(case.grad) do
@@ -78,8 +78,11 @@ describe("PyTorch's numbers", function()
           for layout in pairs(layouts) do
             local skip = case.only64 and dtype == "float32" or name == "view" and layout ~= "contiguous"
             local ok, text = true, nil
-            if not skip then ok, text = pcall(run, case, dtype, layout) end
-            assert(ok, ("%s, case %d, %s %s: %s"):format(name, i, dtype, layout, text))
+            for _, recorded in ipairs {false, true} do
+              if not skip then ok, text = pcall(run, case, dtype, layout, recorded) end
+              assert(ok, ("%s, case %d, %s %s%s: %s"):format(name, i, dtype, layout,
+                recorded and ", create_graph" or "", text))
+            end
           end
         end
       end
