@@ -57,27 +57,30 @@ typedef struct sq_elem_rule {
   } grad[4];
 } sq_elem_rule;
 
+/* The results of the node's call written into y, of recorded ops. */
+typedef void sq_compose(sq_again *r, sq_tensor **y);
+
 /* An op's block: forward, backward, and what the engine must know. */
 typedef struct sq_op_impl {
   sq_status (*forward)(sq_call *c);
-  sq_status (*backward)(sq_back *b);           /* NULL: results never require a gradient */
-  void (*again)(sq_again *r);                  /* backward of recorded ops, or instead of it: */
-  void (*compose)(sq_again *r, sq_tensor **y); /* forward of recorded ops */
-  sq_elem_rule elem;                           /* for sq__elem_forward */
-  sq_status (*into)(sq_call *c); /* name_ when nothing is recorded: writes into in[0], all or
+  sq_status (*backward)(sq_back *b); /* NULL: results never require a gradient */
+  void (*again)(sq_again *r);        /* backward of recorded ops; or instead of it: */
+  sq_compose *compose;               /* forward of recorded ops */
+  sq_elem_rule elem;                 /* for sq__elem_forward */
+  sq_status (*into)(sq_call *c);     /* name_ when nothing is recorded: writes into in[0], all or
                                         nothing; NULL: forward, then a copy */
-  bool inplace;                  /* name_ exists */
-  unsigned promotes;             /* bit i: input i is taken in the dtype all of these meet in
+  bool inplace;                      /* name_ exists */
+  unsigned promotes;                 /* bit i: input i is taken in the dtype all of these meet in
                                         (bit 31: all from 31 on); the others, and all where it is 0,
                                         must have one dtype */
-  bool in_dtype;                 /* input 0 is taken in its argument `dtype`, where given */
-  bool numbers;                  /* its numbers, such as bounds, take part in promotes */
-  bool mixed;                    /* inputs may differ in dtype: the op checks for itself */
-  bool view;                     /* the result is a window on input 0 */
-  bool hidden;                   /* the tape's own: scripts do not call it */
-  int with_tensor;               /* the op that scripts get where they give a Tensor for its dim
+  bool in_dtype;                     /* input 0 is taken in its argument `dtype`, where given */
+  bool numbers;                      /* its numbers, such as bounds, take part in promotes */
+  bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
+  bool view;                         /* the result is a window on input 0 */
+  bool hidden;                       /* the tape's own: scripts do not call it */
+  int with_tensor;                   /* the op that scripts get where they give a Tensor for its dim
                                         or numbers; 0: none */
-  bool functional;               /* it stands for a layer or a loss: nn.functional has it too */
+  bool functional;                   /* it stands for a layer or a loss: nn.functional has it too */
 } sq_op_impl;
 
 #define SQ_ALL_INPUTS ~0u /* for promotes */
