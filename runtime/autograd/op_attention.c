@@ -311,7 +311,8 @@ static sq_status run(job *j, int64_t tiles, double products, sq_tile_fn *tile) {
   const int64_t side =
       SQ_ATTENTION_ROWS > SQ_ATTENTION_KEYS ? SQ_ATTENTION_ROWS : SQ_ATTENTION_KEYS;
   const int64_t inner = a->E > a->V ? a->E : a->V, most = inner > side ? inner : side;
-  const sq_gemm largest = {.dtype = j->dtype, .ta = true, .m = most, .n = most, .k = most};
+  const bool back = j->dy != NULL; /* then weights and scores are also taken transposed */
+  const sq_gemm largest = {.dtype = j->dtype, .ta = back, .m = most, .n = most, .k = most};
   j->scores = sq_lines(SQ_ATTENTION_ROWS * SQ_ATTENTION_KEYS * (int64_t)j->size);
   j->scratch.each = 2 * j->scores + sq_lines(3 * SQ_ATTENTION_ROWS * (int64_t)sizeof(double)) +
                     sq_gemm_scratch(&largest);

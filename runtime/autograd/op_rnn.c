@@ -412,11 +412,11 @@ static const cell gru_cell = {
 
 /* --- a call: tensors in, tensors out -------------------------------------------------------- */
 
-/* Rows of a slice: half the batch, between two bounds, so that two cores share a batch of 32 or
- * more and the products are still large enough to run at 90 % of the best rate. */
+/* Rows of a slice: of a batch that is worth it an even number of slices, as even as can be, so that
+ * two cores have the same to do. */
 static int64_t slice_rows(int64_t B) {
-  int64_t half = sq_tiles(sq_tiles(B, 2), SQ_RNN_ROWS) * SQ_RNN_ROWS;
-  return half < SQ_RNN_ROWS ? SQ_RNN_ROWS : half > SQ_RNN_MOST_ROWS ? SQ_RNN_MOST_ROWS : half;
+  int64_t pairs = B < 2 * SQ_RNN_LEAST_ROWS ? 0 : sq_tiles(B, 2 * SQ_RNN_MOST_ROWS);
+  return pairs > 0 ? sq_tiles(B, 2 * pairs) : B > 0 ? B : 1;
 }
 
 static sq_status set_sizes(const sq_call *c, const cell *kind, bool batch_first, seq *q) {

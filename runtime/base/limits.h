@@ -23,8 +23,8 @@ enum {
   CUT(NORM_CHANNELS, 64, 3)           /* channels of batch norm over (N,C), and multiples of it */
   CUT(NORM_TILES, 16, 3)              /* tiles of layer and group norm: each sums dw and db apart */
   CUT(CONV_SLICES, 16, 3)             /* slices of a batch: each sums gradients of weights apart */
-  CUT(RNN_ROWS, 16, 2)                /* rows that go through a recurrent layer; multiples of it */
-  CUT(RNN_MOST_ROWS, 64, 4)           /* the same, at most */
+  CUT(RNN_LEAST_ROWS, 8, 2)           /* rows of a slice of a recurrent layer, where it is cut */
+  CUT(RNN_MOST_ROWS, 32, 4)           /* rows of such a slice, at most */
   CUT(ATTENTION_ROWS, 64, 3)          /* queries of attention that go through their keys at once */
   CUT(ATTENTION_KEYS, 64, 4)          /* keys that they meet at once */
   CUT(BLAS_SIDE, 512, 11)             /* the BLAS multiplies where no side is below it */
