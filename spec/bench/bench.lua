@@ -68,13 +68,15 @@ local function ask(side, question)
   return answer or "none"
 end
 
-local function stop(side)
-  side.questions:close()
-  side.answers:close()
+-- Ends all sides, the last first: a process holds the questions of those that were started before it.
+local function stop(sides)
+  for i = #sides, 1, -1 do
+    sides[i].questions:close()
+    sides[i].answers:close()
+  end
 end
 
 local PROGRAM = quote(arg[-1] or "seqrt") .. " " .. folder .. "steps.lua"
-local BLAS_HELD = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"}
 local FREE = "env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE SEQRT_THREADS=" .. threads
 local AVX2 = "ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 XLA_FLAGS=--xla_cpu_max_isa=AVX2"
 
@@ -204,14 +206,16 @@ local function run(avx2)
   for turn in sq.progress(options.turns, {desc = "turns"}) do take_turn(sides, turn) end
   print_rows(sides, losses, figures)
   print_growth(sides, figures)
-  for _, side in ipairs(sides) do stop(side) end
+  stop(sides)
   return figures
 end
 
-for _, name in ipairs(BLAS_HELD) do
-  if os.getenv(name) then print(name .. " in the environment would hold the BLAS back: it is taken out for the steps") end
+local held = {} -- what would hold the BLAS back
+for _, name in ipairs {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"} do
+  held[name] = os.getenv(name)
+  if held[name] then print(name .. " in the environment would hold the BLAS back: it is taken out for the steps") end
 end
-local figures = {default = run(false)}
+local figures = {held = held, default = run(false)}
 if sq.info().isa == "avx512" then
   print "\nby AVX2"
   figures.avx2 = run(true)
