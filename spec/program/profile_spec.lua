@@ -61,6 +61,22 @@ describe("--profile", function()
     assert.truthy(widest <= 140, widest)
   end)
 
+  it("shows a recorded backward's ops, and the backward of those", function()
+    local text, code = profile [[
+local sq = require "seqrt"
+local x = sq.rand(400, 400):requires_grad_()
+local y = x:log_softmax(-1):square():sum()
+local g = sq.autograd.grad(y, x, {create_graph = true})
+g:square():sum():backward()
+]]
+    assert.equal(0, code)
+    local ops = rows(text, "op or function")
+    assert.truthy(tonumber(ops.log_softmax[2]) > 0, text)
+    assert.truthy(tonumber(ops.exp[1]) > 0 and tonumber(ops.exp[2]) > 0, text) -- of log_softmax's rule
+    local lines = rows(text, "line")
+    assert.truthy(tonumber(lines["p.lua:3"][2]) > 0 and tonumber(lines["p.lua:5"][2]) > 0, text)
+  end)
+
   it("is printed also after an error, os.exit and a signal", function()
     local text, code = profile(SCRIPT .. "error 'no more'")
     assert.equal(1, code)
