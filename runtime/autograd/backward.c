@@ -386,14 +386,17 @@ static sq_status mark_ways(const run *r, sq_nodes *all) {
   return st != SQ_OK ? st : gathered;
 }
 
-static sq_status check_captured(const run *r, bool allow_unused) {
+/* Fails where an input was not reached: an op may have read it as it was before its tensor got
+ * another dtype or shape; else none did. */
+static sq_status check_captured(const run *r, const sq_nodes *ways, bool allow_unused) {
   for (int i = 0; i < r->captures; i++) {
-    if (!r->captured[i] && !allow_unused) {
-      return sq_fail(SQ_ESTATE,
-                     "[grad] input %d is not part of the outputs' graph: pass allow_unused = true "
-                     "for nil there",
-                     i + 1);
-    }
+    if (r->captured[i]) continue;
+    for (int64_t k = 0; k < ways->n; k++) SQ_TRY(check_inputs(ways->node[k]));
+    if (allow_unused) continue;
+    return sq_fail(SQ_ESTATE,
+                   "[grad] input %d is not part of the outputs' graph: pass allow_unused = true "
+                   "for nil there",
+                   i + 1);
   }
   return SQ_OK;
 }
@@ -417,11 +420,11 @@ sq_status sq_gradients(int outputs, sq_tensor *const *output, sq_tensor *const *
   sq_status st = seed_outputs(&r, outputs, output, grads);
   if (st == SQ_OK && r.lane) st = mark_ways(&r, &ways);
   st = run_all(&r, st);
+  if (st == SQ_OK) st = check_captured(&r, &ways, flags & SQ_ALLOW_UNUSED);
   sq__forget(&ways, r.lane);
   unmark_inputs(&r);
   sq__give_lane(r.lane);
   if (r.create) sq_grad_enable(was);
-  if (st == SQ_OK) st = check_captured(&r, flags & SQ_ALLOW_UNUSED);
   for (int i = 0; i < inputs && st != SQ_OK; i++) {
     sq_tensor_drop(out[i]);
     out[i] = NULL;

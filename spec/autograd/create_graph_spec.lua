@@ -132,7 +132,26 @@ describe("create_graph", function()
     end
   end)
 
-  it("is seen by anomaly mode and the profiler", function()
+  it("has the same bits with any number of threads", function()
+    local function penalised(threads)
+      sq.set_num_threads(threads)
+      sq.manual_seed(1)
+      local net = nn.Sequential(nn.Conv2d(2, 8, 3, 1, 1), nn.LayerNorm {8, 12, 12}, nn.SiLU(), nn.Flatten(),
+        nn.Linear(1152, 32), nn.Tanh())
+      local x = sq.randn(16, 2, 12, 12):requires_grad_()
+      local g = sq.autograd.grad(net(x):sum(), x, {create_graph = true})
+      g:pow(2):sum():backward()
+      return {x.grad, net[1].weight.grad, net[2].weight.grad}
+    end
+    local before = sq.get_num_threads()
+    local one = penalised(1)
+    for threads = 2, 4 do
+      for i, g in ipairs(penalised(threads)) do assert.is_true(sq.equal(one[i], g)) end
+    end
+    sq.set_num_threads(before)
+  end)
+
+  it("is seen by anomaly mode", function()
     local x = leaf {0}
     local g = sq.autograd.grad(x:sqrt():sum() * 0, x, {create_graph = true})
     assert.is_true(sq.isnan(g):any():item())
