@@ -10,7 +10,8 @@
  * the weights turned round, channels in the place of results. Where it is not, the positions of x
  * fall into S phases in each direction, by the remainder of their place; a phase is reached by
  * every S-th tap only, by each from dy at steps of 1. So each phase is a convolution of its own
- * with a share of the taps, and its results go to every S-th place of dx.
+ * with a share of the taps, and its results go to every S-th place of dx. All phases read dy where
+ * it has been laid out once, with room for the one that reaches furthest.
  *
  * The gradient of w is dw^T (taps, O) = P (taps, positions) dy^T (positions, O): here P is the
  * first operand, which a product reads in place by tables of where taps and positions are.
@@ -137,14 +138,23 @@ static void stage_pictures(const patches *p, const char *x, int64_t n, char *sta
 
 /* --- a correlation -------------------------------------------------------------------------- */
 
-/* y (B, groups M, positions) = w (groups, M, K) patches. Position (oy,ox) of the results goes to
- * (y0 + oy SY, x0 + ox SX) of planes (Y,X). */
+/* Results that share their taps: y (B, groups M, OY OX) = w (groups, M, K) patches. Position
+ * (oy,ox) goes to (y0 + oy SY, x0 + ox SX) of the planes. */
+typedef struct share {
+  int64_t K, OY, OX, y0, x0;
+  const int64_t *taps;
+  const char *w;
+} share;
+
+/* All shares of y (B, groups M, Y, X). The patches' own K, OY and OX are the largest of them. */
 typedef struct correlation {
   patches p;
+  const share *share;
+  int64_t shares;
   int64_t B, groups, M, pictures; /* pictures: of a tile */
-  const char *x, *w;
+  const char *x;
   char *y;
-  int64_t Y, X, y0, x0, SY, SX;
+  int64_t Y, X, SY, SX;
   sq_scratch scratch; /* pictures, and where behind them panels and results are */
   int64_t panels, results;
 } correlation;
@@ -168,13 +178,13 @@ static void spread_line(const patches *p, const char *from, int64_t n, int64_t s
 }
 
 /* Results (M, n) of positions from..from+n, counted from picture `first` on, to their places. */
-static void spread_results(const correlation *c, int64_t first, int64_t group, int64_t from,
-                           int64_t n, const char *results) {
+static void spread_results(const correlation *c, const share *s, int64_t first, int64_t group,
+                           int64_t from, int64_t n, const char *results) {
   const patches *p = &c->p;
   for (int64_t i = 0, run; i < n; i += run) {
-    const int64_t at = from + i, b = first + at / positions_of(p), oy = at / p->OX % p->OY;
-    const int64_t ox = at % p->OX, y = c->y0 + oy * c->SY, x = c->x0 + ox * c->SX;
-    run = p->OX - ox < n - i ? p->OX - ox : n - i;
+    const int64_t at = from + i, b = first + at / (s->OY * s->OX), oy = at / s->OX % s->OY;
+    const int64_t ox = at % s->OX, y = s->y0 + oy * c->SY, x = s->x0 + ox * c->SX;
+    run = s->OX - ox < n - i ? s->OX - ox : n - i;
     for (int64_t m = 0; m < c->M; m++) {
       const int64_t plane = (b * c->groups + group) * c->M + m;
       spread_line(p, pixel_at(p, results, m * SQ_PRODUCT_COLUMNS + i), run, c->SX,
@@ -184,21 +194,40 @@ static void spread_results(const correlation *c, int64_t first, int64_t group, i
 }
 
 /* Results of one group at positions from..from+n of the pictures that are laid out. */
-static void correlate_piece(const correlation *c, int64_t group, int64_t from, int64_t n,
-                            char *staged, char *to, int64_t ldc) {
+static void correlate_piece(const correlation *c, const share *s, int64_t group, int64_t from,
+                            int64_t n, char *staged, char *to, int64_t ldc) {
   const patches *p = &c->p;
   char *panels = staged + c->panels;
   sq_patches part = {.x = pixel_at(p, staged, group * p->group), .first = from, .n = n};
-  part.OX = p->OX, part.OY = p->OY, part.row = p->row, part.picture = p->picture;
+  part.OX = s->OX, part.OY = s->OY, part.row = p->row, part.picture = p->picture;
   part.panels = panels;
-  sq_product m = {.m = c->M, .n = n, .rs = p->K, .cs = 1, .panels = panels, .c = to, .ldc = ldc};
-  for (int64_t k = 0; k == 0 || k < p->K; k += SQ_PRODUCT_DEPTH) {
-    part.taps = p->taps + k;
-    part.k = m.k = p->K - k < SQ_PRODUCT_DEPTH ? p->K - k : SQ_PRODUCT_DEPTH;
-    m.a = pixel_at(p, c->w, group * c->M * p->K + k);
+  sq_product m = {.m = c->M, .n = n, .rs = s->K, .cs = 1, .panels = panels, .c = to, .ldc = ldc};
+  for (int64_t k = 0; k == 0 || k < s->K; k += SQ_PRODUCT_DEPTH) {
+    part.taps = s->taps + k;
+    part.k = m.k = s->K - k < SQ_PRODUCT_DEPTH ? s->K - k : SQ_PRODUCT_DEPTH;
+    m.a = pixel_at(p, s->w, group * c->M * s->K + k);
     m.add = k > 0;
     p->kern->pack_patches(&part);
     p->kern->product(&m);
+  }
+}
+
+/* One share of one group's results for the pictures from `first` on, which are laid out. */
+static void correlate_share(const correlation *c, const share *s, int64_t first, int64_t pictures,
+                            int64_t group, char *staged) {
+  const patches *p = &c->p;
+  const int64_t plane = (first * c->groups + group) * c->M, area = c->Y * c->X;
+  const int64_t all = pictures * s->OY * s->OX;
+  char *results = staged + c->results;
+  for (int64_t from = 0; from < all; from += SQ_PRODUCT_COLUMNS) {
+    const int64_t n = all - from < SQ_PRODUCT_COLUMNS ? all - from : SQ_PRODUCT_COLUMNS;
+    if (is_direct(c)) {
+      char *to = pixel_at(p, c->y, plane * area + s->y0 * c->X + from);
+      correlate_piece(c, s, group, from, n, staged, to, area);
+    } else {
+      correlate_piece(c, s, group, from, n, staged, results, SQ_PRODUCT_COLUMNS);
+      spread_results(c, s, first, group, from, n, results);
+    }
   }
 }
 
@@ -206,22 +235,12 @@ static void correlate_tile(int64_t tile, void *context) {
   const correlation *c = context;
   const patches *p = &c->p;
   const int64_t first = tile * c->pictures, pictures = sq_tile_size(c->B, c->pictures, tile);
-  const int64_t all = pictures * positions_of(p), plain = p->stage.C * p->stage.Y * p->stage.X;
-  char *staged = sq_scratch_mine(&c->scratch), *results = staged + c->results;
+  const int64_t plain = p->stage.C * p->stage.Y * p->stage.X;
+  char *staged = sq_scratch_mine(&c->scratch);
   stage_pictures(p, pixel_at(p, c->x, first * plain), pictures, staged);
-  for (int64_t group = 0; group < c->groups; group++) {
-    const int64_t plane = (first * c->groups + group) * c->M, area = c->Y * c->X;
-    for (int64_t from = 0; from < all; from += SQ_PRODUCT_COLUMNS) {
-      const int64_t n = all - from < SQ_PRODUCT_COLUMNS ? all - from : SQ_PRODUCT_COLUMNS;
-      if (is_direct(c)) {
-        char *to = pixel_at(p, c->y, plane * area + c->y0 * c->X + from);
-        correlate_piece(c, group, from, n, staged, to, area);
-      } else {
-        correlate_piece(c, group, from, n, staged, results, SQ_PRODUCT_COLUMNS);
-        spread_results(c, first, group, from, n, results);
-      }
-    }
-  }
+  for (int64_t group = 0; group < c->groups; group++)
+    for (int64_t i = 0; i < c->shares; i++)
+      correlate_share(c, &c->share[i], first, pictures, group, staged);
 }
 
 /* The work of products of n pictures, in rough nanoseconds. */
@@ -232,7 +251,7 @@ static int64_t work_of_pictures(const patches *p, int64_t n, int64_t M, int64_t 
 
 static sq_status correlate(correlation *c) {
   const patches *p = &c->p;
-  if (c->B * positions_of(p) * c->M == 0) return SQ_OK;
+  if (c->B * c->M * c->shares == 0) return SQ_OK;
   c->pictures = pictures_at_once(p, c->B);
   int64_t results;
   SQ_TRY(staged_bytes(p, c->pictures, &c->panels));
@@ -240,7 +259,8 @@ static sq_status correlate(correlation *c) {
   SQ_TRY(sq_size_mul(c->M, is_direct(c) ? 0 : SQ_PRODUCT_COLUMNS * (int64_t)p->size, &results));
   c->scratch.each = c->results + results;
   return sq_parallel_scratch(&c->scratch, sq_tiles(c->B, c->pictures),
-                             work_of_pictures(p, c->B, c->M, c->groups), correlate_tile, c);
+                             c->shares * work_of_pictures(p, c->B, c->M, c->groups), correlate_tile,
+                             c);
 }
 
 /* --- kernels as large as the picture -------------------------------------------------------- */
@@ -272,10 +292,11 @@ static sq_status multiply_pixels(const sq_conv *g, bool ta, bool tb, sq_tensor *
 static sq_status forward_patches(const sq_conv *g, sq_dtype dtype, patches *p, sq_tensor **taps) {
   const sq_window *w = &g->w;
   const int64_t channels = w->C / g->groups, last = (w->OX - 1) * w->SX + (w->KX - 1) * w->DX;
+  const int64_t SX = w->OX == 1 ? 1 : w->SX; /* a step that is never taken may be any */
   *p = (patches){.kern = sq_kern_of(dtype), .dtype = dtype, .size = sq_dtype_size(dtype)};
-  p->stage = (sq_stage){.C = w->C, .Y = w->Y, .X = w->X, .PY = w->PY, .PX = w->PX, .SX = w->SX};
+  p->stage = (sq_stage){.C = w->C, .Y = w->Y, .X = w->X, .PY = w->PY, .PX = w->PX, .SX = SX};
   p->stage.rows = (w->OY - 1) * w->SY + (w->KY - 1) * w->DY + 1;
-  p->stage.columns = last / w->SX + 1;
+  p->stage.columns = last / SX + 1;
   p->K = channels * w->KY * w->KX, p->OY = w->OY, p->OX = w->OX;
   SQ_TRY(set_patches(p, g->groups, w->SY));
   SQ_TRY(sq_tensor_new(SQ_I64, 1, &p->K, taps));
@@ -299,7 +320,9 @@ sq_status sq_conv_forward(const sq_conv *g, sq_tensor *x, sq_tensor *w, sq_tenso
   }
   correlation c = {.B = g->B, .groups = g->groups, .M = g->O / g->groups, .SY = 1, .SX = 1};
   SQ_TRY(forward_patches(g, x->dtype, &c.p, &taps));
-  c.x = sq_data(xf), c.w = sq_data(wf), c.y = sq_data(y);
+  const share all = {.K = c.p.K, .OY = c.p.OY, .OX = c.p.OX, .taps = c.p.taps, .w = sq_data(wf)};
+  c.share = &all, c.shares = 1;
+  c.x = sq_data(xf), c.y = sq_data(y);
   c.Y = g->w.OY, c.X = g->w.OX;
   SQ_TRY(correlate(&c));
   *out = sq_tensor_give(&y);
@@ -309,79 +332,123 @@ sq_status sq_conv_forward(const sq_conv *g, sq_tensor *x, sq_tensor *w, sq_tenso
 /* --- the gradient of x ---------------------------------------------------------------------- */
 
 /* One direction of one phase: tap t, which lies at t D in units of x, is in it where t D leaves
- * `rest` by S; it then reads dy (t D - rest) / S before the position's own. */
+ * `rest` by S; position q then reads dy at first + q - t D / S. */
 typedef struct phase {
-  int64_t first, n; /* positions q: place q S + rest - P in x; n of them */
-  int64_t reach;    /* the most that a tap reads before its position */
+  int64_t rest, first, n; /* positions q: place (first + q) S + rest - P in x; n of them */
+  int64_t before; /* places that a tap may reach before dy; negative: none, and so many of dy
+                             are never read */
 } phase;
 
 static bool in_phase(int64_t tap, int64_t D, int64_t S, int64_t rest) {
   return tap * D % S == rest;
 }
 
-static phase phase_of(int64_t size, int64_t taps, int64_t S, int64_t P, int64_t D, int64_t rest) {
-  phase f = {.reach = 0};
-  f.first = P > rest ? sq_tiles(P - rest, S) : 0;
-  f.n = sq_tiles(size + P - rest, S) - f.first;
-  if (size + P - rest <= 0 || f.n < 0) f.n = 0;
+/* The phase of place `at` of x, which is its first there: one of the first S. */
+static phase phase_of(int64_t size, int64_t taps, int64_t S, int64_t P, int64_t D, int64_t at) {
+  phase f = {.rest = (at + P) % S, .first = (at + P) / S, .n = sq_tiles(size - at, S)};
+  f.before = -f.first;
   for (int64_t t = 0; t < taps; t++)
-    if (in_phase(t, D, S, rest)) f.reach = t * D / S;
+    if (in_phase(t, D, S, f.rest)) f.before = t * D / S - f.first;
   return f;
+}
+
+/* One direction of all phases: how many there are, the places before dy that any reaches, the
+ * places from there to the end of what any reads, and the most positions of one. */
+typedef struct phases {
+  int64_t count, before, size, most;
+} phases;
+
+static phases phases_of(int64_t size, int64_t taps, int64_t S, int64_t P, int64_t D) {
+  phases all = {.count = S < size ? S : size, .before = INT64_MIN};
+  int64_t end = INT64_MIN;
+  for (int64_t at = 0; at < all.count; at++) {
+    const phase f = phase_of(size, taps, S, P, D, at);
+    all.before = f.before > all.before ? f.before : all.before;
+    end = f.first + f.n > end ? f.first + f.n : end;
+    all.most = f.n > all.most ? f.n : all.most;
+  }
+  all.size = end + all.before;
+  return all;
+}
+
+/* Where dy is laid out for all phases. */
+static sq_status phase_patches(const sq_conv *g, sq_dtype dtype, phases y, phases x, patches *p) {
+  const sq_window *v = &g->w;
+  *p = (patches){.kern = sq_kern_of(dtype), .dtype = dtype, .size = sq_dtype_size(dtype)};
+  p->stage = (sq_stage){.C = g->O, .Y = v->OY, .X = v->OX, .SX = 1};
+  p->stage.PY = y.before, p->stage.PX = x.before;
+  p->stage.rows = y.size, p->stage.columns = x.size;
+  p->OY = y.most, p->OX = x.most;
+  return set_patches(p, g->groups, 1);
 }
 
 /* The taps of a phase, by their places in a kernel (KY,KX), and where they read in the first
  * channel. Returns how many they are. */
-static int64_t taps_of_phase(const sq_conv *g, const patches *p, int64_t ry, int64_t rx, phase fy,
-                             phase fx, int64_t *taps, int64_t *at) {
+static int64_t taps_of_phase(const sq_conv *g, const patches *p, phase fy, phase fx, int64_t *taps,
+                             int64_t *at) {
   const sq_window *v = &g->w;
   int64_t n = 0;
   for (int64_t ky = 0; ky < v->KY; ky++)
     for (int64_t kx = 0; kx < v->KX; kx++) {
-      if (!in_phase(ky, v->DY, v->SY, ry) || !in_phase(kx, v->DX, v->SX, rx)) continue;
-      const int64_t y = fy.reach - ky * v->DY / v->SY, x = fx.reach - kx * v->DX / v->SX;
-      at[n] = place_of(&p->stage, 0, y, x);
+      if (!in_phase(ky, v->DY, v->SY, fy.rest) || !in_phase(kx, v->DX, v->SX, fx.rest)) continue;
+      const int64_t y = p->stage.PY + fy.first - ky * v->DY / v->SY;
+      at[n] = place_of(&p->stage, 0, y, p->stage.PX + fx.first - kx * v->DX / v->SX);
       taps[n++] = ky * v->KX + kx;
     }
   return n;
 }
 
-/* Those weights (O,C/groups,KY,KX), as (groups, C/groups, O/groups, n taps). */
+/* n elements of a kernel, by their places. */
+static void copy_taps(const patches *p, const char *kernel, int64_t n, const int64_t *taps,
+                      char *to) {
+  if (p->size == sizeof(float)) {
+    for (int64_t i = 0; i < n; i++)
+      ((float *)(void *)to)[i] = ((const float *)(const void *)kernel)[taps[i]];
+  } else {
+    for (int64_t i = 0; i < n; i++)
+      ((double *)(void *)to)[i] = ((const double *)(const void *)kernel)[taps[i]];
+  }
+}
+
+/* Those weights of (O,C/groups,KY,KX), as (groups, C/groups, O/groups, n taps). */
 static void turn_weights(const sq_conv *g, const patches *p, const char *w, int64_t n,
                          const int64_t *taps, char *to) {
   const int64_t O = g->O / g->groups, C = g->w.C / g->groups, area = g->w.KY * g->w.KX;
   for (int64_t c = 0; c < g->groups * C; c++)
-    for (int64_t o = 0; o < O; o++) {
-      const char *kernel = pixel_at(p, w, ((c / C * O + o) * C + c % C) * area);
-      for (int64_t i = 0; i < n; i++, to += p->size)
-        memcpy(to, pixel_at(p, kernel, taps[i]), p->size);
-    }
+    for (int64_t o = 0; o < O; o++, to += (size_t)n * p->size)
+      copy_taps(p, pixel_at(p, w, ((c / C * O + o) * C + c % C) * area), n, taps, to);
 }
 
-/* Room for a phase's weights, the places of its taps, and where all channels' taps read. */
+/* Room for all phases: their weights, where all channels' taps read, and one kernel's taps. */
 typedef struct turned {
   char *weights;
-  int64_t *taps, *at;
+  int64_t *at, *taps;
 } turned;
 
-static sq_status correlate_phase(const sq_conv *g, correlation *c, int64_t ry, int64_t rx,
-                                 const char *w, const turned *t) {
+/* The share of one phase; what it needs is taken from the front of the room. */
+static share share_of(const sq_conv *g, const patches *p, phase fy, phase fx, const char *w,
+                      turned *room) {
   const sq_window *v = &g->w;
-  const phase fy = phase_of(v->Y, v->KY, v->SY, v->PY, v->DY, ry);
-  const phase fx = phase_of(v->X, v->KX, v->SX, v->PX, v->DX, rx);
-  patches *p = &c->p;
-  if (fy.n == 0 || fx.n == 0) return SQ_OK;
-  p->stage = (sq_stage){.C = g->O, .Y = v->OY, .X = v->OX, .SX = 1};
-  p->stage.PY = fy.reach - fy.first, p->stage.PX = fx.reach - fx.first;
-  p->stage.rows = fy.n + fy.reach, p->stage.columns = fx.n + fx.reach;
-  p->OY = fy.n, p->OX = fx.n;
-  SQ_TRY(set_patches(p, g->groups, 1));
-  const int64_t n = taps_of_phase(g, p, ry, rx, fy, fx, t->taps, t->at);
-  p->K = g->O / g->groups * n;
-  for (int64_t i = n; i < p->K; i++) t->at[i] = t->at[i - n] + place_of(&p->stage, 1, 0, 0);
-  turn_weights(g, p, w, n, t->taps, t->weights);
-  p->taps = t->at, c->w = t->weights;
-  c->y0 = fy.first * v->SY + ry - v->PY, c->x0 = fx.first * v->SX + rx - v->PX;
-  return correlate(c);
+  const int64_t n = taps_of_phase(g, p, fy, fx, room->taps, room->at);
+  share s = {.K = g->O / g->groups * n, .OY = fy.n, .OX = fx.n};
+  for (int64_t i = n; i < s.K; i++) room->at[i] = room->at[i - n] + place_of(&p->stage, 1, 0, 0);
+  turn_weights(g, p, w, n, room->taps, room->weights);
+  s.taps = room->at, s.w = room->weights;
+  s.y0 = fy.first * v->SY + fy.rest - v->PY, s.x0 = fx.first * v->SX + fx.rest - v->PX;
+  room->at += s.K, room->weights += (size_t)(s.K * v->C) * p->size;
+  return s;
+}
+
+/* All phases, in the order of their first places in x. */
+static void fill_shares(const sq_conv *g, const char *w, turned *room, correlation *c, share *to) {
+  const sq_window *v = &g->w;
+  c->p.K = 0;
+  for (int64_t y = 0; y < v->SY && y < v->Y; y++)
+    for (int64_t x = 0; x < v->SX && x < v->X; x++, to++) {
+      *to = share_of(g, &c->p, phase_of(v->Y, v->KY, v->SY, v->PY, v->DY, y),
+                     phase_of(v->X, v->KX, v->SX, v->PX, v->DX, x), w, room);
+      c->p.K = to->K > c->p.K ? to->K : c->p.K;
+    }
 }
 
 sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor **out) {
@@ -395,20 +462,29 @@ sq_status sq_conv_input(const sq_conv *g, sq_tensor *dy, sq_tensor *w, sq_tensor
     *out = sq_tensor_give(&dx);
     return SQ_OK;
   }
+  if (dx->numel == 0) {
+    *out = sq_tensor_give(&dx);
+    return SQ_OK;
+  }
+  const phases py = phases_of(v->Y, v->KY, v->SY, v->PY, v->DY);
+  const phases px = phases_of(v->X, v->KX, v->SX, v->PX, v->DX);
+  correlation c = {.B = g->B, .groups = g->groups, .M = v->C / g->groups, .Y = v->Y, .X = v->X};
+  c.shares = py.count * px.count, c.SY = v->SY, c.SX = v->SX;
+  c.x = sq_data(yf), c.y = sq_data(dx);
+  SQ_TRY(phase_patches(g, dy->dtype, py, px, &c.p));
   SQ_TRY(sq_tensor_new_like(wf, w->dtype, &weights));
   const int64_t area = v->KY * v->KX, places = area + g->O / g->groups * area;
   SQ_TRY(sq_tensor_new(SQ_I64, 1, &places, &taps));
-  correlation c = {.B = g->B, .groups = g->groups, .M = v->C / g->groups, .Y = v->Y, .X = v->X};
-  c.SY = v->SY, c.SX = v->SX;
-  c.p = (patches){
-      .kern = sq_kern_of(dy->dtype), .dtype = dy->dtype, .size = sq_dtype_size(dy->dtype)};
-  c.x = sq_data(yf), c.y = sq_data(dx);
   int64_t *list = sq_data(taps);
-  const turned t = {sq_data(weights), list, list + area};
-  for (int64_t ry = 0; ry < v->SY; ry++)
-    for (int64_t rx = 0; rx < v->SX; rx++) SQ_TRY(correlate_phase(g, &c, ry, rx, sq_data(wf), &t));
-  *out = sq_tensor_give(&dx);
-  return SQ_OK;
+  turned room = {sq_data(weights), list + area, list};
+  void *shares = NULL;
+  SQ_TRY(sq_alloc(c.shares * (int64_t)sizeof(share), &shares));
+  fill_shares(g, sq_data(wf), &room, &c, shares);
+  c.share = shares;
+  const sq_status st = correlate(&c);
+  sq_free(shares);
+  if (st == SQ_OK) *out = sq_tensor_give(&dx);
+  return st;
 }
 
 /* --- the gradient of w ---------------------------------------------------------------------- */
@@ -424,30 +500,35 @@ typedef struct weight_job {
   int64_t panels;
 } weight_job;
 
-/* Columns j..j+n of dy^T at positions from..from+k, counted from picture b on. */
-static void pack_gradient(const weight_job *j, int64_t b, int64_t from, int64_t k, int64_t o,
-                          int64_t n, char *panels) {
+/* A piece of a product's k: positions from..from+k, counted from picture b on. */
+typedef struct piece {
+  int64_t b, from, k;
+} piece;
+
+/* Columns o..o+n of dy^T there. */
+static void pack_gradient(const weight_job *j, piece at, int64_t o, int64_t n, char *panels) {
   const patches *p = &j->p;
   const int64_t area = positions_of(p);
-  for (int64_t i = 0, run; i < k; i += run) {
-    const int64_t at = from + i, picture = b + at / area, place = at % area;
-    run = area - place < k - i ? area - place : k - i;
+  for (int64_t i = 0, run; i < at.k; i += run) {
+    const int64_t first = at.from + i, picture = at.b + first / area, place = first % area;
+    run = area - place < at.k - i ? area - place : at.k - i;
     p->kern->pack(run, n, pixel_at(p, j->dy, (picture * j->g->O + o) * area + place), 1, area,
-                  panels + i * SQ_PANEL_BYTES, k);
+                  panels + i * SQ_PANEL_BYTES, at.k);
   }
 }
 
-/* to (K, O/groups) += what the pictures that are laid out, from b on, give at from..from+k. */
-static void add_weights(const weight_job *j, int64_t b, int64_t group, int64_t from, int64_t k,
-                        char *staged, char *to) {
+/* to (K, O/groups) = or, where `add`, += what the pictures that are laid out give there. */
+static void add_weights(const weight_job *j, piece at, int64_t group, bool add, char *staged,
+                        char *to) {
   const patches *p = &j->p;
   const int64_t O = j->g->O / j->g->groups;
   for (int64_t o = 0; o < O; o += SQ_PRODUCT_COLUMNS) {
     const int64_t n = O - o < SQ_PRODUCT_COLUMNS ? O - o : SQ_PRODUCT_COLUMNS;
-    pack_gradient(j, b, from, k, group * O + o, n, staged + j->panels);
-    sq_product m = {.m = p->K, .n = n, .k = k, .rows = p->taps, .columns = j->positions + from};
+    pack_gradient(j, at, group * O + o, n, staged + j->panels);
+    sq_product m = {.m = p->K, .n = n, .k = at.k, .rows = p->taps};
+    m.columns = j->positions + at.from;
     m.a = pixel_at(p, staged, group * p->group), m.panels = staged + j->panels;
-    m.c = pixel_at(p, to, o), m.ldc = O, m.add = true;
+    m.c = pixel_at(p, to, o), m.ldc = O, m.add = add;
     p->kern->product(&m);
   }
 }
@@ -464,9 +545,11 @@ static void weight_tile(int64_t s, void *context) {
     for (int64_t group = 0; group < j->g->groups; group++) {
       char *to = pixel_at(p, j->parts, s * p->K * O + group * p->K * (O / j->g->groups));
       const int64_t all = n * positions_of(p);
-      for (int64_t from = 0; from < all; from += SQ_PRODUCT_DEPTH)
-        add_weights(j, b, group, from,
-                    all - from < SQ_PRODUCT_DEPTH ? all - from : SQ_PRODUCT_DEPTH, staged, to);
+      piece at = {.b = b};
+      for (; at.from < all; at.from += SQ_PRODUCT_DEPTH) {
+        at.k = all - at.from < SQ_PRODUCT_DEPTH ? all - at.from : SQ_PRODUCT_DEPTH;
+        add_weights(j, at, group, b > s * j->slice || at.from > 0, staged, to);
+      }
     }
   }
 }
@@ -502,7 +585,6 @@ static sq_status turn_back(const sq_conv *g, sq_tensor *parts, sq_tensor **out) 
 
 sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tensor **out) {
   SQ_OWN sq_tensor *xf = NULL, *yf = NULL, *parts = NULL, *taps = NULL, *positions = NULL;
-  const int64_t slices = g->B < SQ_CONV_SLICES ? (g->B ? g->B : 1) : SQ_CONV_SLICES;
   SQ_TRY(sq_tensor_contiguous(x, &xf));
   SQ_TRY(sq_tensor_contiguous(dy, &yf));
   if (is_one_product(g)) {
@@ -512,17 +594,18 @@ sq_status sq_conv_weight(const sq_conv *g, sq_tensor *x, sq_tensor *dy, sq_tenso
     *out = sq_tensor_give(&parts);
     return SQ_OK;
   }
-  weight_job j = {.g = g, .x = sq_data(xf), .dy = sq_data(yf), .slice = sq_tiles(g->B, slices)};
+  weight_job j = {.g = g, .x = sq_data(xf), .dy = sq_data(yf)};
+  j.slice = g->B == 0 ? 1 : sq_tiles(g->B, SQ_CONV_SLICES);
   SQ_TRY(forward_patches(g, x->dtype, &j.p, &taps));
-  const int64_t shape[] = {slices, g->groups, j.p.K, g->O / g->groups};
-  SQ_TRY(sq_tensor_full(x->dtype, 4, shape, 0, &parts));
+  const int64_t shape[] = {sq_tiles(g->B, j.slice), g->groups, j.p.K, g->O / g->groups};
+  SQ_TRY(sq_tensor_new(x->dtype, 4, shape, &parts));
   j.parts = sq_data(parts);
   if (g->B > 0) {
     j.pictures = sq_tiles(SQ_PRODUCT_DEPTH, positions_of(&j.p));
     if (j.pictures > j.slice) j.pictures = j.slice;
     SQ_TRY(positions_table(&j.p, j.pictures, &positions));
     j.positions = sq_data(positions);
-    SQ_TRY(run_weights(&j, sq_tiles(g->B, j.slice)));
+    SQ_TRY(run_weights(&j, shape[0]));
   }
   return turn_back(g, parts, out);
 }

@@ -86,3 +86,13 @@ describe("binary_cross_entropy", function()
     end
   end)
 end)
+
+describe("conv2d", function()
+  it("takes a step that is never taken, whatever its size: it costs no memory, and backward no time", function()
+    local x, w = sq.ones(1, 1, 4, 4):requires_grad_(), sq.full({1, 1, 2, 2}, 3.0):requires_grad_()
+    local y = sq.conv2d(x, w, nil, {stride = 2147483647})
+    y:sum():backward()
+    assert.same({12, 12, 4}, {y:item(), x.grad:sum():item(), w.grad:sum():item()})
+    assert.same({3, 0}, {x.grad[{1, 1, 2, 2}], x.grad[{1, 1, 3, 3}]})
+  end)
+end)
