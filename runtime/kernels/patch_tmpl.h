@@ -10,36 +10,42 @@ static const T *S(source_row)(const sq_stage *s, const T *x, int64_t c, int64_t 
   return y < s->PY || y - s->PY >= s->Y ? NULL : x + (c * s->Y + y - s->PY) * s->X;
 }
 
-/* The columns of one row whose remainder is `first`; the rest of `to` is 0. */
-static void S(stage_row)(const sq_stage *s, const T *row, int64_t first, T *to) {
-  int64_t i = 0, x = first - s->PX; /* column i is row[x + i SX] */
-  for (; i < s->columns && x < 0; i++, x += s->SX) to[i] = 0;
-  const int64_t inside = x < s->X ? (s->X - x + s->SX - 1) / s->SX : 0;
-  const int64_t n = inside < s->columns - i ? inside : s->columns - i;
-  if (s->SX == 1) {
-    for (int64_t v = 0; v < n; v++) to[i + v] = row[x + v];
-  } else if (s->SX == 2) {
-    for (int64_t v = 0; v < n; v++) to[i + v] = row[x + 2 * v];
+/* The columns with a remainder of SX: those from..from+n have pixels, every SX-th from x on. */
+typedef struct S(comb) {
+  int64_t from, n, x;
+} S(comb);
+
+static S(comb) S(comb_of)(const sq_stage *s, int64_t rest) {
+  const int64_t before = s->PX - rest; /* pixels that are missing in front */
+  S(comb) c = {.from = before > 0 ? (before + s->SX - 1) / s->SX : 0};
+  c.x = rest - s->PX + c.from * s->SX;
+  const int64_t inside = c.x < s->X ? (s->X - c.x + s->SX - 1) / s->SX : 0;
+  c.n = inside < s->columns - c.from ? inside : s->columns - c.from;
+  return c;
+}
+
+static void S(copy_comb)(int64_t n, const T *from, int64_t step, T *to) {
+  if (step == 1) {
+    memcpy(to, from, (size_t)n * sizeof(T));
+  } else if (step == 2) {
+    for (int64_t v = 0; v < n; v++) to[v] = from[2 * v];
   } else {
-    for (int64_t v = 0; v < n; v++) to[i + v] = row[x + v * s->SX];
+    for (int64_t v = 0; v < n; v++) to[v] = from[v * step];
   }
-  i += n > 0 ? n : 0;
-  for (; i < s->columns; i++) to[i] = 0;
 }
 
 static void S(stage)(const sq_stage *s, const void *x, void *staged) {
-  T *to = staged;
-  for (int64_t c = 0; c < s->C; c++) {
-    for (int64_t y = 0; y < s->rows; y++) {
-      const T *row = S(source_row)(s, x, c, y);
-      for (int64_t first = 0; first < s->SX; first++, to += s->columns) {
-        if (row) {
-          S(stage_row)(s, row, first, to);
-        } else {
-          memset(to, 0, (size_t)s->columns * sizeof(T));
-        }
+  const int64_t line = s->SX * s->columns;
+  memset(staged, 0, (size_t)(s->C * s->rows * line) * sizeof(T));
+  for (int64_t rest = 0; rest < s->SX; rest++) {
+    const S(comb) comb = S(comb_of)(s, rest);
+    if (comb.n <= 0) continue;
+    T *to = (T *)staged + rest * s->columns + comb.from;
+    for (int64_t c = 0; c < s->C; c++)
+      for (int64_t y = 0; y < s->rows; y++, to += line) {
+        const T *row = S(source_row)(s, x, c, y);
+        if (row) S(copy_comb)(comb.n, row + comb.x, s->SX, to);
       }
-    }
   }
 }
 
@@ -57,13 +63,13 @@ static int S(find_runs)(const sq_patches *p, int64_t first, int64_t n, int64_t *
   return runs;
 }
 
-/* One panel. Each run is copied a whole line long: what is too much the next run, or the next line,
- * writes over. */
-INLINE void S(pack_runs)(const sq_patches *p, int runs, const int64_t *at, const int64_t *v,
-                         T *to) {
+/* One panel. Each run is copied so many bytes long, which is no less than it has: what is too much
+ * the next run, or the next line, writes over. */
+INLINE void S(pack_runs)(const sq_patches *p, int runs, size_t bytes, const int64_t *at,
+                         const int64_t *v, T *to) {
   for (int64_t i = 0; i < p->k; i++, to += S(IN_PANEL)) {
     const T *from = (const T *)p->x + p->taps[i];
-    for (int r = 0; r < runs; r++) memcpy(to + v[r], from + at[r], SQ_PANEL_BYTES);
+    for (int r = 0; r < runs; r++) memcpy(to + v[r], from + at[r], bytes);
   }
 }
 
@@ -73,12 +79,17 @@ static void S(pack_patches)(const sq_patches *p) {
   for (int64_t j = 0; j < p->n; j += S(IN_PANEL), to += p->k * S(IN_PANEL)) {
     const int64_t n = p->n - j < S(IN_PANEL) ? p->n - j : S(IN_PANEL);
     const int runs = S(find_runs)(p, p->first + j, n, at, v);
+    const size_t longest = (size_t)(n < p->OX ? n : p->OX) * sizeof(T);
     if (runs == 1) {
-      S(pack_runs)(p, 1, at, v, to);
+      S(pack_runs)(p, 1, SQ_PANEL_BYTES, at, v, to);
+    } else if (runs == 2 && longest <= SQ_PANEL_BYTES / 2) {
+      S(pack_runs)(p, 2, SQ_PANEL_BYTES / 2, at, v, to);
     } else if (runs == 2) {
-      S(pack_runs)(p, 2, at, v, to);
+      S(pack_runs)(p, 2, SQ_PANEL_BYTES, at, v, to);
+    } else if (runs == 4 && longest <= SQ_PANEL_BYTES / 4) {
+      S(pack_runs)(p, 4, SQ_PANEL_BYTES / 4, at, v, to);
     } else {
-      S(pack_runs)(p, runs, at, v, to);
+      S(pack_runs)(p, runs, SQ_PANEL_BYTES, at, v, to);
     }
   }
 }
