@@ -71,10 +71,10 @@ g:square():sum():backward()
 ]]
     assert.equal(0, code)
     local ops = rows(text, "op or function")
-    assert.truthy(tonumber(ops.log_softmax[2]) > 0, text)
-    assert.truthy(tonumber(ops.exp[1]) > 0 and tonumber(ops.exp[2]) > 0, text) -- of log_softmax's rule
+    assert.truthy(ops.log_softmax[2] ~= "-", text)
+    assert.truthy(ops.exp[1] ~= "-" and ops.exp[2] ~= "-", text) -- of log_softmax's rule
     local lines = rows(text, "line")
-    assert.truthy(tonumber(lines["p.lua:3"][2]) > 0 and tonumber(lines["p.lua:5"][2]) > 0, text)
+    assert.truthy(lines["p.lua:3"][2] ~= "-" and lines["p.lua:5"][2] ~= "-", text)
   end)
 
   it("is printed also after an error, os.exit and a signal", function()
