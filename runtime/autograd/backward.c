@@ -19,6 +19,11 @@ typedef struct run {
   uint8_t lane; /* the bit of those that lead to them; 0: all nodes */
 } run;
 
+/* Whether nobody else sees its memory: it may be added to in place. */
+static bool is_alone(const sq_tensor *t) {
+  return t->refs == 1 && t->storage->refs == 1 && sq_tensor_is_contiguous(t);
+}
+
 /* *sum = *sum + value; the first value is taken over. [take value] */
 static sq_status add_to_sum(const run *r, sq_tensor **sum, sq_tensor *value) {
   if (!*sum) {
@@ -26,6 +31,11 @@ static sq_status add_to_sum(const run *r, sq_tensor **sum, sq_tensor *value) {
     return SQ_OK;
   }
   sq_tensor *total, *in[] = {*sum, value};
+  if (!r->create && is_alone(*sum)) {
+    sq_status st = sq_map_into(SQ_ELEM_add, in, NULL, *sum);
+    sq_tensor_drop(value);
+    return st;
+  }
   sq_status st = r->create ? SQ_APPLY(add, &total, SQ_T(in[0]), SQ_T(in[1]))
                            : sq_map("backward", SQ_ELEM_add, in, NULL, &total);
   sq_tensor_drop(value);
@@ -37,8 +47,7 @@ static sq_status add_to_sum(const run *r, sq_tensor **sum, sq_tensor *value) {
 
 /* *grad = a tensor of value's own memory. [take value] */
 static sq_status take_apart(const run *r, sq_tensor *value, sq_tensor **grad) {
-  bool alone = value->refs == 1 && value->storage->refs == 1 && sq_tensor_is_contiguous(value);
-  if (alone) {
+  if (is_alone(value)) {
     *grad = value;
     return SQ_OK;
   }
@@ -232,6 +241,15 @@ static bool leads_on(const run *r, const sq_node *n) {
   return false;
 }
 
+/* What the node's only gradient is added to where it arrives, if that is its backward's to change:
+ * windows on one tensor then fill one gradient, and need no zeros each. NULL: they do. */
+static sq_tensor *sum_of(const run *r, const sq_node *n) {
+  if (!n->op->impl->adds || r->create || sq__watching) return NULL;
+  const sq_edge *e = &n->edge[0];
+  sq_tensor *sum = e->node ? e->node->dy[e->index] : NULL;
+  return sum && is_alone(sum) ? sum : NULL;
+}
+
 /* dx of the node, recorded as if the script stood where the node does. */
 static sq_status go_back(const run *r, sq_back *b) {
   sq_status (*backward)(sq_back *) = r->create ? back_again : b->node->op->impl->backward;
@@ -251,7 +269,7 @@ static sq_status run_node(run *r, sq_node *n) {
   sq_tensor *few[SQ_FEW_INPUTS] = {0};
   void *many = NULL;
   if (n->nin > SQ_FEW_INPUTS) SQ_TRY(sq_alloc_zero(n->nin * (int64_t)sizeof(sq_tensor *), &many));
-  sq_back b = {n, n->dy, many ? many : few, r->lane};
+  sq_back b = {n, n->dy, many ? many : few, r->lane, sum_of(r, n)};
   sq_status st = go_back(r, &b);
   if (st == SQ_OK && !r->retain) sq__release_saved(n);
   for (int k = 0; k < SQ_MAX_OUT; k++) {

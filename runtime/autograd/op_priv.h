@@ -34,6 +34,9 @@ typedef struct sq_back {
   sq_node *node;
   sq_tensor **dy, **dx;
   uint8_t lane; /* of a run that goes to some inputs only: the bit that leads there; 0: all */
+  sq_tensor
+      *sum; /* for a block with `adds`: what input 0's gradient is to be added to, in place; or
+                     NULL, and it is given in dx as always */
 } sq_back;
 
 /* A backward that is itself recorded, on its way (again_priv.h). */
@@ -77,6 +80,7 @@ typedef struct sq_op_impl {
   bool numbers;                      /* its numbers, such as bounds, take part in promotes */
   bool mixed;                        /* inputs may differ in dtype: the op checks for itself */
   bool view;                         /* the result is a window on input 0 */
+  bool adds;                         /* its backward can add to sq_back.sum; one input */
   bool hidden;                       /* the tape's own: scripts do not call it */
   int with_tensor;                   /* the op that scripts get where they give a Tensor for its dim
                                         or numbers; 0: none */

@@ -4,6 +4,7 @@
 
 #include "autograd/again_priv.h"
 #include "autograd/op_priv.h"
+#include "tensor/map.h"
 #include "tensor/view.h"
 
 /* y has x's elements in x's order.  dx = dy in x's shape. */
@@ -196,6 +197,29 @@ typedef struct range {
   int64_t start, length, step; /* of select only the start */
 } range;
 
+/* What dx is written into: zeros, or the sum that has come to x already. */
+static sq_status begin_part(const sq_back *b, sq_tensor **out) {
+  if (!b->sum) return sq__zeros(b, IN_X, out);
+  *out = sq_tensor_keep(b->sum);
+  return SQ_OK;
+}
+
+/* dy at its part of dx. */
+static sq_status end_part(sq_back *b, sq_tensor *part, sq_tensor **dx) {
+  if (b->sum) return sq_map_into(SQ_ELEM_add, (sq_tensor *[]){part, b->dy[0]}, NULL, part);
+  SQ_TRY(sq_tensor_copy(part, b->dy[0]));
+  b->dx[IN_X] = sq_tensor_give(dx);
+  return SQ_OK;
+}
+
+/* A window on a part of x. */
+#define SQ_PART(op, back)                                      \
+  const sq_op_impl sq__op_##op = {.forward = op##_forward,     \
+                                  .backward = back##_backward, \
+                                  .again = back##_again,       \
+                                  .adds = true,                \
+                                  .view = true}
+
 SQ_ALIKE(NARROW_DIM, SELECT_DIM);
 SQ_ALIKE(SLICE_DIM, SELECT_DIM);
 
@@ -219,11 +243,9 @@ static sq_status select_forward(sq_call *c) {
 static sq_status select_backward(sq_back *b) {
   const range *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *part = NULL;
-  SQ_TRY(sq__zeros(b, IN_X, &dx));
+  SQ_TRY(begin_part(b, &dx));
   SQ_TRY(sq_select(dx, v->dim, v->start, &part));
-  SQ_TRY(sq_tensor_copy(part, b->dy[0]));
-  b->dx[IN_X] = sq_tensor_give(&dx);
-  return SQ_OK;
+  return end_part(b, part, &dx);
 }
 
 /* dy added to zeros at positions of the dim. */
@@ -237,7 +259,7 @@ static void select_again(sq_again *r) {
   sq_tensor *row = SQ_DO(unsqueeze, sq__arg(sq__dy(r, 0)), SQ_D(v->dim));
   sq__gives(r, IN_X, put_range(r, v, 1, 1, row));
 }
-SQ_WINDOW(select, select);
+SQ_PART(select, select);
 
 /* y = `length` positions of dim from start on, in steps.  dx = 0 but there. */
 static sq_status take_positions(sq_call *c, int dim, int64_t start, int64_t length, int64_t step) {
@@ -248,11 +270,9 @@ static sq_status take_positions(sq_call *c, int dim, int64_t start, int64_t leng
 static sq_status part_backward(sq_back *b) {
   const range *v = sq__values(b);
   SQ_OWN sq_tensor *dx = NULL, *there = NULL;
-  SQ_TRY(sq__zeros(b, IN_X, &dx));
+  SQ_TRY(begin_part(b, &dx));
   SQ_TRY(sq_narrow(dx, v->dim, v->start, v->length, v->step, &there));
-  SQ_TRY(sq_tensor_copy(there, b->dy[0]));
-  b->dx[IN_X] = sq_tensor_give(&dx);
-  return SQ_OK;
+  return end_part(b, there, &dx);
 }
 
 static void part_again(sq_again *r) {
@@ -274,7 +294,7 @@ static sq_status narrow_forward(sq_call *c) {
   }
   return take_positions(c, dim, start, length, 1);
 }
-SQ_WINDOW(narrow, part);
+SQ_PART(narrow, part);
 
 /* start = stop + 1 gives no position at all. */
 static sq_status slice_forward(sq_call *c) {
@@ -295,7 +315,7 @@ static sq_status slice_forward(sq_call *c) {
   }
   return take_positions(c, dim, start, (stop - start) / step + 1, step);
 }
-SQ_WINDOW(slice, part);
+SQ_PART(slice, part);
 
 /* --- order in memory ------------------------------------------------------------------------ */
 

@@ -298,6 +298,27 @@ describe("a graph", function()
     assert.is_true(live() < before)
   end)
 
+  it("of windows that overlap adds them up, in whatever order they come", function()
+    local x = sq.arange(1, 13, {dtype = "float64"}):reshape(3, 4):requires_grad_()
+    local function gradient(...)
+      local y, loss = x * 2, 0 -- y is no leaf: its windows' gradients meet in one sum
+      for _, weigh in ipairs {...} do loss = loss + weigh(y) end
+      x.grad = nil
+      loss:backward()
+      return x.grad:tolist()
+    end
+    local function columns(y) return y:narrow(2, 2, 2):sum() * 3 end
+    local function steps(y) return y[{{}, {1, 4, 3}}]:sum() * 5 end
+    local function row(y) return y[2]:sum() * 7 end
+    local function whole(y) return (y * y):sum() end
+    local function turned(y) return (y:t()[3] * sq.tensor({1., 2, 3}, {dtype = "float64"})):sum() end
+    assert.same({{10, 6, 6, 10}, {24, 20, 20, 24}, {10, 6, 6, 10}}, gradient(columns, steps, row))
+    local all = {{18, 22, 32, 42}, {64, 68, 80, 88}, {82, 86, 100, 106}}
+    assert.same(all, gradient(columns, whole, steps, turned, row))
+    assert.same(all, gradient(row, turned, steps, whole, columns))
+    assert.same(all, gradient(whole, columns, row, turned, steps))
+  end)
+
   it("of a million ops fits on a stack of 256 KB", function()
     local script = [[
       local sq = require "seqrt"
