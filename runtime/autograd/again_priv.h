@@ -3,7 +3,8 @@
  * A block's `again` makes the same gradients as its `backward`, but of recorded ops: it builds dx
  * from dy and from what the node kept, each back at its place on the tape. A block whose forward is
  * one fused kernel may have `compose` instead, its forward written in ops: that is recorded anew on
- * the inputs and gone back through. Nothing is kept for either in the forward.
+ * the inputs and gone back through. For neither does the forward keep anything, but for the biases
+ * of recurrent layers, which nothing else tells.
  *
  * Every step below returns a tensor that belongs to the sq_again until its rule ends. After the
  * first failure steps return NULL and do nothing, so a rule reads on as a formula and checks

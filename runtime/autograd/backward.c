@@ -304,26 +304,33 @@ static sq_status run_all(run *r, sq_status st) {
   return st;
 }
 
-/* The gradient that backward starts from; where the run is recorded, the one given as it is, with
- * its own graph. */
-static sq_status make_seed(const run *r, sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
+/* Fails where backward, or grad, can't start from t. */
+static sq_status check_start(const run *r, const sq_tensor *t, const sq_tensor *grad) {
+  const char *op = r->captured ? "grad" : "backward", *x = r->captured ? "an output" : "x";
   if (!sq_requires_grad(t)) {
     return sq_fail(SQ_ESTATE,
-                   "[backward] x requires no gradient: no tensor it was made from does, or it was "
-                   "made under no_grad");
+                   "[%s] %s requires no gradient: no tensor it was made from does, or it was made "
+                   "under no_grad%s",
+                   op, x,
+                   r->captured ? ", or is a gradient taken without create_graph = true" : "");
   }
   if (!grad && t->numel != 1) {
     return sq_fail(
         SQ_ESHAPE,
-        "[backward] x is %s: only a tensor with one element goes back by itself; reduce it, with "
+        "[%s] %s is %s: only a tensor with one element goes back by itself; reduce it, with "
         "x:mean() or x:sum(), or give a gradient of its shape",
-        sq_tensor_shape_text(t, SQ_SHAPE_BUF));
+        op, x, sq_tensor_shape_text(t, SQ_SHAPE_BUF));
   }
+  if (!grad || sq_shape_equal(t->ndim, t->shape, grad->ndim, grad->shape)) return SQ_OK;
+  return sq_fail(SQ_ESHAPE, "[%s] %s is %s, gradient is %s: they must be equal", op, x,
+                 sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_tensor_shape_text(grad, SQ_SHAPE_BUF));
+}
+
+/* The gradient that backward starts from; where the run is recorded, the one given as it is, with
+ * its own graph. */
+static sq_status make_seed(const run *r, sq_tensor *t, sq_tensor *grad, sq_tensor **out) {
+  SQ_TRY(check_start(r, t, grad));
   if (!grad) return sq_tensor_full(t->dtype, t->ndim, t->shape, 1, out);
-  if (!sq_shape_equal(t->ndim, t->shape, grad->ndim, grad->shape)) {
-    return sq_fail(SQ_ESHAPE, "[backward] x is %s, gradient is %s: they must be equal",
-                   sq_tensor_shape_text(t, SQ_SHAPE_BUF), sq_tensor_shape_text(grad, SQ_SHAPE_BUF));
-  }
   if (r->create) {
     const sq_arg dtype = {.kind = SQ_ARG_DTYPE, .dtype = t->dtype};
     return SQ_APPLY(to, out, SQ_T(grad), dtype);

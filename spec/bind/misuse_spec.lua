@@ -232,6 +232,12 @@ local MISUSES = {
     "[set_memory_limit] bytes is negative: 0 restores the default"},
   {"sq.no_grad(1)",
     "[no_grad] fn: expected a function, got the number 1; it is called as no_grad*"},
+  {"sq.autograd.grad(sq.autograd.grad((w * w):sum(), w):sum(), w)",
+    "[grad] an output requires no gradient: no tensor it was made from does, or it was made under no_grad, or is a gradient "
+      .. "taken without create_graph = true"},
+  {"sq.autograd.grad(w * w, w)",
+    "[grad] an output is (3): only a tensor with one element goes back by itself; reduce it, with x:mean() or x:sum(), or give "
+      .. "a gradient of its shape"},
   {"sq.autograd.grad(x, x)",
     "[grad] input 1 requires no gradient"},
   {"sq.autograd.grad(w:sum(), sq.zeros(1,{requires_grad=true}))",
