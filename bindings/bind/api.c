@@ -371,9 +371,46 @@ static void list_fields(lua_State *L) {
   }
 }
 
-/* class{name=, owner= (its base), doc=, example=, methods=, fields=} lists a class that is written
- * in Lua and gives the function that lists its methods and puts them behind their signatures: see
- * add_method. */
+/* Whether a part of ours, or C, asked for the key: those know what may be missing. */
+static bool asked_by_ours(lua_State *L) {
+  lua_Debug ar;
+  if (!lua_getstack(L, 1, &ar)) return true;
+  lua_getinfo(L, "S", &ar);
+  return ar.what[0] == 'C' || strncmp(ar.source, "=seqrt:", 7) == 0;
+}
+
+/* __index of the methods of a strict class: a name that neither they nor the fields have is an
+ * error that says the nearest, as it is for classes in C. Upvalues: the class's name, its
+ * fields. */
+static int unknown_key(lua_State *L) {
+  if (lua_type(L, 2) != LUA_TSTRING || lua_tostring(L, 2)[0] == '_' || asked_by_ours(L)) return 0;
+  lua_settop(L, 2);
+  lua_Integer n = (lua_Integer)luaL_len(L, lua_upvalueindex(2));
+  for (lua_Integer i = 1; i <= n; i++) {
+    lua_rawgeti(L, lua_upvalueindex(2), i);
+    lua_rawgeti(L, -1, 1);
+    if (lua_rawequal(L, 2, -1)) return 0;
+    lua_settop(L, 2);
+  }
+  return bind_unknown_member(L, lua_tostring(L, lua_upvalueindex(1)), 1);
+}
+
+/* The methods at 2 of the class at 1. */
+static void make_strict(lua_State *L) {
+  lua_createtable(L, 0, 1);
+  lua_getfield(L, 1, "name");
+  if (lua_getfield(L, 1, "fields") != LUA_TTABLE) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+  }
+  lua_pushcclosure(L, unknown_key, 2);
+  lua_setfield(L, 3, "__index");
+  lua_setmetatable(L, 2);
+}
+
+/* class{name=, owner= (its base), doc=, example=, methods=, fields=, strict=} lists a class that is
+ * written in Lua and gives the function that lists its methods and puts them behind their
+ * signatures: see add_method. strict: see unknown_key. */
 static int api_class(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
@@ -383,6 +420,10 @@ static int api_class(lua_State *L) {
   lua_pushvalue(L, 2);
   lua_setfield(L, 1, "value");
   list_row(L, 1);
+  lua_getfield(L, 1, "strict");
+  const bool strict = lua_toboolean(L, -1);
+  lua_settop(L, 2);
+  if (strict) make_strict(L);
   if (lua_getfield(L, 1, "fields") == LUA_TTABLE) list_fields(L);
   lua_getfield(L, 1, "name");
   luaL_checkstring(L, -1);

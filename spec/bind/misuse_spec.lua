@@ -232,6 +232,12 @@ local MISUSES = {
     "[set_memory_limit] bytes is negative: 0 restores the default"},
   {"sq.no_grad(1)",
     "[no_grad] fn: expected a function, got the number 1; it is called as no_grad*"},
+  {"sq.progress(3, {disable = true}):updte()",
+    "Progress has no 'updte': did you mean 'update'?"},
+  {"local loader = sq.data.DataLoader(sq.data.TensorDataset(x)) return loader.shufle",
+    "DataLoader has no 'shufle'"},
+  {"sq.optim.lr_scheduler.StepLR(sq.optim.SGD({w}, {lr = 1.0}), 1):stepp()",
+    "Scheduler has no 'stepp': did you mean 'step'?"},
   {"sq.autograd.grad(sq.autograd.grad((w * w):sum(), w):sum(), w)",
     "[grad] an output requires no gradient: no tensor it was made from does, or it was made under no_grad, or is a gradient "
       .. "taken without create_graph = true"},

@@ -45,6 +45,13 @@ local function screen(sent)
 end
 
 describe("sq.progress", function()
+  it("gives nil for a field that may be missing, and keeps one of the script's own", function()
+    local bar = require "seqrt".progress(nil, {disable = true})
+    bar.mine = 3
+    assert.same({nil, 3, nil}, {bar.total, bar.mine, bar._private})
+    assert.has_error.matches(function() return bar.totle end, "Progress has no 'totle'")
+  end)
+
   it("writes tqdm's line", function() -- the expected lines are tqdm 4.70.1's, of format_meter
     local function line(expected, state, width, glyphs)
       assert.equal(expected, Progress.line(state, width, glyphs or UTF8))

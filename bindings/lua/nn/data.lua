@@ -186,7 +186,7 @@ local Loader = {}
 Loader.__index = Loader
 Loader.__name = "DataLoader"
 
-local loader_method = api.class {name = "DataLoader", methods = Loader,
+local loader_method = api.class {name = "DataLoader", methods = Loader, strict = true,
   doc = "Cuts a dataset into batches; #loader counts them.",
   example = "for x, y in loader:epoch() do step(x, y) end",
   fields = {{"dataset", "any", "What it cuts."}, {"batch_size", "int", "Rows of a batch."}}}

@@ -17,7 +17,7 @@ local Scheduler = {}
 Scheduler.__index = Scheduler
 Scheduler.__name = "Scheduler"
 
-local method = api.class {name = "Scheduler", methods = Scheduler,
+local method = api.class {name = "Scheduler", methods = Scheduler, strict = true,
   doc = "Changes the learning rates of an optimizer's groups from step to step.",
   example = "for epoch = 1, 10 do train(); scheduler:step() end",
   fields = {{"last_epoch", "int", "How many steps were taken."}, {"optimizer", "Optimizer", "Whose rates it sets."}}}

@@ -22,7 +22,7 @@ Checkpoint.__index = Checkpoint
 Checkpoint.__name = "Checkpoint"
 
 local api = require "seqrt.api"
-local method = api.class {name = "Checkpoint", methods = Checkpoint,
+local method = api.class {name = "Checkpoint", methods = Checkpoint, strict = true,
   doc = "A folder of checkpoints, one process's at a time.",
   example = "local checkpoints = sq.Checkpoint(\"runs/a\"); local step = checkpoints:resume {model = model} or 0",
   fields = {{"dir", "string", "The folder."}, {"keep", "int", "How many of the newest are kept."},

@@ -10,7 +10,7 @@ Log.__index = Log
 Log.__name = "Log"
 
 local api = require "seqrt.api"
-local method = api.class {name = "Log", methods = Log, doc = "Metrics on disk; log(step, values) is log:write.",
+local method = api.class {name = "Log", methods = Log, strict = true, doc = "Metrics on disk; log(step, values) is log:write.",
   example = "log(step, {loss = loss, accuracy = 0.9})",
   fields = {{"dir", "string", "Its folder."}, {"path", "string", "The file metrics.jsonl."}}}
 

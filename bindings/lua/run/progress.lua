@@ -11,7 +11,7 @@ Progress.__index = Progress
 Progress.__name = "Progress"
 
 local api = require "seqrt.api"
-local method = api.class {name = "Progress", methods = Progress,
+local method = api.class {name = "Progress", methods = Progress, strict = true,
   doc = "A line that shows how far a loop is, as tqdm's; an iterator, and a <close> variable.",
   example = "local bar <close> = sq.progress(1000, {desc = \"training\"})",
   fields = {{"n", "number", "How many are done."}, {"total", "any", "How many there are, or nil."}}}
