@@ -32,7 +32,7 @@ enum {
   CUT(PRODUCT_DEPTH, 384, 5)          /* k of a product: a piece of a panel stays in L1 */
   CUT(PRODUCT_ROWS, 240, 7)           /* rows of A: a block of it stays in L2 */
   CUT(TURNED_ROWS, 96, 5)             /* the same where they are laid out anew, as B is */
-  CUT(TURNED_COLUMNS, 256, 16)        /* of B that meet such a block; whole panels */
+  CUT(TURNED_COLUMNS, 320, 16)        /* of B that meet such a block, at most; whole panels */
   CUT(GEMM_WORK, 1000000, 2)          /* multiplications from which a product is cut */
   CUT(GEMM_TILE, 64 * 64, 4)          /* results of each part of a product cut in two, at least */
   CUT(GEMM_WIDE, 128 * 128, 6)        /* the same of one cut in more */

@@ -94,13 +94,22 @@ static void multiply_piece(const sq_gemm *g, sq_product p, int64_t from, void *p
   }
 }
 
+/* Columns of C that are made at a time where A is laid out anew for each: as few pieces as there
+ * can be, and even ones. */
+static int64_t turned_columns(const sq_gemm *g) {
+  const int64_t panel = SQ_PANEL_BYTES / (int64_t)sq_dtype_size(g->dtype);
+  const int64_t pieces = sq_tiles(g->n, SQ_TURNED_COLUMNS);
+  return pieces > 0 ? sq_tiles(sq_tiles(g->n, pieces), panel) * panel : panel;
+}
+
 /* The same where A lies by columns: many columns of C at a time, and a block of rows. */
 static void multiply_turned(const sq_gemm *g, sq_product p, int64_t from, char *scratch) {
   const sq_kern *kern = sq_kern_of(g->dtype);
   char *panels = scratch + turned_bytes(g);
+  const int64_t columns = turned_columns(g);
   p.turned = true, p.a = scratch, p.panels = panels;
-  for (int64_t j = 0; j < g->n; j += SQ_TURNED_COLUMNS) {
-    p.n = least(g->n - j, SQ_TURNED_COLUMNS);
+  for (int64_t j = 0; j < g->n; j += columns) {
+    p.n = least(g->n - j, columns);
     pack_piece(g, from, p.k, j, p.n, panels);
     for (int64_t i = 0; i < g->m; i += SQ_TURNED_ROWS) {
       p.m = least(g->m - i, SQ_TURNED_ROWS);
