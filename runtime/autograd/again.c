@@ -14,12 +14,9 @@ bool sq__failed(sq_again *r, sq_status st) {
 }
 
 static sq_status room_for_step(sq_again *r) {
-  if (r->n < r->room) return SQ_OK;
-  int64_t room = r->room ? 2 * r->room : 32;
-  void *block = r->made;
-  SQ_TRY(sq_realloc(room * (int64_t)sizeof *r->made, &block));
-  r->made = block;
-  r->room = room;
+  void *list = r->made;
+  SQ_TRY(sq_grow(r->n + 1, 32, sizeof *r->made, &list, &r->room));
+  r->made = list;
   return SQ_OK;
 }
 

@@ -5,12 +5,9 @@
 #include "base/mem.h"
 
 static sq_status room_for_node(sq_nodes *h) {
-  if (h->n < h->room) return SQ_OK;
-  int64_t room = h->room ? 2 * h->room : 64;
-  void *block = h->node;
-  SQ_TRY(sq_realloc(room * (int64_t)sizeof *h->node, &block));
-  h->node = block;
-  h->room = room;
+  void *list = h->node;
+  SQ_TRY(sq_grow(h->n + 1, 64, sizeof *h->node, &list, &h->room));
+  h->node = list;
   return SQ_OK;
 }
 

@@ -257,6 +257,15 @@ sq_status sq_realloc(int64_t n, void **block) {
   return SQ_OK;
 }
 
+sq_status sq_grow(int64_t n, int64_t first, size_t size, void **list, int64_t *room) {
+  if (n <= *room) return SQ_OK;
+  int64_t more = *room > 0 ? *room : first;
+  while (more < n) more *= 2;
+  SQ_TRY(sq_realloc(more * (int64_t)size, list));
+  *room = more;
+  return SQ_OK;
+}
+
 sq_status sq_strdup(const char *text, char **out) {
   int64_t n = (int64_t)strlen(text) + 1;
   void *copy;

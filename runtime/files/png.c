@@ -65,17 +65,12 @@ static void on_read(png_structp png, png_bytep into, size_t n) {
 
 static void on_write(png_structp png, png_bytep from, size_t n) {
   job *j = png_get_io_ptr(png);
-  if (j->size + (int64_t)n > j->room) {
-    int64_t room = j->room ? j->room : SQ_PNG_BUFFER;
-    while (room < j->size + (int64_t)n) room *= 2;
-    void *grown = j->to;
-    if (sq_realloc(room, &grown) != SQ_OK) {
-      j->no_memory = true;
-      png_error(png, "out of memory");
-    }
-    j->to = grown;
-    j->room = room;
+  void *to = j->to;
+  if (sq_grow(j->size + (int64_t)n, SQ_PNG_BUFFER, 1, &to, &j->room) != SQ_OK) {
+    j->no_memory = true;
+    png_error(png, "out of memory");
   }
+  j->to = to;
   memcpy(j->to + j->size, from, n);
   j->size += (int64_t)n;
 }

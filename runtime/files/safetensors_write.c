@@ -21,14 +21,9 @@ static sq_status append_bytes(text *t, const char *bytes, int64_t n) {
   if (t->size + n > SQ_SAFETENSORS_MOST_HEADER)
     return sq_fail(SQ_EARG, "[safetensors] the names and texts take more than %" PRId64 " bytes",
                    SQ_SAFETENSORS_MOST_HEADER);
-  if (t->size + n > t->room) {
-    int64_t room = t->room ? t->room : 4096;
-    while (room < t->size + n) room *= 2;
-    void *grown = t->bytes;
-    SQ_TRY(sq_realloc(room, &grown));
-    t->bytes = grown;
-    t->room = room;
-  }
+  void *grown = t->bytes;
+  SQ_TRY(sq_grow(t->size + n, 4096, 1, &grown, &t->room));
+  t->bytes = grown;
   memcpy(t->bytes + t->size, bytes, (size_t)n);
   t->size += n;
   return SQ_OK;

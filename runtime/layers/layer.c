@@ -115,12 +115,9 @@ sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t) {
 }
 
 static sq_status make_entry_room(sq_layer *l) {
-  if (l->entries < l->room) return SQ_OK;
-  int room = l->room ? 2 * l->room : 4;
-  void *block = l->entry;
-  SQ_TRY(sq_realloc(room * (int64_t)sizeof *l->entry, &block));
-  l->entry = block;
-  l->room = room;
+  void *list = l->entry;
+  SQ_TRY(sq_grow(l->entries + 1, 4, sizeof *l->entry, &list, &l->room));
+  l->entry = list;
   return SQ_OK;
 }
 

@@ -45,7 +45,8 @@ struct sq_layer {
   const sq_layer_class *class;
   const sq_signature *call; /* of forward, read once for each class; borrowed */
   bool training;
-  int entries, room;
+  int entries;
+  int64_t room;
   sq_named *entry; /* in the order of PyTorch's named_parameters, then buffers */
 };
 

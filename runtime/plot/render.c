@@ -18,14 +18,10 @@ typedef struct buffer {
 
 static cairo_status_t take_bytes(void *context, const unsigned char *data, unsigned n) {
   buffer *b = context;
-  if (b->size + (int64_t)n > b->room) {
-    int64_t room = b->room ? b->room : 1 << 16;
-    while (room < b->size + (int64_t)n) room *= 2;
-    void *grown = b->bytes;
-    if (sq_realloc(room, &grown) != SQ_OK) return CAIRO_STATUS_WRITE_ERROR;
-    b->bytes = grown;
-    b->room = room;
-  }
+  void *bytes = b->bytes;
+  if (sq_grow(b->size + (int64_t)n, 1 << 16, 1, &bytes, &b->room) != SQ_OK)
+    return CAIRO_STATUS_WRITE_ERROR;
+  b->bytes = bytes;
   memcpy(b->bytes + b->size, data, n);
   b->size += (int64_t)n;
   return CAIRO_STATUS_SUCCESS;
@@ -36,7 +32,7 @@ static sq_status as_status(cairo_status_t code) {
     case CAIRO_STATUS_SUCCESS:
       return SQ_OK;
     case CAIRO_STATUS_WRITE_ERROR:
-      return SQ_ENOMEM; /* take_bytes: sq_realloc has said why */
+      return SQ_ENOMEM; /* take_bytes: sq_grow has said why */
     case CAIRO_STATUS_NO_MEMORY:
       return sq_fail(SQ_ENOMEM, "[plot] cairo is out of memory");
     case CAIRO_STATUS_INVALID_STRING:
