@@ -2,6 +2,7 @@
 #ifndef SQ_SEQRT_H
 #define SQ_SEQRT_H
 
+#include "autograd/function.h"
 #include "autograd/op.h"
 #include "autograd/tape.h"
 #include "autograd/watch.h"

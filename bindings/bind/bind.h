@@ -20,8 +20,13 @@ int bind_raise_text(lua_State *L, const char *text);
 /* Says "script.lua:42: warning: text" on standard error. [Lua thread] */
 void bind_warn(lua_State *L, const char *text);
 
-/* Raises the runtime's last failure likewise; SQ_EINTR becomes "interrupted!". */
+/* Raises the runtime's last failure likewise; SQ_EINTR becomes "interrupted!", SQ_EHOST what was
+ * kept. */
 int bind_raise(lua_State *L, sq_status status);
+
+/* Pops an error that a script raised inside the runtime, for bind_raise, and gives SQ_EHOST. It
+ * allocates, and may raise, the first time only: who needs it calls it once while opening. */
+sq_status bind_keep_error(lua_State *L);
 
 /* A full collection of garbage, to be followed by one more try. Always true. */
 bool bind_collect(lua_State *L);
@@ -191,6 +196,9 @@ int bind_give_bytes(lua_State *L, void *bytes, int64_t size);
 
 /* Says which state calls the runtime now; reading arguments does it too. */
 void bind_enter(lua_State *L);
+
+/* The state that bind_enter was last told. [borrow] */
+lua_State *bind_state(void);
 
 /* From now on bind_enter calls fn too; NULL: nothing. */
 void bind_on_enter(void (*fn)(lua_State *L));

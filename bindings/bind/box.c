@@ -52,7 +52,23 @@ int bind_error(lua_State *L, const char *format, ...) {
   return bind_raise_text(L, text);
 }
 
+static const char kept_error;
+
+sq_status bind_keep_error(lua_State *L) {
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &kept_error);
+  return sq_fail(SQ_EHOST, "a function of the script failed");
+}
+
+static int raise_kept(lua_State *L) {
+  luaL_checkstack(L, 2, NULL);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &kept_error);
+  lua_pushboolean(L, false);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &kept_error);
+  return lua_error(L);
+}
+
 int bind_raise(lua_State *L, sq_status status) {
+  if (status == SQ_EHOST) return raise_kept(L);
   if (status != SQ_EINTR) return bind_raise_text(L, sq_error_text());
   sq_interrupt_clear();
   return bind_raise_text(L, "interrupted!");
@@ -166,6 +182,8 @@ void bind_enter(lua_State *L) {
   running = L;
   if (on_enter) on_enter(L);
 }
+
+lua_State *bind_state(void) { return running; }
 
 void bind_note_lines(void) { sq_set_locator(bind_locate); }
 

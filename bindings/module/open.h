@@ -26,9 +26,11 @@ void open_npy(lua_State *L);
 /* Adds gradient clipping to the table on the top: nn.utils. [Lua thread] */
 void open_clip(lua_State *L);
 
-/* require "seqrt.layer" and its kin: what the Lua parts module, optim, data and files build on.
+/* require "seqrt.layer" and its kin: what the Lua parts module, function, optim, data and files
+ * build on.
  * [Lua thread] */
 int luaopen_seqrt_layer(lua_State *L);
+int luaopen_seqrt_recorder(lua_State *L);
 int luaopen_seqrt_optimizer(lua_State *L);
 int luaopen_seqrt_dataset(lua_State *L);
 int luaopen_seqrt_store(lua_State *L);

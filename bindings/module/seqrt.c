@@ -188,11 +188,15 @@ static int load_part(lua_State *L) {
 }
 
 /* Modules in C that the parts require. */
-static const luaL_Reg modules[] = {
-    {"seqrt.sys", luaopen_seqrt_sys},         {"seqrt.process", luaopen_seqrt_process},
-    {"seqrt.layer", luaopen_seqrt_layer},     {"seqrt.optimizer", luaopen_seqrt_optimizer},
-    {"seqrt.dataset", luaopen_seqrt_dataset}, {"seqrt.store", luaopen_seqrt_store},
-    {"seqrt.api", luaopen_seqrt_api},         {NULL, NULL}};
+static const luaL_Reg modules[] = {{"seqrt.sys", luaopen_seqrt_sys},
+                                   {"seqrt.process", luaopen_seqrt_process},
+                                   {"seqrt.layer", luaopen_seqrt_layer},
+                                   {"seqrt.optimizer", luaopen_seqrt_optimizer},
+                                   {"seqrt.dataset", luaopen_seqrt_dataset},
+                                   {"seqrt.store", luaopen_seqrt_store},
+                                   {"seqrt.recorder", luaopen_seqrt_recorder},
+                                   {"seqrt.api", luaopen_seqrt_api},
+                                   {NULL, NULL}};
 
 static void open_parts(lua_State *L) {
   luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);

@@ -52,7 +52,7 @@ static sq_tensor *attached(sq_again *r, int i, sq_tensor *kept) {
   if (r->st != SQ_OK) return NULL;
   sq_status st = sq_tensor_alias(kept, &t);
   if (!(t = sq__own(r, st, t))) return NULL;
-  return sq__failed(r, sq__attach_input(r->b->node, i, t)) ? NULL : t;
+  return sq__failed(r, sq__attach(&r->b->node->edge[i], t)) ? NULL : t;
 }
 
 /* In a composition each input stands for itself: what is asked for is the way back to it. */

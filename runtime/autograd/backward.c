@@ -1,7 +1,5 @@
 /* backward.c: gradients from results to leaves, or to some inputs only; recorded, where they are to
  * have gradients themselves. */
-#include <stdio.h>
-
 #include "autograd/again_priv.h"
 #include "autograd/tape_priv.h"
 #include "autograd/walk_priv.h"
@@ -16,8 +14,13 @@ typedef struct run {
   int captures; /* sq_gradients: where gradients go instead of the leaves */
   sq_tensor *const *input;
   sq_tensor **captured;
-  uint8_t lane; /* the bit of those that lead to them; 0: all nodes */
+  uint8_t lane;                    /* the bit of those that lead to them; 0: all nodes */
+  sq_node *at;                     /* the node that runs */
+  sq_tensor *(*aside)[SQ_MAX_OUT]; /* gradients on their way, while a run inside has the nodes */
+  struct run *outer;
 } run;
+
+static run *innermost;
 
 /* Whether nobody else sees its memory: it may be added to in place. */
 static bool is_alone(const sq_tensor *t) {
@@ -117,12 +120,11 @@ static sq_status check_inputs(const sq_node *n) {
   for (int i = 0; i < n->nin; i++) {
     const sq_edge *e = &n->edge[i];
     if (!e->slot || !e->slot->stale) continue;
-    char where[160] = "";
-    if (n->source) snprintf(where, sizeof where, " at %s:%d", n->source, n->line);
+    char where[160];
     return sq_fail(SQ_ESTATE,
                    "[%s] an input%s was %s %s, and its tensor was given another dtype or shape "
                    "since: this graph needs what it was; run the forward again",
-                   n->op->name, where, sq_dtype_name(e->dtype),
+                   n->op->name, sq__where_text(n, where, sizeof where), sq_dtype_name(e->dtype),
                    sq_shape_text(e->ndim, e->shape, SQ_SHAPE_BUF));
   }
   return SQ_OK;
@@ -136,18 +138,7 @@ static sq_status check_saved(const sq_node *n) {
         "backward{retain_graph = true}",
         n->op->name);
   }
-  for (int i = 0; i < n->nsaved; i++) {
-    const sq_saved *s = &n->saved[i];
-    if (!s->tensor || s->tensor->storage->version == s->version) continue;
-    char where[160] = "";
-    if (n->source) snprintf(where, sizeof where, " at %s:%d", n->source, n->line);
-    return sq_fail(SQ_ESTATE,
-                   "[%s] a tensor of shape %s that it saved for backward%s was changed in place "
-                   "since (version %u, saved "
-                   "at %u): change a clone instead",
-                   n->op->name, sq_tensor_shape_text(s->tensor, SQ_SHAPE_BUF), where,
-                   s->tensor->storage->version, s->version);
-  }
+  for (int i = 0; i < n->nsaved; i++) SQ_TRY(sq__check_version(n, &n->saved[i]));
   return SQ_OK;
 }
 
@@ -269,6 +260,7 @@ static sq_status run_node(run *r, sq_node *n) {
   sq_tensor *few[SQ_FEW_INPUTS] = {0};
   void *many = NULL;
   if (n->nin > SQ_FEW_INPUTS) SQ_TRY(sq_alloc_zero(n->nin * (int64_t)sizeof(sq_tensor *), &many));
+  r->at = n;
   sq_back b = {n, n->dy, many ? many : few, r->lane, sum_of(r, n)};
   sq_status st = go_back(r, &b);
   if (st == SQ_OK && !r->retain) sq__release_saved(n);
@@ -363,15 +355,6 @@ static sq_status seed_outputs(run *r, int n, sq_tensor *const *output, sq_tensor
   return st;
 }
 
-sq_status sq_backward(sq_tensor *t, sq_tensor *grad, unsigned flags) {
-  run r = {.retain = flags & SQ_RETAIN_GRAPH, .create = flags & SQ_CREATE_GRAPH};
-  bool was = r.create && sq_grad_enable(true);
-  sq_status st = seed_outputs(&r, 1, &t, &grad);
-  st = run_all(&r, st);
-  if (r.create) sq_grad_enable(was);
-  return st;
-}
-
 /* --- gradients of some inputs --------------------------------------------------------------- */
 
 /* Puts the mark of the lane on the inputs; the age of the oldest node that may lead to one. */
@@ -411,6 +394,60 @@ static sq_status mark_ways(const run *r, sq_nodes *all) {
   return st != SQ_OK ? st : gathered;
 }
 
+/* --- from outputs to inputs ------------------------------------------------------------------- */
+
+/* Gradients that wait at a node are of one run. A function's backward may begin another, which
+ * comes by the same nodes: it finds them empty, and leaves them empty. */
+static void swap_waiting(run *r) {
+  for (int64_t i = 0; i <= r->waiting.n; i++) {
+    sq_node *n = i < r->waiting.n ? r->waiting.node[i] : r->at;
+    for (int k = 0; k < SQ_MAX_OUT; k++) {
+      sq_tensor *t = n->dy[k];
+      n->dy[k] = r->aside[i][k];
+      r->aside[i][k] = t;
+    }
+  }
+}
+
+static sq_status begin_run(run *r) {
+  if (innermost && sq__in_host) {
+    void *block;
+    SQ_TRY(sq_alloc_zero((innermost->waiting.n + 1) * (int64_t)sizeof *r->aside, &block));
+    innermost->aside = block;
+    swap_waiting(innermost);
+  }
+  r->outer = innermost;
+  innermost = r;
+  return SQ_OK;
+}
+
+static void end_run(run *r) {
+  innermost = r->outer;
+  if (!innermost || !innermost->aside) return;
+  swap_waiting(innermost);
+  sq_free(innermost->aside);
+  innermost->aside = NULL;
+}
+
+/* `ways`: where the run goes to some inputs only, what came by on the way there; else NULL.
+ * Inlined, gcc would take `innermost` for a pointer that outlives the run. */
+__attribute__((noinline)) static sq_status go(run *r, int n, sq_tensor *const *output,
+                                              sq_tensor *const *grads, sq_nodes *ways) {
+  SQ_TRY(begin_run(r));
+  bool was = r->create && sq_grad_enable(true);
+  sq_status st = seed_outputs(r, n, output, grads);
+  if (st == SQ_OK && r->lane) st = mark_ways(r, ways);
+  st = run_all(r, st);
+  end_run(r);
+  if (r->create) sq_grad_enable(was);
+  return st;
+}
+
+sq_status sq_backward(sq_tensor *t, sq_tensor *grad, unsigned flags) {
+  run r = {.retain = flags & SQ_RETAIN_GRAPH, .create = flags & SQ_CREATE_GRAPH};
+  return go(&r, 1, &t, &grad, NULL);
+}
+
 /* Fails where an input was not reached: an op may have read it as it was before its tensor got
  * another dtype or shape; else none did. */
 static sq_status check_captured(const run *r, const sq_nodes *ways, bool allow_unused) {
@@ -441,15 +478,11 @@ sq_status sq_gradients(int outputs, sq_tensor *const *output, sq_tensor *const *
            .captured = out,
            .lane = sq__take_lane()};
   sq_nodes ways = {0};
-  bool was = r.create && sq_grad_enable(true);
-  sq_status st = seed_outputs(&r, outputs, output, grads);
-  if (st == SQ_OK && r.lane) st = mark_ways(&r, &ways);
-  st = run_all(&r, st);
+  sq_status st = go(&r, outputs, output, grads, &ways);
   if (st == SQ_OK) st = check_captured(&r, &ways, flags & SQ_ALLOW_UNUSED);
   sq__forget(&ways, r.lane);
   unmark_inputs(&r);
   sq__give_lane(r.lane);
-  if (r.create) sq_grad_enable(was);
   for (int i = 0; i < inputs && st != SQ_OK; i++) {
     sq_tensor_drop(out[i]);
     out[i] = NULL;

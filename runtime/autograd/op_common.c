@@ -48,3 +48,7 @@ void *sq__data_or_null(const sq_tensor *t) { return t ? sq_data(t) : NULL; }
 sq_status sq__to_float(sq_tensor *x, sq_tensor **out) {
   return sq_tensor_cast(x, sq_is_float(x->dtype) ? x->dtype : SQ_F32, out);
 }
+
+sq_status sq__never_called(sq_call *c) {
+  return sq_fail(SQ_EARG, "[%s] is not called from scripts", c->op->name);
+}

@@ -213,6 +213,9 @@ SQ_CHECKED sq_status sq__zeros(const sq_back *b, int i, sq_tensor **out);
 /* x in float: itself, or float32 for integers and bool. [new | fails: nomem] */
 SQ_CHECKED sq_status sq__to_float(sq_tensor *x, sq_tensor **out);
 
+/* The forward of a hidden op, whose nodes the tape makes. [fails: arg, always] */
+SQ_CHECKED sq_status sq__never_called(sq_call *c);
+
 /* Fails unless input i is float32 or float64. [fails: type] */
 SQ_CHECKED sq_status sq__want_float(const sq_call *c, int i);
 

@@ -30,11 +30,6 @@ static sq_status lay_out(const sq_back *b, sq_dtype dtype, layout *l) {
                           &l->window);
 }
 
-/* Neither op is called by name: the engine makes their nodes. */
-static sq_status never_called(sq_call *c) {
-  return sq_fail(SQ_EARG, "[%s] is not called from scripts", c->op->name);
-}
-
 /* window += g, position by position where it looks at one element many times. */
 static sq_status add_to_window(sq_tensor *window, sq_tensor *g) {
   for (int i = 0; i < window->ndim; i++) {
@@ -91,7 +86,7 @@ static void as_strided_again(sq_again *r) {
   for (int i = 0; i < sq__in_ndim(r->b, IN_X); i++) n *= sq__in_shape(r->b, IN_X)[i];
   sq__gives(r, IN_X, sq__like_input(r, sq__placed(r, 1, &n, 0, window_places(r), flat), IN_X));
 }
-const sq_op_impl sq__op_as_strided = {.forward = never_called,
+const sq_op_impl sq__op_as_strided = {.forward = sq__never_called,
                                       .backward = as_strided_backward,
                                       .again = as_strided_again,
                                       .mixed = true,
@@ -122,7 +117,7 @@ static void copy_slices_again(sq_again *r) {
   sq_tensor *rest = SQ_DO(index_fill, sq__arg(flat), SQ_D(0), places, SQ_N(0));
   sq__gives(r, IN_X, sq__like_input(r, rest, IN_X));
 }
-const sq_op_impl sq__op_copy_slices = {.forward = never_called,
+const sq_op_impl sq__op_copy_slices = {.forward = sq__never_called,
                                        .backward = copy_slices_backward,
                                        .again = copy_slices_again,
                                        .mixed = true,

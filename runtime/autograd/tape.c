@@ -3,6 +3,7 @@
  * next. */
 #include "autograd/tape.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "autograd/tape_priv.h"
@@ -390,8 +391,7 @@ sq_status sq__reserve(sq_call *c, sq_tensor *y) {
   return c->node ? sq__meta(y, &m) : SQ_OK;
 }
 
-sq_status sq__attach_input(const sq_node *n, int i, sq_tensor *t) {
-  const sq_edge *e = &n->edge[i];
+sq_status sq__attach(const sq_edge *e, sq_tensor *t) {
   sq_meta *m;
   if (e->node) return sq__set_node(t, e->node, e->index);
   if (!e->slot) return SQ_OK;
@@ -432,6 +432,25 @@ sq_status sq__give(sq_back *b, int i, sq_tensor *value) {
   sq_tensor_drop(value);
   return st;
 }
+
+const char *sq__where_text(const sq_node *n, char *buf, size_t size) {
+  *buf = 0;
+  if (n->source) snprintf(buf, size, " at %s:%d", n->source, n->line);
+  return buf;
+}
+
+sq_status sq__check_version(const sq_node *n, const sq_saved *s) {
+  char where[160];
+  if (!s->tensor || s->tensor->storage->version == s->version) return SQ_OK;
+  return sq_fail(SQ_ESTATE,
+                 "[%s] a tensor of shape %s that it saved for backward%s was changed in place "
+                 "since (version %u, saved "
+                 "at %u): change a clone instead",
+                 n->op->name, sq_tensor_shape_text(s->tensor, SQ_SHAPE_BUF),
+                 sq__where_text(n, where, sizeof where), s->tensor->storage->version, s->version);
+}
+
+bool sq__in_host;
 
 /* --- windows -------------------------------------------------------------------------------- */
 

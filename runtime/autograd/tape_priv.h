@@ -97,8 +97,18 @@ void sq__node_drop(sq_node *n); /* iterative */
  * what was so before. [borrow n] */
 const sq_node *sq__stand_at(const sq_node *n);
 
-/* t takes the place of input i of the node on the tape. [fails: nomem] */
-SQ_CHECKED sq_status sq__attach_input(const sq_node *n, int i, sq_tensor *t);
+/* t takes the place on the tape that the edge leads to. [fails: nomem] */
+SQ_CHECKED sq_status sq__attach(const sq_edge *e, sq_tensor *t);
+
+/* " at script.lua:12" of a node, "" where it is not known. [borrow buf] */
+const char *sq__where_text(const sq_node *n, char *buf, size_t size);
+
+/* Fails where a tensor that the node saved was changed in place since. [fails: state] */
+SQ_CHECKED sq_status sq__check_version(const sq_node *n, const sq_saved *s);
+
+/* True while the host runs a function's backward, which may go back through other graphs and this
+ * one. */
+extern bool sq__in_host;
 
 /* Puts windows in place of the leaves that the node saved. [fails: nomem] */
 SQ_CHECKED sq_status sq__save_bare(sq_node *n);

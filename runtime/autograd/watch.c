@@ -97,6 +97,7 @@ static void add_census(text *t, const census *c) {
 /* The name of the argument that tensor input `at` came from. */
 static const char *input_name(const sq_op *op, const sq_arg *arg, int at) {
   const sq_signature *s;
+  if (op->impl == sq_op_at(SQ_OP_function)->impl) op = sq_op_at(SQ_OP_function);
   if (sq_op_signature(op, &s) != SQ_OK) return "?";
   for (int i = 0, n = 0; i < s->params; i++) {
     sq_arg_kind kind = s->param[i].kind;

@@ -16,7 +16,8 @@ typedef enum sq_status {
   SQ_ENOMEM,  /* over the memory limit, or the system has none left */
   SQ_EIO,     /* the operating system refused a file operation */
   SQ_EFORMAT, /* a file whose content breaks its format */
-  SQ_EINTR    /* the user asked to stop */
+  SQ_EINTR,   /* the user asked to stop */
+  SQ_EHOST    /* a function of the host's failed; the host has the reason */
 } sq_status;
 
 #define SQ_CHECKED __attribute__((warn_unused_result))

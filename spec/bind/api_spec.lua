@@ -189,11 +189,15 @@ end)
 
 -- One object of each class that a Lua part makes.
 local function objects(dir)
+  local context
+  local Look = sq.autograd.Function "Look"
+  function Look.forward(ctx) context = ctx end
+  Look()
   local set = sq.data.TensorDataset(sq.ones(2))
   local opt = sq.optim.SGD(sq.nn.Linear(1, 1):parameters(), {lr = 1})
   return {Module = sq.nn.Linear(1, 1), ModuleList = sq.nn.ModuleList(), Sequential = sq.nn.Sequential(),
     MultiheadAttention = sq.nn.MultiheadAttention(2, 1), Dataset = set, DataLoader = sq.data.DataLoader(set),
-    Scheduler = sq.optim.lr_scheduler.StepLR(opt, 2), Progress = sq.progress(1, {disable = true}),
+    Scheduler = sq.optim.lr_scheduler.StepLR(opt, 2), Progress = sq.progress(1, {disable = true}), Context = context,
     Log = sq.Log(dir), Checkpoint = sq.Checkpoint(dir)}
 end
 
