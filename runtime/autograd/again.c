@@ -15,7 +15,7 @@ bool sq__failed(sq_again *r, sq_status st) {
 
 static sq_status room_for_step(sq_again *r) {
   void *list = r->made;
-  SQ_TRY(sq_grow(r->n + 1, 32, sizeof *r->made, &list, &r->room));
+  SQ_TRY(sq_grow(r->n + 1, sizeof *r->made, &list, &r->room));
   r->made = list;
   return SQ_OK;
 }

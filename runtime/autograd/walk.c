@@ -6,7 +6,7 @@
 
 static sq_status room_for_node(sq_nodes *h) {
   void *list = h->node;
-  SQ_TRY(sq_grow(h->n + 1, 64, sizeof *h->node, &list, &h->room));
+  SQ_TRY(sq_grow(h->n + 1, sizeof *h->node, &list, &h->room));
   h->node = list;
   return SQ_OK;
 }

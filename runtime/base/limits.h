@@ -50,6 +50,9 @@ enum {
   CUT(FEW_INPUTS, 16, 2)              /* inputs of an op */
   CUT(FEW_WORDS, 64, 3)               /* sizes, dims and tensors among a call's arguments */
 
+  /* lists and texts that get longer */
+  CUT(FIRST_ROOM, 16, 2)              /* items, or bytes, that they have room for at first */
+
   /* memory */
   CUT(CACHE_FLOOR, 32 << 20, 256 << 10)/* bytes kept beside the most that were in use lately */
   CUT(GENERATION, 8, 2)               /* times those bytes asked for: how long "lately" is */
@@ -63,7 +66,6 @@ enum {
   CUT(WIRE_BLOCK, 256, 3)             /* elements turned into a file's type at once */
   CUT(GZIP_WINDOW, 1 << 16, 7)        /* compressed bytes that zlib is given at once */
   CUT(GZIP_UNCHECKED, 8 << 20, 64)    /* plain bytes up to which one pass is enough */
-  CUT(PNG_BUFFER, 1 << 16, 7)         /* the first room for a picture that is written */
   CUT(PNG_UNCHECKED, 8 << 20, 64)     /* bytes of a picture up to which one pass is enough */
   CUT(PIPE_BYTES, 4096, 5)            /* one read of what a run reports */
   CUT(LINE_BYTES, 512, 5)             /* one piece of a line from standard input */

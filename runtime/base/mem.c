@@ -257,9 +257,9 @@ sq_status sq_realloc(int64_t n, void **block) {
   return SQ_OK;
 }
 
-sq_status sq_grow(int64_t n, int64_t first, size_t size, void **list, int64_t *room) {
+sq_status sq_grow(int64_t n, size_t size, void **list, int64_t *room) {
   if (n <= *room) return SQ_OK;
-  int64_t more = *room > 0 ? *room : first;
+  int64_t more = *room > 0 ? *room : SQ_FIRST_ROOM;
   while (more < n) more *= 2;
   SQ_TRY(sq_realloc(more * (int64_t)size, list));
   *room = more;

@@ -33,10 +33,10 @@ void sq_free(void *block);
  * is as before. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_realloc(int64_t n, void **block);
 
-/* Makes room for n items of `size` bytes in a list that has it for *room: for `first` at the least,
- * then twice what there was, as often as it takes. *list may be NULL. On failure nothing changes.
- * [fails: nomem | Lua thread] */
-SQ_CHECKED sq_status sq_grow(int64_t n, int64_t first, size_t size, void **list, int64_t *room);
+/* Makes room for n items of `size` bytes in a list that has it for *room: for SQ_FIRST_ROOM at the
+ * least, then twice what there was, as often as it takes. *list may be NULL. On failure nothing
+ * changes. [fails: nomem | Lua thread] */
+SQ_CHECKED sq_status sq_grow(int64_t n, size_t size, void **list, int64_t *room);
 
 /* A copy of a C string. [new | fails: nomem | Lua thread] */
 SQ_CHECKED sq_status sq_strdup(const char *text, char **out);

@@ -66,7 +66,7 @@ static void on_read(png_structp png, png_bytep into, size_t n) {
 static void on_write(png_structp png, png_bytep from, size_t n) {
   job *j = png_get_io_ptr(png);
   void *to = j->to;
-  if (sq_grow(j->size + (int64_t)n, SQ_PNG_BUFFER, 1, &to, &j->room) != SQ_OK) {
+  if (sq_grow(j->size + (int64_t)n, 1, &to, &j->room) != SQ_OK) {
     j->no_memory = true;
     png_error(png, "out of memory");
   }

@@ -22,7 +22,7 @@ static sq_status append_bytes(text *t, const char *bytes, int64_t n) {
     return sq_fail(SQ_EARG, "[safetensors] the names and texts take more than %" PRId64 " bytes",
                    SQ_SAFETENSORS_MOST_HEADER);
   void *grown = t->bytes;
-  SQ_TRY(sq_grow(t->size + n, 4096, 1, &grown, &t->room));
+  SQ_TRY(sq_grow(t->size + n, 1, &grown, &t->room));
   t->bytes = grown;
   memcpy(t->bytes + t->size, bytes, (size_t)n);
   t->size += n;

@@ -116,7 +116,7 @@ sq_status sq_layer_set(sq_layer *l, const char *name, sq_tensor *t) {
 
 static sq_status make_entry_room(sq_layer *l) {
   void *list = l->entry;
-  SQ_TRY(sq_grow(l->entries + 1, 4, sizeof *l->entry, &list, &l->room));
+  SQ_TRY(sq_grow(l->entries + 1, sizeof *l->entry, &list, &l->room));
   l->entry = list;
   return SQ_OK;
 }
