@@ -5,12 +5,7 @@
 local sq = require "seqrt"
 local models = dofile(arg[0]:gsub("[^/]*$", "models.lua"))
 
-local sizes = {}
-for i = 3, #arg do
-  local name, n = arg[i]:match "^(%a)=(%d+)$"
-  sizes[name] = math.tointeger(n)
-end
-local step = models.make(arg[1], sizes)
+local step = models.make(arg[1], models.sizes(table.unpack(arg, 3)))
 for _ = 1, tonumber(arg[2]) do
   sq.get_num_threads()
   step()

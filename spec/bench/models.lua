@@ -200,4 +200,14 @@ local function make(key, sizes)
   return models[name](s)
 end
 
-return {order = ORDER, make = make}
+-- Sizes as they are given on a command line: "B=8", "H=32".
+local function sizes(...)
+  local s = {}
+  for _, text in ipairs {...} do
+    local name, n = text:match "^(%a)=(%d+)$"
+    s[assert(name, "no size: " .. text)] = math.tointeger(n)
+  end
+  return s
+end
+
+return {order = ORDER, make = make, sizes = sizes}
