@@ -527,23 +527,28 @@ const sq_op_impl sq__op_logsumexp = {
 SQ_ALIKE(ANY_DIM, ALL_DIM);
 SQ_ALIKE(ANY_KEEPDIM, ALL_KEEPDIM);
 
-/* How many elements are not 0, compared with none or with all of them. */
-static sq_status count_true(sq_call *c, bool all) {
-  SQ_OWN sq_tensor *flags = NULL, *number = NULL, *limit = NULL;
+/* The least or the greatest of the elements' truths; of none, what changes nothing. */
+static sq_status reduce_truths(sq_call *c, bool all) {
+  SQ_OWN sq_tensor *flags = NULL;
   sq_tensor *x = c->in[IN_X];
+  const bool keepdim = c->arg[ALL_KEEPDIM].flag;
   unsigned mask;
   SQ_TRY(sq__dims_mask(c, ALL_DIM, x->ndim, &mask));
   SQ_TRY(sq_map(c->op->name, SQ_ELEM_nonzero_mask, &x, NULL, &flags));
-  SQ_TRY(sq_sum(flags, mask, c->arg[ALL_KEEPDIM].flag, &number));
-  double n = all ? (double)count_reduced(x->ndim, x->shape, mask) : 0;
-  SQ_TRY(sq_tensor_scalar(SQ_I64, n, &limit));
-  SQ_TRY(sq_map(c->op->name, all ? SQ_ELEM_eq : SQ_ELEM_ne, (sq_tensor *[]){number, limit}, NULL,
-                &c->out[0]));
+  if (count_reduced(x->ndim, x->shape, mask) > 0) {
+    SQ_TRY(sq_reduce(c->op->name, all ? SQ_REDUCE_MIN : SQ_REDUCE_MAX, flags, mask, keepdim,
+                     &c->out[0], NULL));
+  } else {
+    sq_fold f;
+    SQ_TRY(sq_fold_dims(flags, mask, keepdim, &f));
+    sq_tensor_drop(f.x);
+    SQ_TRY(sq_tensor_full(SQ_BOOL, f.ndim, f.shape, all, &c->out[0]));
+  }
   return x->dtype == SQ_U8 ? give_in(c, SQ_U8) : SQ_OK; /* as PyTorch */
 }
 
-static sq_status all_forward(sq_call *c) { return count_true(c, true); }
-static sq_status any_forward(sq_call *c) { return count_true(c, false); }
+static sq_status all_forward(sq_call *c) { return reduce_truths(c, true); }
+static sq_status any_forward(sq_call *c) { return reduce_truths(c, false); }
 const sq_op_impl sq__op_all = {.forward = all_forward};
 const sq_op_impl sq__op_any = {.forward = any_forward};
 
