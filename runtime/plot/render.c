@@ -19,8 +19,7 @@ typedef struct buffer {
 static cairo_status_t take_bytes(void *context, const unsigned char *data, unsigned n) {
   buffer *b = context;
   void *bytes = b->bytes;
-  if (sq_grow(b->size + (int64_t)n, 1, &bytes, &b->room) != SQ_OK)
-    return CAIRO_STATUS_WRITE_ERROR;
+  if (sq_grow(b->size + (int64_t)n, 1, &bytes, &b->room) != SQ_OK) return CAIRO_STATUS_WRITE_ERROR;
   b->bytes = bytes;
   memcpy(b->bytes + b->size, data, n);
   b->size += (int64_t)n;
